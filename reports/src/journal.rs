@@ -1,0 +1,458 @@
+//! The journal: the append-only event record of a trial, one JSON object a line, flushed as things
+//! happen. Oracles judge it and nothing else, so everything a verdict needs stands in it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::schedule::{Fault, Phase, Schedule};
+
+/// The version of the journal's format that this build reads and writes.
+pub const FORMAT: u32 = 1;
+
+/// One line of a journal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// From 0, without gaps.
+    pub seq: u64,
+    /// Milliseconds since the trial began, by a monotonic clock.
+    pub at_ms: u64,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// Which of a cluster's tablets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Side {
+    /// The tablet that serves the source keyspace.
+    Source,
+    /// The tablet that runs the VDiff.
+    Target,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// First line.
+    TrialStarted(Box<TrialStarted>),
+    /// A tablet's container was started by the harness; the next incarnation begins.
+    TabletStarted(TabletStarted),
+    /// A tablet's process ended.
+    TabletExited(TabletExited),
+    /// The tablet's log holds a panic record.
+    Panicked {
+        /// Whose log.
+        side: Side,
+        /// Its incarnation, from 1.
+        incarnation: u32,
+        /// True when the tablet caught it (a controller's panic).
+        caught: bool,
+        /// The record's text.
+        message: String,
+    },
+    /// Observed readiness changed (first observation included).
+    Readiness {
+        /// Of which tablet.
+        side: Side,
+        /// Its incarnation.
+        incarnation: u32,
+        /// All four parts of the definition held.
+        ready: bool,
+        /// Why not.
+        reasons: Vec<String>,
+    },
+    /// An observer began to watch.
+    ObserverStarted {
+        /// Its name.
+        observer: String,
+    },
+    /// An observer made no observation for longer than a second.
+    ObserverGap {
+        /// Its name.
+        observer: String,
+        /// The gap.
+        gap_ms: u64,
+    },
+    /// An observer ended in order.
+    ObserverStopped {
+        /// Its name.
+        observer: String,
+        /// Observations made.
+        observations: u64,
+    },
+    /// A sample for triggers and pictures; no oracle but I9's rests on it.
+    Sample(Sample),
+    /// A trigger fired.
+    TriggerFired {
+        /// Index of the schedule's step.
+        step: usize,
+        /// What was seen.
+        seen: String,
+    },
+    /// A fault was injected; whether it landed is told later.
+    FaultInjected {
+        /// Index of the schedule's step.
+        step: usize,
+        /// The fault.
+        fault: Fault,
+        /// How, when there is more than one way.
+        means: String,
+    },
+    /// A fault landed.
+    FaultLanded(FaultLanded),
+    /// A fault's aim was gone, or the evidence did not come.
+    FaultMissed {
+        /// Index of the schedule's step.
+        step: usize,
+        /// The fault.
+        fault: Fault,
+        /// Why.
+        reason: String,
+    },
+    /// A fault was healed (process restarted, memory released, diff resumed).
+    FaultHealed {
+        /// Index of the schedule's step.
+        step: usize,
+        /// The fault.
+        fault: Fault,
+    },
+    /// An operator's action on a VDiff was answered, or was not.
+    VdiffAction(VdiffAction),
+    /// A newer term was written into the shard record and the demotion awaited (part of I1).
+    TermProbe {
+        /// Whether the tablet stopped serving as primary.
+        demoted: bool,
+        /// After so many milliseconds.
+        after_ms: u64,
+    },
+    /// The diff came to rest.
+    Settled {
+        /// Which VDiff.
+        uuid: String,
+        /// Its state.
+        state: String,
+    },
+    /// A deadline passed.
+    DeadlinePassed {
+        /// For what the harness waited.
+        waiting_for: String,
+        /// How long.
+        after_ms: u64,
+    },
+    /// What `show` said at the end (or before the diff was deleted).
+    FinalReport(FinalReport),
+    /// A committed change of a sidecar table, from MySQL's binlog, in commit order.
+    SidecarChange(SidecarChange),
+    /// The binlog was read from the trial's begin to its end.
+    HistoryRead {
+        /// Row changes of the trial's sidecar tables in it.
+        changes: u64,
+    },
+    /// What was left at the end, by kind.
+    Residue(Residue),
+    /// The workflow's row at the end.
+    WorkflowRow {
+        /// Name of the workflow.
+        workflow: String,
+        /// `Running`, `Stopped`, …
+        state: String,
+        /// Empty when nothing is wrong.
+        message: String,
+        /// Empty when it runs without end.
+        stop_pos: String,
+        /// How long after the end of the diff it was read.
+        after_ms: u64,
+    },
+    /// The harness itself could not do its job.
+    HarnessTrouble {
+        /// What.
+        what: String,
+    },
+    /// A free remark for the timeline.
+    Note {
+        /// Text.
+        text: String,
+    },
+    /// Last line.
+    TrialEnded,
+}
+
+/// The head of a journal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrialStarted {
+    /// See [`FORMAT`].
+    pub format: u32,
+    /// The run this trial belongs to.
+    pub run: String,
+    /// When, in milliseconds since the Unix epoch.
+    pub wall_ms: u64,
+    /// The schedule.
+    pub schedule: Schedule,
+    /// Image ids by name (`mysql`, `etcd`, `tablet`).
+    pub images: BTreeMap<String, String>,
+    /// The calibrated length of the diff.
+    pub calibrated_ms: u64,
+    /// What an exact diff reports.
+    pub truth: Truth,
+    /// Name of the workflow under diff.
+    pub workflow: String,
+}
+
+/// The planted truth of a workload.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Truth {
+    /// By table.
+    pub tables: BTreeMap<String, TableTruth>,
+}
+
+/// What an exact diff reports of one table.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TableTruth {
+    /// Rows processed: pairs, and rows of one side only.
+    pub processed: u64,
+    /// Equal pairs.
+    pub matching: u64,
+    /// Keys of unequal pairs, as [`Difference::key`].
+    pub mismatched: Vec<String>,
+    /// Keys that only the source has.
+    pub extra_source: Vec<String>,
+    /// Keys that only the target has.
+    pub extra_target: Vec<String>,
+}
+
+/// A tablet's container was started.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TabletStarted {
+    /// Which tablet.
+    pub side: Side,
+    /// From 1, one more at each start.
+    pub incarnation: u32,
+    /// Container id.
+    pub container: String,
+    /// PID in the host's PID namespace, where known.
+    pub host_pid: Option<i32>,
+}
+
+/// A tablet's process ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TabletExited {
+    /// Which tablet.
+    pub side: Side,
+    /// Its incarnation.
+    pub incarnation: u32,
+    /// As the engine reports it: 128 + signal for a signal.
+    pub exit_code: i64,
+    /// The step of the schedule that asked for this exit; none: nobody did.
+    pub scheduled_by: Option<usize>,
+    /// From the request (signal sent) to the exit, where there was one.
+    pub took_ms: Option<u64>,
+    /// Last lines of the tablet's log.
+    pub last_log: Vec<String>,
+}
+
+/// Proof that a fault happened and hit what it aimed at.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FaultLanded {
+    /// Index of the schedule's step.
+    pub step: usize,
+    /// The fault.
+    pub fault: Fault,
+    /// The fault's own evidence.
+    pub evidence: Evidence,
+    /// The diff as it lay in MySQL between death and restart (for faults aimed at a diff's middle).
+    pub interrupted: Option<Interrupted>,
+}
+
+/// A fault's own evidence.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "by", rename_all = "kebab-case")]
+pub enum Evidence {
+    /// The process ended by this signal (or exited in order, for SIGTERM).
+    Exit {
+        /// Exit code as the engine reports it.
+        exit_code: i64,
+    },
+    /// The kernel's counter of the container's cgroup rose.
+    OomCounter {
+        /// Before the fault, per start.
+        baseline: u64,
+        /// After it.
+        count: u64,
+        /// Exit code as the engine reports it.
+        exit_code: i64,
+    },
+    /// The kernel's log names cgroup and process.
+    KernelLog {
+        /// The line.
+        line: String,
+    },
+    /// The engine's `oom` event, together with the death.
+    EngineEvent {
+        /// Exit code as the engine reports it.
+        exit_code: i64,
+    },
+    /// The sidecar state before and after.
+    State {
+        /// Before.
+        before: String,
+        /// After.
+        after: String,
+    },
+    /// What was seen, in words, for faults whose effect is their own evidence.
+    Observed {
+        /// Text.
+        what: String,
+    },
+}
+
+/// The sidecar state of an interrupted diff.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Interrupted {
+    /// `_vt.vdiff.state`.
+    pub state: String,
+    /// Sum of `_vt.vdiff_table.rows_compared`.
+    pub rows_compared: u64,
+    /// Rows an exact diff processes.
+    pub rows_total: u64,
+    /// The phase it lay in.
+    pub phase: Option<Phase>,
+}
+
+impl Interrupted {
+    /// Whether the fault hit the middle of the diff: unfinished, some rows compared, not all.
+    #[must_use]
+    pub fn is_mid_diff(&self) -> bool {
+        matches!(self.state.as_str(), "pending" | "started")
+            && self.rows_compared > 0
+            && self.rows_compared < self.rows_total
+    }
+
+    /// Fraction of the diff that was done, 0 to 1.
+    #[must_use]
+    pub fn fraction(&self) -> f64 {
+        if self.rows_total == 0 { 0.0 } else { self.rows_compared as f64 / self.rows_total as f64 }
+    }
+}
+
+/// A sample of the running trial.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    /// The target tablet's resident set, bytes; none while it is down.
+    pub rss_bytes: Option<u64>,
+    /// The target container's charged memory, bytes (tmpfs and page cache included).
+    pub cgroup_bytes: Option<u64>,
+    /// `_vt.vdiff.state`.
+    pub state: Option<String>,
+    /// Sum of rows compared.
+    pub rows_compared: u64,
+    /// Rows an exact diff processes.
+    pub rows_total: u64,
+}
+
+/// An operator's action.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VdiffAction {
+    /// `create`, `stop`, `resume`, `delete`.
+    pub action: String,
+    /// Which VDiff.
+    pub uuid: String,
+    /// The tablet said yes.
+    pub acknowledged: bool,
+    /// What it said else.
+    pub error: Option<String>,
+    /// From the call to its answer.
+    pub took_ms: u64,
+    /// From the call to its effect (state seen, row gone), where awaited.
+    pub effect_ms: Option<u64>,
+}
+
+/// What `show` said of a VDiff.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FinalReport {
+    /// Which VDiff.
+    pub uuid: String,
+    /// Its state.
+    pub state: String,
+    /// Its last error.
+    pub last_error: String,
+    /// By table.
+    pub tables: BTreeMap<String, TableReport>,
+}
+
+/// The report of one table.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TableReport {
+    /// `_vt.vdiff_table.state`.
+    pub state: String,
+    /// Rows processed.
+    pub processed: u64,
+    /// Equal pairs.
+    pub matching: u64,
+    /// Unequal pairs, counted.
+    pub mismatched: u64,
+    /// Rows only on the source, counted.
+    pub extra_source: u64,
+    /// Rows only on the target, counted.
+    pub extra_target: u64,
+    /// Every difference reported.
+    pub differences: Vec<Difference>,
+}
+
+/// The kind of a difference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DifferenceKind {
+    /// Both sides have the key, with unequal rows.
+    Mismatch,
+    /// Only the source has the key.
+    ExtraSource,
+    /// Only the target has the key.
+    ExtraTarget,
+}
+
+/// One difference.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Difference {
+    /// Its kind.
+    pub kind: DifferenceKind,
+    /// The key's values as the report prints them, joined by `,`; of a mismatch the source's.
+    pub key: String,
+}
+
+/// A committed row change of a sidecar table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SidecarChange {
+    /// `vdiff`, `vdiff_table`, `vdiff_log` or `vreplication`.
+    pub table: String,
+    /// The transaction's GTID.
+    pub gtid: String,
+    /// When it was written, by the server's clock, microseconds since the Unix epoch.
+    pub commit_us: u64,
+    /// The row before; none for an insert. Values as text, NULL as null, blobs that are not UTF-8
+    /// as `0x…`.
+    pub before: Option<BTreeMap<String, Option<String>>>,
+    /// The row after; none for a delete.
+    pub after: Option<BTreeMap<String, Option<String>>>,
+    /// For a `vdiff_table` row with a cursor: how many rows an exact diff has processed when it
+    /// stands there (from the workload, not from the tablet).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor_ordinal: Option<u64>,
+}
+
+/// What dead incarnations left behind, one line a thing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Residue {
+    /// Connections of dead incarnations.
+    pub connections: Vec<String>,
+    /// Statements that still run for them.
+    pub statements: Vec<String>,
+    /// Open transactions and snapshots of theirs.
+    pub transactions: Vec<String>,
+    /// Locks: table and user locks in MySQL, lock keys in etcd.
+    pub locks: Vec<String>,
+    /// What was looked at, so that an empty residue says something.
+    pub looked_at: Vec<String>,
+}

@@ -1,0 +1,164 @@
+//! The schedule: one trial as plain data, the unit of replay. It depends on (seed, trial number)
+//! only, and is written before the first fault, so that a killed harness leaves a replayable file.
+
+use serde::{Deserialize, Serialize};
+
+/// The version of the schedule's format that this build reads and writes.
+pub const FORMAT: u32 = 1;
+
+/// One trial, planned.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Schedule {
+    /// See [`FORMAT`].
+    pub format: u32,
+    /// The campaign's seed.
+    pub seed: u64,
+    /// The trial's number in the campaign, from 0.
+    pub trial: u32,
+    /// The UUID of the trial's VDiff.
+    pub vdiff_uuid: String,
+    /// The data compared.
+    pub workload: Workload,
+    /// How fast the diff runs, and how often it saves its state.
+    pub pace: Pace,
+    /// The faults, in the order in which they are armed.
+    pub steps: Vec<Step>,
+    /// A bug of the zoo, switched on in the target tablet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bug: Option<Bug>,
+    /// Deadlines of the trial.
+    pub deadlines: Deadlines,
+}
+
+/// The tables of a trial: the same workload is the same rows, byte for byte.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Workload {
+    /// Seeds row contents and the places of the planted differences.
+    pub seed: u64,
+    /// Names of the tables: any of the workload catalogue (`customer`, `corder`, `product`, …).
+    pub tables: Vec<String>,
+    /// Rows of each table on the source side, before differences are planted.
+    pub rows: u64,
+    /// Single planted differences over all tables.
+    pub differences: u32,
+    /// Length in rows of each planted run of differences (one run per kind and side); 0 plants none.
+    pub run_length: u64,
+}
+
+/// The pace of a paced trial.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pace {
+    /// Rows compared per second, over all tables; 0 is unlimited.
+    pub rows_per_second: u64,
+    /// A checkpoint at the latest after so many processed rows.
+    pub checkpoint_rows: u64,
+    /// A checkpoint at the latest after so many milliseconds.
+    pub checkpoint_interval_ms: u64,
+    /// The tablet's memory limit in bytes.
+    pub memory_limit_bytes: u64,
+}
+
+/// One fault at one time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// When.
+    pub trigger: Trigger,
+    /// What.
+    pub fault: Fault,
+}
+
+/// When a fault is injected.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "on", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Trigger {
+    /// At this fraction (0 to 1) of the calibrated length of the diff, counted from its start.
+    Time {
+        /// 0 to 1.
+        fraction: f64,
+    },
+    /// As soon as this fraction (0 to 1) of all rows was compared.
+    Progress {
+        /// 0 to 1.
+        fraction: f64,
+    },
+    /// While the diff is in this phase, held there by a row lock in MySQL.
+    Phase {
+        /// The phase.
+        phase: Phase,
+    },
+    /// While the tablet starts after the fault before it: so many milliseconds after the start.
+    DuringRecovery {
+        /// Milliseconds after the container was started.
+        after_ms: u64,
+    },
+}
+
+/// A phase of a diff, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// The workflow is stopped, both snapshots are taken.
+    Snapshot,
+    /// Rows are streamed and compared.
+    Streaming,
+    /// Extra rows of a table are paired.
+    Reconcile,
+    /// The diff is marked completed.
+    Completing,
+}
+
+/// What goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fault {
+    /// The target tablet's process gets SIGKILL.
+    Sigkill,
+    /// The target tablet's process gets SIGTERM.
+    Sigterm,
+    /// The kernel's OOM killer kills the target tablet.
+    Oom,
+    /// The container's memory is filled slowly, and released again.
+    MemorySqueeze,
+    /// The VDiff is stopped by the operator, and resumed.
+    Cancel,
+    /// The VDiff is deleted by the operator; a new one follows.
+    Delete,
+    /// The reader of a row stream of the source goes away after some packets.
+    RpcDrop,
+    /// The tablet is killed and the VDiff's row is deleted by hand before it is started again.
+    RowSurgery,
+    /// etcd is restarted: every watch ends.
+    EtcdRestart,
+    /// The target tablet and its MySQL die together; the tablet starts first.
+    HostCrash,
+}
+
+/// A known bug of the tablet's zoo.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Bug {
+    /// The engine's registry is used on the open path before it is initialised.
+    RegistryBeforeInit,
+    /// The shard sync loop unwraps the event of a watch that has ended.
+    WatchEndUnwrap,
+}
+
+/// Deadlines, in milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Deadlines {
+    /// From a restart to ready.
+    pub ready_ms: u64,
+    /// Ready must hold for so long.
+    pub ready_holds_ms: u64,
+    /// From the last heal to the settled diff.
+    pub settle_ms: u64,
+    /// An operator's stop, delete or a SIGTERM takes effect.
+    pub cancel_ms: u64,
+    /// The whole trial.
+    pub trial_ms: u64,
+}
