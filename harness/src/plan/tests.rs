@@ -1,0 +1,126 @@
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use reports::schedule::Phase;
+
+use super::*;
+
+fn plan(seed: u64, trials: u32) -> Vec<Schedule> {
+    campaign(seed, &PlanOptions { trials, ..PlanOptions::default() }).unwrap()
+}
+
+proptest! {
+    // A trial that depended on anything but (seed, i) could not be found again.
+    #[test]
+    fn a_trial_depends_on_seed_and_number_only(seed: u64, trials in 1_u32..40) {
+        let whole = plan(seed, 40);
+        let part = plan(seed, trials);
+        prop_assert_eq!(
+            serde_json::to_string(&whole[..part.len()]).unwrap(),
+            serde_json::to_string(&part).unwrap()
+        );
+        prop_assert_ne!(&plan(seed.wrapping_add(1), 40), &whole);
+    }
+
+    // What the planner deals must be executable, and aimed at the middle of the diff.
+    #[test]
+    fn schedules_are_valid_and_mostly_aim_at_the_middle(seed: u64) {
+        let schedules = plan(seed, 60);
+        let mut middle = 0_usize;
+        let mut all = 0_usize;
+        let mut uuids = BTreeSet::new();
+        for schedule in &schedules {
+            prop_assert_eq!(check(schedule), Ok(()));
+            prop_assert!(uuids.insert(schedule.vdiff_uuid.clone()));
+            for step in &schedule.steps {
+                all += 1;
+                middle += usize::from(match step.trigger {
+                    Trigger::Time { fraction } | Trigger::Progress { fraction } =>
+                        (0.05..=0.90).contains(&fraction),
+                    Trigger::Phase { phase } => phase != Phase::Completing,
+                    Trigger::DuringRecovery { .. } => true,
+                });
+            }
+        }
+        prop_assert!(middle * 100 >= all * 85, "{middle} of {all}");
+    }
+
+    // A short run must not be a narrow one, whatever its seed.
+    #[test]
+    fn the_first_twelve_trials_cover_many_kinds(seed: u64) {
+        let schedules = plan(seed, 12);
+        let steps: Vec<&Step> = schedules.iter().flat_map(|schedule| &schedule.steps).collect();
+        let kinds: BTreeSet<Fault> = steps.iter().map(|step| step.fault).collect();
+        let mut phases: BTreeSet<Phase> = steps.iter().filter_map(|step| match step.trigger {
+            Trigger::Phase { phase } => Some(phase),
+            Trigger::Time { .. } | Trigger::Progress { .. } => Some(Phase::Streaming),
+            Trigger::DuringRecovery { .. } => None,
+        }).collect();
+        phases.insert(Phase::Streaming);
+        prop_assert!(kinds.len() >= 8, "{kinds:?}");
+        prop_assert!(steps.len() >= 12);
+        prop_assert!(phases.len() == 4, "{phases:?}");
+    }
+
+    #[test]
+    fn a_schedule_survives_its_file(seed: u64, trial in 0_u32..1000) {
+        let written = schedule(seed, trial, &PlanOptions::default()).unwrap();
+        let json = serde_json::to_string_pretty(&written).unwrap();
+        prop_assert_eq!(serde_json::from_str::<Schedule>(&json).unwrap(), written);
+    }
+
+    // A redrawn schedule is another diff with an earlier aim, and still valid.
+    #[test]
+    fn a_redrawn_schedule_aims_earlier(seed: u64, trial in 0_u32..200, attempt in 1_u32..3) {
+        let first = schedule(seed, trial, &PlanOptions::default()).unwrap();
+        let second = redraw(&first, attempt);
+        prop_assert_eq!(check(&second), Ok(()));
+        prop_assert_ne!(&first.vdiff_uuid, &second.vdiff_uuid);
+        prop_assert_eq!(&second, &redraw(&first, attempt));
+    }
+}
+
+#[test]
+fn each_fault_can_be_asked_for_alone() {
+    for fault in FAULTS {
+        let options = PlanOptions { trials: 8, faults: vec![fault], ..PlanOptions::default() };
+        let schedules = campaign(3, &options).unwrap();
+        let steps = schedules.iter().flat_map(|schedule| &schedule.steps);
+        assert!(steps.clone().count() >= 8);
+        assert!(steps.clone().all(|step| step.fault == fault), "{fault:?}");
+    }
+}
+
+#[test]
+fn what_cannot_go_together_is_refused_with_a_reason() {
+    let options = PlanOptions {
+        faults: vec![Fault::MemorySqueeze],
+        triggers: vec![TriggerKind::Phase],
+        ..PlanOptions::default()
+    };
+    let text = campaign(1, &options).unwrap_err().to_string();
+    assert!(text.contains("memory-squeeze") && text.contains("phase"), "{text}");
+
+    let mut schedule = schedule(1, 0, &PlanOptions::default()).unwrap();
+    let completing = Trigger::Phase { phase: Phase::Completing };
+    let recovery = Trigger::DuringRecovery { after_ms: 10 };
+    let table = [
+        vec![Step { trigger: completing, fault: Fault::Cancel }],
+        vec![Step { trigger: recovery, fault: Fault::Sigkill }],
+        vec![Step { trigger: Trigger::Progress { fraction: 1.5 }, fault: Fault::Sigkill }],
+        vec![Step { trigger: Trigger::Time { fraction: f64::NAN }, fault: Fault::Sigkill }],
+    ];
+    for steps in table {
+        schedule.steps = steps;
+        assert!(check(&schedule).is_err(), "{:?}", schedule.steps);
+    }
+    schedule.format = FORMAT + 1;
+    assert_eq!(check(&schedule), Err(PlanError::NewerFormat { found: FORMAT + 1 }));
+}
+
+#[test]
+fn unknown_names_list_the_known_ones() {
+    assert!(parse_fault("sigkil").unwrap_err().contains("sigkill, sigterm"));
+    assert!(parse_bug("x").unwrap_err().contains("watch-end-unwrap"));
+}
