@@ -7,6 +7,25 @@ use serde::{Deserialize, Serialize};
 
 use crate::schedule::{Fault, Phase, Schedule};
 
+mod read;
+
+pub use read::{JournalError, line, parse, read};
+
+/// What observers are called, so that an oracle can name the evidence it rests on. An observer that
+/// watches one tablet appends a slash and the side: `readiness/target`.
+pub mod observers {
+    /// Polls the four parts of readiness.
+    pub const READINESS: &str = "readiness";
+    /// Watches processes: starts, exits.
+    pub const PROCESS: &str = "process";
+    /// Follows the tablets' logs.
+    pub const LOGS: &str = "logs";
+    /// Samples resident set and charged memory.
+    pub const MEMORY: &str = "memory";
+    /// Polls the sidecar tables, for triggers and pictures only.
+    pub const SIDECAR: &str = "sidecar";
+}
+
 /// The version of the journal's format that this build reads and writes.
 pub const FORMAT: u32 = 1;
 
@@ -64,7 +83,7 @@ pub enum Event {
         /// Why not.
         reasons: Vec<String>,
     },
-    /// An observer began to watch.
+    /// An observer began to watch; names in [`observers`].
     ObserverStarted {
         /// Its name.
         observer: String,
@@ -170,6 +189,15 @@ pub enum Event {
     HarnessTrouble {
         /// What.
         what: String,
+    },
+    /// Lines of a tablet's log worth keeping: the first after a restart, the last of a trial.
+    LogLines {
+        /// Whose log.
+        side: Side,
+        /// Its incarnation.
+        incarnation: u32,
+        /// The lines, oldest first.
+        lines: Vec<String>,
     },
     /// A free remark for the timeline.
     Note {

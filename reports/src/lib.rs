@@ -1,6 +1,15 @@
 //! The record of a run: what was planned ([`schedule`]), what happened ([`journal`]), what was
-//! judged ([`verdict`]), and the renderers of it. Pure data and text: no async, no MySQL, no Docker.
+//! judged ([`verdict`]), what it comes to ([`summary`]), where it lies ([`layout`]), and the
+//! renderers of it ([`render`]). Pure data and text: no async, no MySQL, no Docker.
 
 pub mod journal;
+pub mod layout;
+pub mod render;
+pub mod run;
 pub mod schedule;
+pub mod summary;
+pub mod text;
 pub mod verdict;
+
+pub use layout::write_all;
+pub use run::{Host, RunInfo, TrialRecord};

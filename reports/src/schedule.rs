@@ -3,6 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
+mod file;
+
+pub use file::{ScheduleError, load, parse, print, save};
+
 /// The version of the schedule's format that this build reads and writes.
 pub const FORMAT: u32 = 1;
 
@@ -161,4 +165,92 @@ pub struct Deadlines {
     pub cancel_ms: u64,
     /// The whole trial.
     pub trial_ms: u64,
+}
+
+impl Phase {
+    /// Every phase, in order.
+    pub const ALL: [Self; 4] = [Self::Snapshot, Self::Streaming, Self::Reconcile, Self::Completing];
+
+    /// Its name in schedules and reports.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Snapshot => "snapshot",
+            Self::Streaming => "streaming",
+            Self::Reconcile => "reconcile",
+            Self::Completing => "completing",
+        }
+    }
+}
+
+impl Fault {
+    /// Every fault of the catalogue.
+    pub const ALL: [Self; 10] = [
+        Self::Sigkill,
+        Self::Sigterm,
+        Self::Oom,
+        Self::MemorySqueeze,
+        Self::Cancel,
+        Self::Delete,
+        Self::RpcDrop,
+        Self::RowSurgery,
+        Self::EtcdRestart,
+        Self::HostCrash,
+    ];
+
+    /// Its name in schedules and reports.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sigkill => "sigkill",
+            Self::Sigterm => "sigterm",
+            Self::Oom => "oom",
+            Self::MemorySqueeze => "memory-squeeze",
+            Self::Cancel => "cancel",
+            Self::Delete => "delete",
+            Self::RpcDrop => "rpc-drop",
+            Self::RowSurgery => "row-surgery",
+            Self::EtcdRestart => "etcd-restart",
+            Self::HostCrash => "host-crash",
+        }
+    }
+
+    /// The code with which the tablet's process must end under this fault; none: it must live on.
+    #[must_use]
+    pub fn expected_exit(self) -> Option<i64> {
+        match self {
+            Self::Sigterm => Some(0),
+            Self::Sigkill | Self::Oom | Self::RowSurgery | Self::HostCrash => Some(137),
+            Self::MemorySqueeze
+            | Self::Cancel
+            | Self::Delete
+            | Self::RpcDrop
+            | Self::EtcdRestart => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Phase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl std::fmt::Display for Trigger {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Time { fraction } => {
+                write!(f, "after {:.0} % of the diff's time", fraction * 100.0)
+            }
+            Self::Progress { fraction } => write!(f, "at {:.0} % of the diff", fraction * 100.0),
+            Self::Phase { phase } => write!(f, "in the phase {phase}"),
+            Self::DuringRecovery { after_ms } => write!(f, "{after_ms} ms into the recovery"),
+        }
+    }
 }

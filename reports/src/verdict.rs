@@ -29,7 +29,106 @@ pub enum Invariant {
     I11,
 }
 
+impl Invariant {
+    /// All of them, in order.
+    pub const ALL: [Self; 11] = [
+        Self::I1,
+        Self::I2,
+        Self::I3,
+        Self::I4,
+        Self::I5,
+        Self::I6,
+        Self::I7,
+        Self::I8,
+        Self::I9,
+        Self::I10,
+        Self::I11,
+    ];
+
+    /// Its number, as in ARCHITECTURE.md: `I1`.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::I1 => "I1",
+            Self::I2 => "I2",
+            Self::I3 => "I3",
+            Self::I4 => "I4",
+            Self::I5 => "I5",
+            Self::I6 => "I6",
+            Self::I7 => "I7",
+            Self::I8 => "I8",
+            Self::I9 => "I9",
+            Self::I10 => "I10",
+            Self::I11 => "I11",
+        }
+    }
+
+    /// Its name in two or three words.
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::I1 => "comes back",
+            Self::I2 => "no panic",
+            Self::I3 => "resumes or fails cleanly",
+            Self::I4 => "exact",
+            Self::I5 => "little lost",
+            Self::I6 => "workflow restored",
+            Self::I7 => "no residue",
+            Self::I8 => "legal history",
+            Self::I9 => "bounded memory",
+            Self::I10 => "prompt cancel",
+            Self::I11 => "acknowledged is durable",
+        }
+    }
+
+    /// The promise, in a sentence.
+    #[must_use]
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::I1 => {
+                "After a restart the tablet is ready in time and stays so; never a crash loop."
+            }
+            Self::I2 => "No panic, abort or exit that the schedule did not cause.",
+            Self::I3 => {
+                "Every diff resumes and completes, or fails with a reason a person can act on."
+            }
+            Self::I4 => "A completed diff reports exactly the planted differences and row counts.",
+            Self::I5 => {
+                "An interruption loses at most one checkpoint interval; the cursor never falls."
+            }
+            Self::I6 => "The replication workflow that the diff paused runs again.",
+            Self::I7 => "Nothing of a dead incarnation is left: connections, statements, locks.",
+            Self::I8 => "States move along legal transitions only, and the log tells each of them.",
+            Self::I9 => "Memory stays under the limit; under pressure the tablet stops cleanly.",
+            Self::I10 => {
+                "Stop, delete and SIGTERM take effect within seconds and leave a resumable state."
+            }
+            Self::I11 => {
+                "What was acknowledged survives a crash; what was not happened wholly or not at all."
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for Invariant {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+impl std::fmt::Display for Verdict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Pass => "pass",
+            Self::Inconclusive => "inconclusive",
+            Self::Fail => "fail",
+        })
+    }
+}
+
 /// What an oracle, a trial or a campaign comes to.
+///
+/// Ordered by weight: the worst of several is their maximum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
@@ -52,8 +151,34 @@ pub struct Judgement {
     pub checks: u64,
     /// What was expected and what was found, one line each; empty for a pass.
     pub reasons: Vec<Reason>,
-    /// The invariant does not apply to this trial (no fault that could break it): not a pass.
+    /// The invariant does not apply to this trial (no fault that could break it): not a pass, and
+    /// the verdict beside it (`inconclusive`) weighs nothing.
     pub not_applicable: bool,
+}
+
+impl Judgement {
+    /// Whether the invariant was tried and held.
+    #[must_use]
+    pub fn is_pass(&self) -> bool {
+        !self.not_applicable && self.verdict == Verdict::Pass
+    }
+
+    /// Whether the invariant was broken.
+    #[must_use]
+    pub fn is_fail(&self) -> bool {
+        !self.not_applicable && self.verdict == Verdict::Fail
+    }
+
+    /// The worst verdict of those that apply; none that applies is `inconclusive`: nothing was tried.
+    #[must_use]
+    pub fn worst(judgements: &[Self]) -> Verdict {
+        judgements
+            .iter()
+            .filter(|judgement| !judgement.not_applicable)
+            .map(|judgement| judgement.verdict)
+            .max()
+            .unwrap_or(Verdict::Inconclusive)
+    }
 }
 
 /// Why a judgement is not a pass.

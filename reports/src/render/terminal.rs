@@ -1,0 +1,102 @@
+//! The last lines of a run: verdict, counts, findings with their replay commands, the report's path.
+
+use std::fmt::Write as _;
+
+use crate::summary::{Finding, Summary};
+use crate::text::{clean, duration, plural, shorten};
+use crate::verdict::Verdict;
+
+/// Findings that are told; the rest is counted, and stands in the report.
+const FINDINGS_MAX: usize = 5;
+/// Reasons of a finding that are told.
+const REASONS_MAX: usize = 3;
+const WIDTH: usize = 160;
+
+/// The last lines of a run; `report` is the path of its page.
+#[must_use]
+pub fn render(summary: &Summary, report: &str) -> String {
+    let mut out = Lines::default();
+    out.line(word(summary.verdict), &headline(summary));
+    out.line("", &measures(summary));
+    for reason in &summary.verdict_reasons {
+        out.line("", reason);
+    }
+    for finding in summary.findings.iter().take(FINDINGS_MAX) {
+        finding_lines(&mut out, finding);
+    }
+    if let Some(more) = summary.findings.len().checked_sub(FINDINGS_MAX).filter(|more| *more > 0) {
+        out.line("", &format!("… and {} more in the report", plural(more as u64, "finding")));
+    }
+    for trial in summary.inconclusive.iter().take(FINDINGS_MAX) {
+        out.line("unclear", &format!("trial {}: {}", trial.trial, trial.causes.join("; ")));
+    }
+    out.line("report", report);
+    out.text
+}
+
+/// The verdict as it stands at the beginning of the line.
+#[must_use]
+pub fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Pass => "PASS",
+        Verdict::Fail => "FAIL",
+        Verdict::Inconclusive => "UNCLEAR",
+    }
+}
+
+fn headline(summary: &Summary) -> String {
+    let trials = summary.trials;
+    let failed = if trials.fail > 0 { format!(", {} failed", trials.fail) } else { String::new() };
+    format!(
+        "{}{failed}, {} landed (floor {}), {} missed, {} inconclusive",
+        plural(trials.total, "trial"),
+        plural(summary.landed_total(), "fault"),
+        summary.floor,
+        summary.missed,
+        trials.inconclusive,
+    )
+}
+
+fn measures(summary: &Summary) -> String {
+    let mut parts = vec![plural(summary.checks, "check")];
+    if let (Some(p50), Some(p95)) = (summary.recovery_ms.p50, summary.recovery_ms.p95) {
+        parts.push(format!("ready after a restart p50 {}, p95 {}", duration(p50), duration(p95)));
+    }
+    if summary.landed_total() > 0 {
+        let percent = summary.landed_between_5_and_95_percent * 100.0;
+        parts.push(format!("{percent:.0} % of the faults mid-diff"));
+    }
+    parts.join(" · ")
+}
+
+fn finding_lines(out: &mut Lines, finding: &Finding) {
+    let title = format!("trial {}: {} {}", finding.trial, finding.invariant, finding.title);
+    out.line("finding", &title);
+    for reason in finding.reasons.iter().take(REASONS_MAX) {
+        out.line("", &format!("  {reason}"));
+    }
+    if let Some(more) = finding.reasons.len().checked_sub(REASONS_MAX).filter(|more| *more > 0) {
+        out.line("", &format!("  … and {} more", plural(more as u64, "reason")));
+    }
+    for fault in finding.faults.iter().take(REASONS_MAX) {
+        out.line("", &format!("  fault {fault}"));
+    }
+    // Never cut: it is there to be copied.
+    out.whole("", &format!("  replay with  {}", finding.replay));
+}
+
+#[derive(Default)]
+struct Lines {
+    text: String,
+}
+
+impl Lines {
+    fn line(&mut self, label: &str, text: &str) {
+        self.whole(label, &shorten(text, WIDTH));
+    }
+
+    fn whole(&mut self, label: &str, text: &str) {
+        let line = format!("{label:<8} {}", clean(text));
+        writeln!(self.text, "{}", line.trim_end()).expect("a String takes all text");
+    }
+}

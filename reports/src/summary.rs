@@ -1,0 +1,294 @@
+//! What a campaign comes to (`summary.json`): a pure function of its trials' journals and judgements.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::journal::{Event, FaultLanded, Record, Side};
+use crate::run::{FORMAT, Host, RunInfo, TrialRecord};
+use crate::schedule::{Phase, Schedule, Trigger};
+use crate::verdict::{Invariant, Judgement, Verdict};
+
+mod landing;
+
+pub use landing::{Landing, landings, recoveries_ms};
+
+/// Percentage of inconclusive trials above which a run is not green.
+pub const INCONCLUSIVE_PERCENT_MAX: u64 = 2;
+
+/// What a campaign comes to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// See [`FORMAT`].
+    pub format: u32,
+    /// The run's id.
+    pub run: String,
+    /// `fail`: a trial failed. `inconclusive`: nothing passed, the floor was not reached, the run
+    /// was interrupted, or more than [`INCONCLUSIVE_PERCENT_MAX`] percent of the trials were
+    /// inconclusive. `pass` else.
+    pub verdict: Verdict,
+    /// Why the verdict is `inconclusive`, one sentence each.
+    pub verdict_reasons: Vec<String>,
+    /// The seed.
+    pub seed: u64,
+    /// Trials by verdict.
+    pub trials: Counts,
+    /// Checks that oracles made.
+    pub checks: u64,
+    /// Landed faults by name.
+    pub landed: BTreeMap<String, u64>,
+    /// Faults that missed.
+    pub missed: u64,
+    /// Landed faults below which a run is not green.
+    pub floor: u64,
+    /// Landed faults by the diff's phase, where known.
+    pub landed_phases: BTreeMap<String, u64>,
+    /// Fraction (0 to 1) of the landed faults, of those whose place in the diff is known, that hit
+    /// between 5 % and 95 % of it.
+    pub landed_between_5_and_95_percent: f64,
+    /// From a restart to ready.
+    pub recovery_ms: Quantiles,
+    /// Trials per hour.
+    pub trials_per_hour: f64,
+    /// Broken invariants.
+    pub findings: Vec<Finding>,
+    /// Trials that say nothing.
+    pub inconclusive: Vec<InconclusiveTrial>,
+    /// Image ids by name.
+    pub images: BTreeMap<String, String>,
+    /// Where it ran.
+    pub host: Host,
+    /// When it began, in milliseconds since the Unix epoch.
+    pub started_wall_ms: u64,
+    /// Its length.
+    pub duration_ms: u64,
+    /// The run's directory as the user reaches it.
+    pub directory: String,
+}
+
+/// Trials by verdict.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// All.
+    pub total: u64,
+    /// Passed.
+    pub pass: u64,
+    /// Failed.
+    pub fail: u64,
+    /// Inconclusive.
+    pub inconclusive: u64,
+}
+
+/// Quantiles of measured times in milliseconds; none when nothing was measured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quantiles {
+    /// How many were measured.
+    pub count: u64,
+    /// Median.
+    pub p50: Option<u64>,
+    /// 95th percentile.
+    pub p95: Option<u64>,
+    /// The longest.
+    pub max: Option<u64>,
+}
+
+/// A broken invariant.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Finding {
+    /// The trial's number.
+    pub trial: u32,
+    /// Which invariant.
+    pub invariant: Invariant,
+    /// Its name in words.
+    pub title: String,
+    /// Expected and found, one line each.
+    pub reasons: Vec<String>,
+    /// The trial's landed faults with their evidence, in words.
+    pub faults: Vec<String>,
+    /// The command that replays it.
+    pub replay: String,
+    /// The trial's schedule as the user reaches it.
+    pub schedule: String,
+}
+
+/// A trial that says nothing, and why.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InconclusiveTrial {
+    /// The trial's number.
+    pub trial: u32,
+    /// Why, each cause once.
+    pub causes: Vec<String>,
+    /// The command that replays it.
+    pub replay: String,
+}
+
+impl Summary {
+    /// What these trials come to.
+    #[must_use]
+    pub fn build(run: &RunInfo, trials: &[TrialRecord]) -> Self {
+        let counts = count(trials);
+        let landings: Vec<Landing> = trials.iter().flat_map(landings).collect();
+        let mut landed = BTreeMap::new();
+        let mut landed_phases = BTreeMap::new();
+        for landing in &landings {
+            *landed.entry(landing.fault.name().to_owned()).or_default() += 1;
+            if let Some(phase) = landing.phase {
+                *landed_phases.entry(phase.name().to_owned()).or_default() += 1;
+            }
+        }
+        let verdict_reasons = doubts(run, counts, landings.len() as u64);
+        Self {
+            format: FORMAT,
+            run: run.run.clone(),
+            verdict: match (counts.fail, verdict_reasons.is_empty()) {
+                (1.., _) => Verdict::Fail,
+                (0, true) => Verdict::Pass,
+                (0, false) => Verdict::Inconclusive,
+            },
+            verdict_reasons,
+            seed: run.seed,
+            trials: counts,
+            checks: trials.iter().flat_map(|trial| &trial.judgements).map(|j| j.checks).sum(),
+            landed,
+            missed: missed(trials),
+            floor: run.floor,
+            landed_phases,
+            landed_between_5_and_95_percent: middle_fraction(&landings),
+            recovery_ms: Quantiles::of(trials.iter().flat_map(|t| recoveries_ms(&t.records))),
+            trials_per_hour: per_hour(counts.total, run.duration_ms),
+            findings: trials.iter().flat_map(|trial| findings(run, trial)).collect(),
+            inconclusive: trials.iter().filter_map(|trial| inconclusive(run, trial)).collect(),
+            images: run.images.clone(),
+            host: run.host.clone(),
+            started_wall_ms: run.started_wall_ms,
+            duration_ms: run.duration_ms,
+            directory: run.directory.clone(),
+        }
+    }
+
+    /// All landed faults.
+    #[must_use]
+    pub fn landed_total(&self) -> u64 {
+        self.landed.values().sum()
+    }
+}
+
+impl Quantiles {
+    /// Of these times, by the nearest rank.
+    pub fn of(times_ms: impl IntoIterator<Item = u64>) -> Self {
+        let mut times: Vec<u64> = times_ms.into_iter().collect();
+        times.sort_unstable();
+        let rank = |percent: usize| {
+            let rank = (times.len() * percent).div_ceil(100).max(1);
+            times.get(rank - 1).copied()
+        };
+        Self { count: times.len() as u64, p50: rank(50), p95: rank(95), max: times.last().copied() }
+    }
+}
+
+fn count(trials: &[TrialRecord]) -> Counts {
+    let mut counts = Counts { total: trials.len() as u64, ..Counts::default() };
+    for trial in trials {
+        match trial.verdict() {
+            Verdict::Pass => counts.pass += 1,
+            Verdict::Fail => counts.fail += 1,
+            Verdict::Inconclusive => counts.inconclusive += 1,
+        }
+    }
+    counts
+}
+
+/// Why a run without a failure is not green.
+fn doubts(run: &RunInfo, counts: Counts, landed: u64) -> Vec<String> {
+    let mut doubts = Vec::new();
+    if let Some(why) = &run.interrupted {
+        doubts.push(format!("the run was interrupted: {why}"));
+    }
+    if counts.pass == 0 {
+        doubts.push("no trial passed".to_owned());
+    }
+    if landed < run.floor {
+        doubts.push(format!("{landed} faults landed, below the floor of {}", run.floor));
+    }
+    if counts.inconclusive * 100 > counts.total * INCONCLUSIVE_PERCENT_MAX {
+        doubts.push(format!(
+            "{} of {} trials were inconclusive, more than {INCONCLUSIVE_PERCENT_MAX} %",
+            counts.inconclusive, counts.total
+        ));
+    }
+    doubts
+}
+
+fn missed(trials: &[TrialRecord]) -> u64 {
+    let is_miss = |record: &&Record| matches!(record.event, Event::FaultMissed { .. });
+    trials.iter().flat_map(|trial| &trial.records).filter(is_miss).count() as u64
+}
+
+fn middle_fraction(landings: &[Landing]) -> f64 {
+    let places: Vec<f64> = landings.iter().filter_map(|landing| landing.fraction).collect();
+    if places.is_empty() {
+        return 0.0;
+    }
+    let middle = places.iter().filter(|place| (0.05..=0.95).contains(*place)).count();
+    middle as f64 / places.len() as f64
+}
+
+fn per_hour(trials: u64, duration_ms: u64) -> f64 {
+    if duration_ms == 0 {
+        return 0.0;
+    }
+    (trials as f64 * 3.6e6 / duration_ms as f64 * 10.0).round() / 10.0
+}
+
+fn findings(run: &RunInfo, trial: &TrialRecord) -> Vec<Finding> {
+    let faults: Vec<String> = landings(trial).iter().map(Landing::in_words).collect();
+    let broken = trial.judgements.iter().filter(|judgement| judgement.is_fail());
+    broken
+        .map(|judgement| Finding {
+            trial: trial.number(),
+            invariant: judgement.invariant,
+            title: judgement.invariant.title().to_owned(),
+            reasons: judgement.reasons.iter().map(|reason| reason.text.clone()).collect(),
+            faults: faults.clone(),
+            replay: run.replay_command(trial.number()),
+            schedule: run.schedule_path(trial.number()),
+        })
+        .collect()
+}
+
+fn inconclusive(run: &RunInfo, trial: &TrialRecord) -> Option<InconclusiveTrial> {
+    if trial.verdict() != Verdict::Inconclusive {
+        return None;
+    }
+    let is_doubt = |j: &&Judgement| !j.not_applicable && j.verdict == Verdict::Inconclusive;
+    let mut causes: Vec<String> = Vec::new();
+    for reason in trial.judgements.iter().filter(is_doubt).flat_map(|j| &j.reasons) {
+        if !causes.contains(&reason.text) {
+            causes.push(reason.text.clone());
+        }
+    }
+    if causes.is_empty() {
+        causes.push("no oracle had anything to judge".to_owned());
+    }
+    let replay = run.replay_command(trial.number());
+    Some(InconclusiveTrial { trial: trial.number(), causes, replay })
+}
+
+/// Where a fault of a schedule's step hit, for those who only have the record.
+pub(crate) fn phase_of(landed: &FaultLanded, schedule: &Schedule) -> Option<Phase> {
+    let seen = landed.interrupted.as_ref().and_then(|interrupted| interrupted.phase);
+    let aimed = schedule.steps.get(landed.step).map(|step| step.trigger);
+    seen.or(match aimed {
+        Some(Trigger::Phase { phase }) => Some(phase),
+        Some(Trigger::Time { .. } | Trigger::Progress { .. } | Trigger::DuringRecovery { .. })
+        | None => None,
+    })
+}
+
+/// The tablet under test.
+pub(crate) fn is_target(side: Side) -> bool {
+    side == Side::Target
+}
+
+#[cfg(test)]
+mod tests;
