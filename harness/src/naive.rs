@@ -31,7 +31,7 @@ pub enum NaiveError {
         table: String,
         /// Why it failed.
         #[source]
-        source: mysql_async::Error,
+        source: Box<mysql_async::Error>,
     },
     /// There is nothing to compare by.
     #[error("table '{database}.{table}' does not exist or has no primary key")]
@@ -239,7 +239,7 @@ impl Place<'_> {
 
     fn failed(self, what: &'static str, source: mysql_async::Error) -> NaiveError {
         let (database, table) = self.names();
-        NaiveError::Mysql { what, database, table, source }
+        NaiveError::Mysql { what, database, table, source: Box::new(source) }
     }
 }
 

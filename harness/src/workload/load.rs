@@ -38,7 +38,7 @@ pub enum LoadError {
         what: String,
         /// Why it failed.
         #[source]
-        source: mysql_async::Error,
+        source: Box<mysql_async::Error>,
     },
     /// MySQL took other rows than it was sent.
     #[error(
@@ -198,7 +198,7 @@ impl Destination<'_> {
 
     fn failed(self, what: &str, source: mysql_async::Error) -> LoadError {
         let (side, database) = (self.name(), self.database.to_owned());
-        LoadError::Statement { side, database, what: what.to_owned(), source }
+        LoadError::Statement { side, database, what: what.to_owned(), source: Box::new(source) }
     }
 
     const fn name(self) -> &'static str {
