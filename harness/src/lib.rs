@@ -1,4 +1,11 @@
 //! The harness of vdiff-chaos: containers, workloads, faults, triggers, observers, oracles, campaigns.
 
+pub mod docker;
+pub mod history;
+pub mod images;
 pub mod journal;
+pub mod judge;
+pub mod naive;
+pub mod oracle;
 pub mod plan;
+pub mod workload;

@@ -1,0 +1,87 @@
+//! An oracle's work sheet: checks made, what broke, what evidence was missing.
+
+use reports::verdict::{Invariant, Judgement, Reason, Verdict};
+
+use super::view::{View, reason};
+
+/// Reasons kept of one judgement; the rest is counted.
+const REASONS_MAX: usize = 24;
+
+/// One invariant under examination.
+pub(super) struct Examination {
+    invariant: Invariant,
+    checks: u64,
+    failures: Vec<Reason>,
+    missing: Vec<Reason>,
+}
+
+impl Examination {
+    /// Begins; what the journal as a whole lacks is missing here too.
+    pub(super) fn new(invariant: Invariant, view: &View<'_>) -> Self {
+        Self { invariant, checks: 0, failures: Vec::new(), missing: view.gaps() }
+    }
+
+    /// The trial cannot test this invariant.
+    pub(super) fn not_applicable(invariant: Invariant) -> Judgement {
+        Judgement {
+            invariant,
+            verdict: Verdict::Inconclusive,
+            checks: 0,
+            reasons: Vec::new(),
+            not_applicable: true,
+        }
+    }
+
+    /// One check; `broken` tells what was expected and what was found.
+    pub(super) fn check(&mut self, held: bool, seq: Option<u64>, broken: impl FnOnce() -> String) {
+        self.checks += 1;
+        if !held {
+            self.failures.push(reason(seq, broken()));
+        }
+    }
+
+    /// A check that did not hold.
+    pub(super) fn fail(&mut self, seq: Option<u64>, text: String) {
+        self.check(false, seq, || text);
+    }
+
+    /// Evidence that is not there.
+    pub(super) fn missing(&mut self, seq: Option<u64>, text: impl Into<String>) {
+        self.missing.push(reason(seq, text.into()));
+    }
+
+    /// This observer's silence must prove something. True when it does.
+    pub(super) fn needs_observer(&mut self, view: &View<'_>, name: &str) -> bool {
+        let problems = view.observer_problems(name);
+        let whole = problems.is_empty();
+        self.missing.extend(problems);
+        whole
+    }
+
+    /// The binlog's history must be whole. True when it is.
+    pub(super) fn needs_history(&mut self, view: &View<'_>) -> bool {
+        let problem = view.history.problem();
+        let whole = problem.is_none();
+        self.missing.extend(problem);
+        whole
+    }
+
+    /// The judgement.
+    pub(super) fn finish(self) -> Judgement {
+        let Self { invariant, checks, mut failures, mut missing } = self;
+        missing.dedup_by(|a, b| a.text == b.text);
+        let verdict = match (failures.is_empty(), missing.is_empty()) {
+            (false, _) => Verdict::Fail,
+            (true, false) => Verdict::Inconclusive,
+            (true, true) if checks == 0 => return Self::not_applicable(invariant),
+            (true, true) => Verdict::Pass,
+        };
+        failures.append(&mut missing);
+        let more = failures.len().saturating_sub(REASONS_MAX);
+        failures.truncate(REASONS_MAX);
+        if more > 0 {
+            failures.push(reason(None, format!("… and {more} more")));
+        }
+        Judgement { invariant, verdict, checks, reasons: failures, not_applicable: false }
+    }
+}

@@ -1,0 +1,111 @@
+//! I10, prompt cancel: stop, delete and SIGTERM take effect within seconds at any point and leave a
+//! resumable state; SIGTERM never leaves a diff `stopped`.
+
+use reports::journal::{Event, VdiffAction};
+use reports::schedule::Fault;
+use reports::verdict::{Invariant, Judgement};
+
+use super::examination::Examination;
+use super::no_panic::TERMINATION_MS_MAX;
+use super::view::{At, View};
+
+pub(super) fn judge(view: &View<'_>) -> Judgement {
+    let mut exam = Examination::new(Invariant::I10, view);
+    let cancels: Vec<_> = view
+        .actions
+        .iter()
+        .filter(|a| matches!(a.what.action.as_str(), "stop" | "delete"))
+        .collect();
+    let terminated = view
+        .schedule()
+        .is_some_and(|schedule| schedule.steps.iter().any(|step| step.fault == Fault::Sigterm));
+    if cancels.is_empty() && !terminated && view.head.is_some() {
+        return Examination::not_applicable(Invariant::I10);
+    }
+    let deadline_ms = view.schedule().map_or(0, |schedule| schedule.deadlines.cancel_ms);
+    for action in &cancels {
+        takes_effect(&mut exam, view, action, deadline_ms);
+        if action.what.action == "stop" && action.what.acknowledged {
+            is_resumable(&mut exam, view, action);
+        }
+    }
+    terminations(&mut exam, view);
+    exam.finish()
+}
+
+fn takes_effect(
+    exam: &mut Examination,
+    view: &View<'_>,
+    action: &At<&VdiffAction>,
+    deadline_ms: u64,
+) {
+    let (what, seq) = (action.what, Some(action.seq));
+    let name = format!("{} of the diff {}", what.action, what.uuid);
+    if !what.acknowledged {
+        exam.check(what.took_ms <= deadline_ms, seq, || {
+            format!(
+                "expected an answer to the {name} within {deadline_ms} ms; none came in {} ms",
+                what.took_ms
+            )
+        });
+        return;
+    }
+    let expired = view.events(|event| match event {
+        Event::DeadlinePassed { after_ms, .. } => Some(*after_ms),
+        _ => None,
+    });
+    match what.effect_ms {
+        Some(effect_ms) => exam.check(effect_ms <= deadline_ms, seq, || {
+            format!(
+                "expected the {name} to take effect within {deadline_ms} ms; it took {effect_ms} ms"
+            )
+        }),
+        None if expired.iter().any(|deadline| deadline.at_ms >= action.at_ms) => {
+            exam.fail(
+                seq,
+                format!("expected the {name} to take effect within {deadline_ms} ms; it had none"),
+            );
+        }
+        None => exam.missing(seq, format!("when the {name} took effect was not observed")),
+    }
+}
+
+fn is_resumable(exam: &mut Examination, view: &View<'_>, stop: &At<&VdiffAction>) {
+    let resumes: Vec<_> = view
+        .actions
+        .iter()
+        .filter(|a| a.seq > stop.seq && a.what.action == "resume" && a.what.uuid == stop.what.uuid)
+        .collect();
+    let Some(first) = resumes.first() else { return };
+    exam.check(resumes.iter().any(|resume| resume.what.acknowledged), Some(first.seq), || {
+        let why = first.what.error.as_deref().unwrap_or("no answer");
+        format!("expected the stopped diff {} to be resumable; found: {why}", stop.what.uuid)
+    });
+}
+
+fn terminations(exam: &mut Examination, view: &View<'_>) {
+    let is_sigterm =
+        |step: Option<usize>| step.and_then(|step| view.fault_of(step)) == Some(Fault::Sigterm);
+    for exit in view.lives.iter().filter_map(|life| life.exit) {
+        if !is_sigterm(exit.what.scheduled_by) {
+            continue;
+        }
+        match exit.what.took_ms {
+            Some(took_ms) => exam.check(took_ms <= TERMINATION_MS_MAX, Some(exit.seq), || {
+                format!("expected the end within {TERMINATION_MS_MAX} ms of SIGTERM; it took {took_ms} ms")
+            }),
+            None => exam.missing(Some(exit.seq), "the time from SIGTERM to the end was not measured"),
+        }
+    }
+    for record in view.records {
+        let Event::FaultLanded(landed) = &record.event else { continue };
+        let Some(diff) = landed.interrupted.as_ref() else { continue };
+        let stop_asked = view.actions.iter().any(|a| a.what.action == "stop");
+        if landed.fault == Fault::Sigterm && !stop_asked {
+            exam.check(diff.state != "stopped", Some(record.seq), || {
+                "expected the diff to stay pending or started over SIGTERM; it is stopped"
+                    .to_owned()
+            });
+        }
+    }
+}

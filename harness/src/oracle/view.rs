@@ -1,0 +1,238 @@
+//! A journal with an index: what oracles ask of it again and again.
+
+use std::collections::BTreeMap;
+
+use reports::journal::{Event, Record, Side, TabletExited, TrialStarted, VdiffAction};
+use reports::schedule::{Fault, Schedule};
+use reports::verdict::Reason;
+
+use super::history::History;
+
+/// An event's place in the journal, and the event's data.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct At<T> {
+    pub(super) seq: u64,
+    pub(super) at_ms: u64,
+    pub(super) what: T,
+}
+
+/// One process of a tablet, from its start to its end.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Life<'a> {
+    pub(super) side: Side,
+    pub(super) incarnation: u32,
+    pub(super) start_seq: u64,
+    pub(super) start_ms: u64,
+    pub(super) exit: Option<At<&'a TabletExited>>,
+}
+
+/// A journal, indexed.
+pub(super) struct View<'a> {
+    pub(super) records: &'a [Record],
+    pub(super) head: Option<&'a TrialStarted>,
+    pub(super) lives: Vec<Life<'a>>,
+    pub(super) actions: Vec<At<&'a VdiffAction>>,
+    pub(super) history: History<'a>,
+    pub(super) end_ms: u64,
+}
+
+impl<'a> View<'a> {
+    pub(super) fn new(records: &'a [Record]) -> Self {
+        let head = records.iter().find_map(|record| match &record.event {
+            Event::TrialStarted(head) => Some(head.as_ref()),
+            _ => None,
+        });
+        Self {
+            records,
+            head,
+            lives: lives(records),
+            actions: collect(records, |event| match event {
+                Event::VdiffAction(action) => Some(action),
+                _ => None,
+            }),
+            history: History::new(records),
+            end_ms: records.iter().map(|record| record.at_ms).max().unwrap_or(0),
+        }
+    }
+
+    pub(super) fn schedule(&self) -> Option<&'a Schedule> {
+        self.head.map(|head| &head.schedule)
+    }
+
+    /// The fault of a schedule's step.
+    pub(super) fn fault_of(&self, step: usize) -> Option<Fault> {
+        self.schedule().and_then(|schedule| schedule.steps.get(step)).map(|step| step.fault)
+    }
+
+    /// Events that `pick` takes, with their places.
+    pub(super) fn events<T>(&self, pick: impl Fn(&'a Event) -> Option<T>) -> Vec<At<T>> {
+        collect(self.records, pick)
+    }
+
+    /// Whether the trial came to its last line.
+    pub(super) fn has_ended(&self) -> bool {
+        self.records.iter().any(|record| matches!(record.event, Event::TrialEnded))
+    }
+
+    /// What of the journal as a whole is missing; concerns every invariant.
+    pub(super) fn gaps(&self) -> Vec<Reason> {
+        let mut gaps = Vec::new();
+        if self.head.is_none() {
+            gaps.push(reason(None, "the journal has no head (trial-started)".to_owned()));
+        }
+        for (expected, record) in (0u64..).zip(self.records) {
+            if record.seq != expected {
+                let text = format!(
+                    "records are missing: expected number {expected}, found {}",
+                    record.seq
+                );
+                gaps.push(reason(Some(record.seq), text));
+                break;
+            }
+        }
+        for record in self.records {
+            if let Event::HarnessTrouble { what } = &record.event {
+                gaps.push(reason(Some(record.seq), format!("the harness had trouble: {what}")));
+            }
+        }
+        if !self.has_ended() {
+            gaps.push(reason(None, "the journal stops before the trial's end".to_owned()));
+        }
+        gaps
+    }
+
+    /// Why an observer's silence proves nothing; empty: it watched from begin to end.
+    ///
+    /// Observers that have the name, or the name and a side; if there are none, every observer must
+    /// have been whole, since any of them may have been the one.
+    pub(super) fn observer_problems(&self, name: &str) -> Vec<Reason> {
+        let mut watches: BTreeMap<&str, Watch> = BTreeMap::new();
+        for record in self.records {
+            match &record.event {
+                Event::ObserverStarted { observer } => {
+                    watches.entry(observer).or_default().open += 1;
+                }
+                Event::ObserverGap { observer, gap_ms } => {
+                    let text = format!("observer {observer} saw nothing for {gap_ms} ms");
+                    watches.entry(observer).or_default().gaps.push(reason(Some(record.seq), text));
+                }
+                Event::ObserverStopped { observer, .. } => {
+                    let watch = watches.entry(observer).or_default();
+                    watch.open -= 1;
+                    watch.stopped = true;
+                }
+                _ => {}
+            }
+        }
+        let named = |observer: &str| {
+            observer.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        if watches.keys().any(|observer| named(observer)) {
+            watches.retain(|observer, _| named(observer));
+        }
+        if watches.is_empty() {
+            return vec![reason(None, format!("no observer of {name} is in the journal"))];
+        }
+        watches.into_iter().flat_map(|(observer, watch)| watch.problems(observer)).collect()
+    }
+
+    /// Ends of the trial's diffs.
+    pub(super) fn settled(&self) -> Vec<At<(&'a str, &'a str)>> {
+        self.events(|event| match event {
+            Event::Settled { uuid, state } => Some((uuid.as_str(), state.as_str())),
+            _ => None,
+        })
+    }
+
+    /// Faults that were injected.
+    pub(super) fn injected(&self) -> Vec<At<(usize, Fault)>> {
+        self.events(|event| match event {
+            Event::FaultInjected { step, fault, .. } => Some((*step, *fault)),
+            _ => None,
+        })
+    }
+
+    /// Faults that were healed.
+    pub(super) fn healed(&self) -> Vec<At<(usize, Fault)>> {
+        self.events(|event| match event {
+            Event::FaultHealed { step, fault } => Some((*step, *fault)),
+            _ => None,
+        })
+    }
+
+    /// Faults that landed.
+    pub(super) fn landed(&self) -> Vec<At<(usize, Fault)>> {
+        self.events(|event| match event {
+            Event::FaultLanded(landed) => Some((landed.step, landed.fault)),
+            _ => None,
+        })
+    }
+}
+
+#[derive(Default)]
+struct Watch {
+    open: i64,
+    stopped: bool,
+    gaps: Vec<Reason>,
+}
+
+impl Watch {
+    fn problems(self, observer: &str) -> Vec<Reason> {
+        let mut problems = self.gaps;
+        if self.open > 0 || !self.stopped {
+            problems.push(reason(None, format!("observer {observer} did not end in order")));
+        }
+        if self.open < 0 {
+            problems.push(reason(None, format!("observer {observer} ended without a begin")));
+        }
+        problems
+    }
+}
+
+/// A reason from its text.
+pub(super) fn reason(seq: Option<u64>, text: String) -> Reason {
+    Reason { text, seq }
+}
+
+fn collect<'a, T>(records: &'a [Record], pick: impl Fn(&'a Event) -> Option<T>) -> Vec<At<T>> {
+    records
+        .iter()
+        .filter_map(|record| {
+            pick(&record.event).map(|what| At { seq: record.seq, at_ms: record.at_ms, what })
+        })
+        .collect()
+}
+
+fn lives(records: &[Record]) -> Vec<Life<'_>> {
+    let mut lives: Vec<Life<'_>> = Vec::new();
+    for record in records {
+        match &record.event {
+            Event::TabletStarted(started) => lives.push(Life {
+                side: started.side,
+                incarnation: started.incarnation,
+                start_seq: record.seq,
+                start_ms: record.at_ms,
+                exit: None,
+            }),
+            Event::TabletExited(exited) => {
+                let life = lives
+                    .iter_mut()
+                    .rev()
+                    .find(|l| l.side == exited.side && l.incarnation == exited.incarnation);
+                if let Some(life) = life {
+                    life.exit = Some(At { seq: record.seq, at_ms: record.at_ms, what: exited });
+                }
+            }
+            _ => {}
+        }
+    }
+    lives
+}
+
+/// A side in words.
+pub(super) fn side_name(side: Side) -> &'static str {
+    match side {
+        Side::Source => "source tablet",
+        Side::Target => "target tablet",
+    }
+}
