@@ -1,0 +1,303 @@
+//! The engine's calls on networks, volumes and images, and the search by label.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt};
+use testcontainers::bollard::{
+    self,
+    models::{ContainerCreateBody, NetworkCreateRequest},
+    query_parameters::{
+        CreateContainerOptions, CreateImageOptions, ListContainersOptions, ListNetworksOptions,
+        ListVolumesOptions, RemoveImageOptions, RemoveVolumeOptions, StartContainerOptions,
+    },
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::engine::{CALL, failed, within};
+use super::{DockerError, Engine};
+
+/// What kind of thing carries a label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LabelledKind {
+    /// A container.
+    Container,
+    /// A network.
+    Network,
+    /// A volume.
+    Volume,
+}
+
+/// A root file system, as a tar archive.
+#[derive(Debug)]
+pub enum RootFileSystem<'a> {
+    /// In memory.
+    Bytes(Vec<u8>),
+    /// In a file.
+    File(&'a Path),
+}
+
+/// Bytes read at once.
+const CHUNK: u64 = 256 * 1024;
+
+/// A thing of the engine that carries a label.
+#[derive(Clone, Debug)]
+pub struct Labelled {
+    /// What it is.
+    pub kind: LabelledKind,
+    /// Its id (of a volume its name).
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// All its labels.
+    pub labels: HashMap<String, String>,
+}
+
+impl Engine {
+    /// Every container, network and volume that carries the label: `key`, or `key=value`. In the
+    /// order in which they can be removed.
+    pub async fn labelled(&self, label: &str) -> Result<Vec<Labelled>, DockerError> {
+        let filters = HashMap::from([("label".to_owned(), vec![label.to_owned()])]);
+        let mut found = Vec::new();
+        let options = ListContainersOptions {
+            all: true,
+            filters: Some(filters.clone()),
+            ..Default::default()
+        };
+        let call = self.docker.list_containers(Some(options));
+        for container in self.call("list containers", label, CALL, call).await? {
+            let name = container.names.unwrap_or_default().into_iter().next().unwrap_or_default();
+            found.push(Labelled {
+                kind: LabelledKind::Container,
+                id: container.id.unwrap_or_default(),
+                name: name.trim_start_matches('/').to_owned(),
+                labels: container.labels.unwrap_or_default(),
+            });
+        }
+        let options = ListNetworksOptions { filters: Some(filters.clone()) };
+        let call = self.docker.list_networks(Some(options));
+        for network in self.call("list networks", label, CALL, call).await? {
+            found.push(Labelled {
+                kind: LabelledKind::Network,
+                id: network.id.unwrap_or_default(),
+                name: network.name.unwrap_or_default(),
+                labels: network.labels.unwrap_or_default(),
+            });
+        }
+        let options = ListVolumesOptions { filters: Some(filters) };
+        let call = self.docker.list_volumes(Some(options));
+        let volumes = self.call("list volumes", label, CALL, call).await?;
+        for volume in volumes.volumes.unwrap_or_default() {
+            found.push(Labelled {
+                kind: LabelledKind::Volume,
+                id: volume.name.clone(),
+                name: volume.name,
+                labels: volume.labels,
+            });
+        }
+        Ok(found)
+    }
+
+    /// Removes a labelled thing; one that is gone is no error.
+    pub async fn remove_labelled(&self, thing: &Labelled) -> Result<(), DockerError> {
+        let removed = match thing.kind {
+            LabelledKind::Container => self.remove(&thing.id).await,
+            LabelledKind::Network => {
+                let call = self.docker.remove_network(&thing.id);
+                self.call("remove network", &thing.name, CALL, call).await
+            }
+            LabelledKind::Volume => {
+                let options = RemoveVolumeOptions { force: true };
+                let call = self.docker.remove_volume(&thing.id, Some(options));
+                self.call("remove volume", &thing.name, CALL, call).await
+            }
+        };
+        match removed {
+            Err(error) if error.is_not_found() => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Creates a user network.
+    pub async fn create_network(
+        &self,
+        name: &str,
+        labels: &HashMap<String, String>,
+    ) -> Result<String, DockerError> {
+        let request = NetworkCreateRequest {
+            name: name.to_owned(),
+            driver: Some("bridge".to_owned()),
+            labels: Some(labels.clone()),
+            ..Default::default()
+        };
+        let call = self.docker.create_network(request);
+        Ok(self.call("create network", name, CALL, call).await?.id)
+    }
+
+    /// Creates a container that is not started; for one-off work such as an image's first boot.
+    pub(crate) async fn create_plain(
+        &self,
+        name: &str,
+        image: &str,
+        command: &[String],
+        labels: &HashMap<String, String>,
+    ) -> Result<String, DockerError> {
+        let body = ContainerCreateBody {
+            image: Some(image.to_owned()),
+            cmd: Some(command.to_vec()),
+            labels: Some(labels.clone()),
+            ..Default::default()
+        };
+        let options = CreateContainerOptions { name: Some(name.to_owned()), ..Default::default() };
+        let call = self.docker.create_container(Some(options), body);
+        Ok(self.call("create", name, CALL, call).await?.id)
+    }
+
+    /// Starts a container for the first time.
+    pub(crate) async fn start_plain(&self, id: &str) -> Result<(), DockerError> {
+        let call = self.docker.start_container(id, None::<StartContainerOptions>);
+        self.call("start", id, CALL, call).await
+    }
+
+    /// The id of a local image; none when there is no such image.
+    pub async fn image_id(&self, reference: &str) -> Result<Option<String>, DockerError> {
+        Ok(self.image(reference).await?.map(|(id, _)| id))
+    }
+
+    /// Id and labels of a local image; none when there is no such image.
+    pub async fn image(
+        &self,
+        reference: &str,
+    ) -> Result<Option<(String, HashMap<String, String>)>, DockerError> {
+        let call = self.docker.inspect_image(reference);
+        match self.call("inspect image", reference, CALL, call).await {
+            Ok(image) => {
+                let labels = image.config.and_then(|config| config.labels).unwrap_or_default();
+                Ok(image.id.map(|id| (id, labels)))
+            }
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether the image's registry answers for it within `deadline`.
+    pub async fn registry_has(
+        &self,
+        reference: &str,
+        deadline: Duration,
+    ) -> Result<(), DockerError> {
+        let call = self.docker.inspect_registry_image(reference, None);
+        self.call("ask registry", reference, deadline, call).await.map(|_| ())
+    }
+
+    /// Pulls an image.
+    pub async fn pull(&self, reference: &str, deadline: Duration) -> Result<(), DockerError> {
+        let options =
+            CreateImageOptions { from_image: Some(reference.to_owned()), ..Default::default() };
+        let layers = self.docker.create_image(Some(options), None, None);
+        within("pull", reference, deadline, async {
+            let mut layers = std::pin::pin!(layers);
+            while let Some(layer) = layers.next().await {
+                layer.map_err(|source| failed("pull", reference, source))?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Imports a root file system (a tar archive) as an image `repository:tag`; `changes` are
+    /// Dockerfile instructions. Returns the image's id.
+    pub async fn import(
+        &self,
+        repository: &str,
+        tag: &str,
+        root: RootFileSystem<'_>,
+        changes: Vec<String>,
+    ) -> Result<String, DockerError> {
+        let reference = format!("{repository}:{tag}");
+        let options = CreateImageOptions {
+            from_src: Some("-".to_owned()),
+            repo: Some(repository.to_owned()),
+            tag: Some(tag.to_owned()),
+            changes,
+            ..Default::default()
+        };
+        let body = match root {
+            RootFileSystem::Bytes(bytes) => bollard::body_full(Bytes::from(bytes)),
+            RootFileSystem::File(path) => {
+                let file = tokio::fs::File::open(path)
+                    .await
+                    .map_err(|source| host(format!("cannot open {}", path.display()), source))?;
+                bollard::body_try_stream(futures::stream::try_unfold(file, next_chunk))
+            }
+        };
+        let steps = self.docker.create_image(Some(options), Some(body), None);
+        within("import", &reference, Duration::from_secs(180), async {
+            let mut steps = std::pin::pin!(steps);
+            while let Some(step) = steps.next().await {
+                step.map_err(|source| failed("import", &reference, source))?;
+            }
+            Ok(())
+        })
+        .await?;
+        self.image_id(&reference).await?.ok_or(DockerError::Answer {
+            operation: "import",
+            object: reference,
+            lacks: "the image",
+        })
+    }
+
+    /// Writes a container's whole file system into a tar file.
+    pub async fn export(&self, id: &str, tar: &Path) -> Result<(), DockerError> {
+        let what = || format!("cannot write {}", tar.display());
+        let mut file = tokio::fs::File::create(tar).await.map_err(|source| host(what(), source))?;
+        within("export", id, Duration::from_secs(180), async {
+            let mut chunks = std::pin::pin!(self.docker.export_container(id));
+            while let Some(chunk) =
+                chunks.try_next().await.map_err(|source| failed("export", id, source))?
+            {
+                file.write_all(&chunk).await.map_err(|source| host(what(), source))?;
+            }
+            file.flush().await.map_err(|source| host(what(), source))
+        })
+        .await
+    }
+
+    /// Removes an image; one that is gone is no error.
+    pub async fn remove_image(&self, reference: &str) -> Result<(), DockerError> {
+        let options = RemoveImageOptions { force: false, noprune: false, ..Default::default() };
+        let call = self.docker.remove_image(reference, Some(options), None);
+        match self.call("remove image", reference, CALL * 4, call).await {
+            Err(error) if error.is_not_found() => Ok(()),
+            other => other.map(|_| ()),
+        }
+    }
+
+    /// The local images of a repository, newest first, as `repository:tag`.
+    pub async fn images_of(&self, repository: &str) -> Result<Vec<String>, DockerError> {
+        let filters = HashMap::from([("reference".to_owned(), vec![format!("{repository}:*")])]);
+        let options = bollard::query_parameters::ListImagesOptions {
+            filters: Some(filters),
+            ..Default::default()
+        };
+        let call = self.docker.list_images(Some(options));
+        let mut images = self.call("list images", repository, CALL, call).await?;
+        images.sort_by_key(|image| std::cmp::Reverse(image.created));
+        Ok(images.into_iter().flat_map(|image| image.repo_tags).collect())
+    }
+}
+
+/// The next chunk of a file, and the file.
+async fn next_chunk(
+    mut file: tokio::fs::File,
+) -> Result<Option<(Bytes, tokio::fs::File)>, std::io::Error> {
+    let mut chunk = Vec::with_capacity(CHUNK as usize);
+    let read = (&mut file).take(CHUNK).read_to_end(&mut chunk).await?;
+    Ok((read > 0).then(|| (Bytes::from(chunk), file)))
+}
+
+fn host(what: String, source: std::io::Error) -> DockerError {
+    DockerError::Host { what, source }
+}

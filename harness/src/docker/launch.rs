@@ -1,0 +1,182 @@
+//! Starting containers, by testcontainers.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use testcontainers::bollard::models::{Mount, MountType, MountVolumeOptions, PortBinding};
+use testcontainers::core::{ContainerPort, Host};
+use testcontainers::runners::AsyncRunner;
+use testcontainers::{ContainerAsync, ContainerRequest, CopyTargetOptions, GenericImage, ImageExt};
+
+use super::{DockerError, Engine, Run};
+
+/// A container to be started.
+#[derive(Clone, Debug, Default)]
+pub struct ContainerSpec {
+    /// What it is, as the last part of its name.
+    pub what: String,
+    /// `repository:tag`.
+    pub image: String,
+    /// Command and arguments (an image's entry point stays).
+    pub command: Vec<String>,
+    /// Environment.
+    pub env: Vec<(String, String)>,
+    /// Ports to publish on the host's loopback.
+    pub ports: Vec<u16>,
+    /// Files to be there before the first start: path, mode, content.
+    pub files: Vec<(String, u32, Vec<u8>)>,
+    /// Memory limit, swap included; none is unlimited.
+    pub memory_bytes: Option<u64>,
+    /// Size of `/dev/shm`; none is the engine's default.
+    pub shm_bytes: Option<u64>,
+    /// Names that resolve to something else than a container: name, address (or `host-gateway`).
+    pub hosts: Vec<(String, String)>,
+    /// Directories that lie on a volume of their own, filled from the image.
+    pub volumes: Vec<String>,
+    /// Labels besides the run's.
+    pub labels: Vec<(String, String)>,
+}
+
+/// A started container. It is removed with its run, or by [`Container::remove`].
+pub struct Container {
+    inner: Option<ContainerAsync<GenericImage>>,
+    engine: Engine,
+    id: String,
+    name: String,
+}
+
+impl Engine {
+    /// Creates a container in the run's network, and starts it.
+    pub async fn launch(&self, run: &Run, spec: ContainerSpec) -> Result<Container, DockerError> {
+        let name = run.name(&spec.what);
+        let request = request(run, &name, spec);
+        let started = request
+            .start()
+            .await
+            .map_err(|e| DockerError::Launch { name: name.clone(), source: Box::new(e) })?;
+        let id = started.id().to_owned();
+        Ok(Container { inner: Some(started), engine: self.clone(), id, name })
+    }
+}
+
+impl Container {
+    /// Full id.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Its name, which is also its name on the network.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Removes it, with its volumes.
+    pub async fn remove(mut self) -> Result<(), DockerError> {
+        // testcontainers' own removal has no deadline; its handle is only let go.
+        std::mem::forget(self.inner.take());
+        self.engine.remove(&self.id).await
+    }
+}
+
+impl std::fmt::Debug for Container {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Container").field("name", &self.name).field("id", &self.id).finish()
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        // testcontainers' drop needs a runtime and panics without one. The run's label still finds
+        // the container, so letting go of the handle loses nothing.
+        if tokio::runtime::Handle::try_current().is_err() {
+            std::mem::forget(self.inner.take());
+        }
+    }
+}
+
+fn request(run: &Run, name: &str, spec: ContainerSpec) -> ContainerRequest<GenericImage> {
+    let (repository, tag) = split_reference(&spec.image);
+    let mut image = GenericImage::new(repository, tag);
+    for port in &spec.ports {
+        image = image.with_exposed_port(ContainerPort::Tcp(*port));
+    }
+    let mut request = ContainerRequest::from(image)
+        .with_container_name(name)
+        .with_network(run.network())
+        .with_labels(run.labels())
+        .with_labels(spec.labels.clone())
+        .with_startup_timeout(Duration::from_secs(30));
+    if !spec.command.is_empty() {
+        request = request.with_cmd(spec.command.clone());
+    }
+    for (key, value) in &spec.env {
+        request = request.with_env_var(key, value);
+    }
+    for (host, address) in &spec.hosts {
+        let address = match address.parse() {
+            Ok(address) => Host::Addr(address),
+            Err(_) => Host::HostGateway,
+        };
+        request = request.with_host(host, address);
+    }
+    for (path, mode, content) in &spec.files {
+        let target = CopyTargetOptions::new(path).with_mode(*mode);
+        request = request.with_copy_to(target, content.clone());
+    }
+    let labels = run.labels();
+    request.with_host_config_modifier(move |config| {
+        // testcontainers publishes on every interface; a chaos run is nobody else's business.
+        config.publish_all_ports = Some(false);
+        let loopback = || PortBinding { host_ip: Some("127.0.0.1".into()), host_port: None };
+        let bindings =
+            spec.ports.iter().map(|port| (format!("{port}/tcp"), Some(vec![loopback()])));
+        config.port_bindings = Some(bindings.collect::<HashMap<_, _>>());
+        if let Some(bytes) = spec.memory_bytes {
+            let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+            config.memory = Some(bytes);
+            config.memory_swap = Some(bytes);
+        }
+        config.shm_size = spec.shm_bytes.and_then(|bytes| i64::try_from(bytes).ok());
+        config.oom_score_adj = Some(0);
+        let mounts = spec.volumes.iter().map(|target| Mount {
+            target: Some(target.clone()),
+            typ: Some(MountType::VOLUME),
+            volume_options: Some(MountVolumeOptions {
+                labels: Some(labels.clone()),
+                ..Default::default()
+            }),
+            ..Default::default()
+        });
+        config.mounts = Some(mounts.collect());
+    })
+}
+
+/// `repository:tag` in two; a digest stays with the repository's part as Docker expects it.
+fn split_reference(reference: &str) -> (String, String) {
+    match reference.rsplit_once(':') {
+        Some((repository, tag)) if !tag.contains('/') => (repository.to_owned(), tag.to_owned()),
+        _ => (reference.to_owned(), "latest".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// testcontainers joins both parts with a colon again: the joined text must be the reference.
+    #[test]
+    fn a_reference_survives_the_split() {
+        for (reference, joined) in [
+            ("mysql:8.4", "mysql:8.4"),
+            ("mysql", "mysql:latest"),
+            ("localhost:5000/mysql", "localhost:5000/mysql:latest"),
+            ("localhost:5000/mysql:8.4", "localhost:5000/mysql:8.4"),
+            ("mysql@sha256:abc", "mysql@sha256:abc"),
+        ] {
+            let (repository, tag) = split_reference(reference);
+            assert_eq!(format!("{repository}:{tag}"), joined);
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! A run: its id, its network, its temporary directory, and the labels by which everything it made
+//! is found and removed again.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::owner::Owner;
+use super::{DockerError, Engine};
+
+/// The label with the run's id.
+pub const LABEL_RUN: &str = "vdiff-chaos.run";
+/// The label with the owner's identity.
+pub const LABEL_OWNER: &str = "vdiff-chaos.owner";
+/// Names of containers and networks begin like this. A convenience for people: nothing is removed
+/// for its name.
+pub const NAME_PREFIX: &str = "vdiff-chaos-";
+/// The file that names the owner of a run's temporary directory.
+pub(crate) const OWNER_FILE: &str = "owner";
+
+/// The last resort of a run that was dropped and not removed.
+const DROP_DEADLINE: Duration = Duration::from_secs(20);
+
+/// Everything one run creates hangs on this. Call [`Run::remove`] at its end; a run that is dropped
+/// without it (a panic) removes its things in a thread of its own, and blocks for it.
+#[derive(Debug)]
+pub struct Run {
+    id: String,
+    owner: Owner,
+    engine: Engine,
+    network: String,
+    directory: PathBuf,
+    removed: AtomicBool,
+}
+
+impl Run {
+    /// Begins a run: creates its network and its temporary directory.
+    ///
+    /// The id becomes part of names: lower-case letters, digits and dashes.
+    pub async fn begin(engine: &Engine, id: &str) -> Result<Self, DockerError> {
+        let host = |what: String| move |source| DockerError::Host { what, source };
+        let owner = Owner::current().map_err(host("cannot read this process's identity".into()))?;
+        let directory = temporary_root().join(id);
+        let written = std::fs::create_dir_all(&directory)
+            .and_then(|()| std::fs::write(directory.join(OWNER_FILE), owner.to_string()));
+        written.map_err(host(format!("cannot write into {}", directory.display())))?;
+        let network = format!("{NAME_PREFIX}{id}");
+        let run = Self {
+            id: id.to_owned(),
+            owner,
+            engine: engine.clone(),
+            network: network.clone(),
+            directory,
+            removed: AtomicBool::new(false),
+        };
+        if let Err(error) = engine.create_network(&network, &run.labels()).await {
+            run.remove().await?;
+            return Err(error);
+        }
+        Ok(run)
+    }
+
+    /// A fresh id: a time stamp is for people, the random part keeps two runs of one second apart.
+    #[must_use]
+    pub fn fresh_id() -> String {
+        let random = hex::encode(rand::random::<[u8; 3]>());
+        format!("{}-{random}", chrono::Local::now().format("%Y%m%d-%H%M%S"))
+    }
+
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Its engine.
+    #[must_use]
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// The name of its network.
+    #[must_use]
+    pub fn network(&self) -> &str {
+        &self.network
+    }
+
+    /// Its temporary directory, which goes with the run.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// A name on the run's network, unique on the engine.
+    #[must_use]
+    pub fn name(&self, what: &str) -> String {
+        format!("{NAME_PREFIX}{}-{what}", self.id)
+    }
+
+    /// The labels that everything of this run carries.
+    #[must_use]
+    pub fn labels(&self) -> HashMap<String, String> {
+        HashMap::from([
+            (LABEL_RUN.to_owned(), self.id.clone()),
+            (LABEL_OWNER.to_owned(), self.owner.to_string()),
+        ])
+    }
+
+    /// Removes every container, network and volume that carries the run's label, and the temporary
+    /// directory. Goes on after an error, and returns the first.
+    pub async fn remove(&self) -> Result<(), DockerError> {
+        self.removed.store(true, Ordering::SeqCst);
+        let removed = remove_labelled(&self.engine, &self.id).await;
+        let cleared = match std::fs::remove_dir_all(&self.directory) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                let what = format!("cannot remove {}", self.directory.display());
+                Err(DockerError::Host { what, source })
+            }
+            _ => Ok(()),
+        };
+        removed.and(cleared)
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        if self.removed.load(Ordering::SeqCst) {
+            return;
+        }
+        let id = self.id.clone();
+        let directory = self.directory.clone();
+        let work = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let Ok(runtime) = runtime else { return };
+            runtime.block_on(async {
+                let all = async {
+                    // The engine's connections belong to the runtime that may be gone: a new one.
+                    remove_labelled(&Engine::connect().await?, &id).await
+                };
+                match tokio::time::timeout(DROP_DEADLINE, all).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => tracing::warn!(run = id, %error, "run not removed"),
+                    Err(_) => tracing::warn!(run = id, "run not removed in time"),
+                }
+            });
+            if let Err(error) = std::fs::remove_dir_all(&directory) {
+                tracing::warn!(directory = %directory.display(), %error, "not removed");
+            }
+        });
+        if work.join().is_err() {
+            tracing::warn!(run = self.id, "the run's removal panicked");
+        }
+    }
+}
+
+/// Where runs keep their temporary directories: one place a user, so that `clean` finds them.
+pub(crate) fn temporary_root() -> PathBuf {
+    std::env::temp_dir().join(format!("vdiff-chaos-{}", nix::unistd::geteuid()))
+}
+
+async fn remove_labelled(engine: &Engine, id: &str) -> Result<(), DockerError> {
+    let mut first = Ok(());
+    let things = engine.labelled(&format!("{LABEL_RUN}={id}")).await?;
+    // Containers at once, then what they used.
+    let (containers, rest): (Vec<_>, Vec<_>) =
+        things.into_iter().partition(|t| t.kind == super::LabelledKind::Container);
+    let all = containers.iter().map(|thing| engine.remove_labelled(thing));
+    for removed in futures::future::join_all(all).await {
+        first = first.and(removed);
+    }
+    for thing in &rest {
+        first = first.and(engine.remove_labelled(thing).await);
+    }
+    first
+}

@@ -1,0 +1,154 @@
+//! What the engine tells as it happens: log lines and events.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use futures::{Stream, StreamExt};
+use testcontainers::bollard::{
+    container::LogOutput,
+    query_parameters::{EventsOptions, LogsOptions},
+};
+
+use super::engine::{failed, within};
+use super::{DockerError, Engine};
+
+/// The longest line that is kept; a longer one is cut.
+const LINE_MAX: usize = 64 * 1024;
+
+/// A line of a container's output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogLine {
+    /// It stood on standard error.
+    pub stderr: bool,
+    /// Without the line break, at most 64 KiB.
+    pub text: String,
+}
+
+/// An event of the engine about a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EngineEvent {
+    /// Container id.
+    pub container: String,
+    /// `start`, `die`, `oom`, `kill`, …
+    pub action: String,
+    /// Of a `die`.
+    pub exit_code: Option<i64>,
+    /// Nanoseconds since the Unix epoch, by the engine's clock.
+    pub at_ns: i64,
+}
+
+impl Engine {
+    /// The container's log from `since_s` (Unix time, seconds; 0 is all), as a stream of lines. With
+    /// `follow` it goes on until the container's process ends.
+    pub fn logs(
+        &self,
+        id: &str,
+        since_s: i64,
+        follow: bool,
+    ) -> impl Stream<Item = Result<LogLine, DockerError>> + Send + 'static {
+        let options = LogsOptions {
+            follow,
+            stdout: true,
+            stderr: true,
+            since: i32::try_from(since_s).unwrap_or(i32::MAX),
+            until: 0,
+            timestamps: false,
+            tail: "all".to_owned(),
+        };
+        let id = id.to_owned();
+        let docker = self.docker.clone();
+        let frames = docker.logs(&id, Some(options)).boxed();
+        let start = (frames, Lines::default(), id);
+        futures::stream::unfold(start, |(mut frames, mut lines, id)| async move {
+            loop {
+                if let Some(line) = lines.ready.pop_front() {
+                    return Some((Ok(line), (frames, lines, id)));
+                }
+                match frames.next().await {
+                    Some(Ok(frame)) => lines.push(frame),
+                    Some(Err(source)) => {
+                        return Some((Err(failed("logs", &id, source)), (frames, lines, id)));
+                    }
+                    None if lines.close() => {}
+                    None => return None,
+                }
+            }
+        })
+    }
+
+    /// The last `count` lines of a container's log; no error when it cannot be read in time.
+    pub async fn last_log_lines(&self, id: &str, count: usize) -> Vec<String> {
+        let collect = async {
+            let mut last = std::collections::VecDeque::with_capacity(count + 1);
+            let mut lines = std::pin::pin!(self.logs(id, 0, false));
+            while let Some(Ok(line)) = lines.next().await {
+                last.push_back(line.text);
+                if last.len() > count {
+                    last.pop_front();
+                }
+            }
+            Ok(last.into_iter().collect())
+        };
+        within("logs", id, Duration::from_secs(5), collect).await.unwrap_or_default()
+    }
+
+    /// The events of containers that carry every one of `labels` (`key=value`), from now on.
+    pub fn events(
+        &self,
+        labels: &[String],
+    ) -> impl Stream<Item = Result<EngineEvent, DockerError>> + Send + 'static {
+        let filters = HashMap::from([
+            ("type".to_owned(), vec!["container".to_owned()]),
+            ("label".to_owned(), labels.to_vec()),
+        ]);
+        let options = EventsOptions { filters: Some(filters), ..Default::default() };
+        let docker = self.docker.clone();
+        docker.events(Some(options)).boxed().map(|message| {
+            let message = message.map_err(|source| failed("events", "containers", source))?;
+            let actor = message.actor.unwrap_or_default();
+            let attributes = actor.attributes.unwrap_or_default();
+            Ok(EngineEvent {
+                container: actor.id.unwrap_or_default(),
+                action: message.action.unwrap_or_default(),
+                exit_code: attributes.get("exitCode").and_then(|code| code.parse().ok()),
+                at_ns: message.time_nano.unwrap_or(0),
+            })
+        })
+    }
+}
+
+/// Frames in, lines out; standard output and error are cut apart.
+#[derive(Default)]
+struct Lines {
+    partial: [Vec<u8>; 2],
+    ready: std::collections::VecDeque<LogLine>,
+}
+
+impl Lines {
+    fn push(&mut self, frame: LogOutput) {
+        let stderr = matches!(frame, LogOutput::StdErr { .. });
+        for byte in frame.into_bytes() {
+            if byte == b'\n' {
+                self.cut(stderr);
+            } else if self.partial[usize::from(stderr)].len() < LINE_MAX {
+                self.partial[usize::from(stderr)].push(byte);
+            }
+        }
+    }
+
+    /// Ends the lines under way; true when there was one.
+    fn close(&mut self) -> bool {
+        for stderr in [false, true] {
+            if !self.partial[usize::from(stderr)].is_empty() {
+                self.cut(stderr);
+            }
+        }
+        !self.ready.is_empty()
+    }
+
+    fn cut(&mut self, stderr: bool) {
+        let bytes = std::mem::take(&mut self.partial[usize::from(stderr)]);
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        self.ready.push_back(LogLine { stderr, text });
+    }
+}
