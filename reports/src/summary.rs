@@ -11,6 +11,7 @@ use crate::verdict::{Invariant, Judgement, Verdict};
 
 mod landing;
 
+pub(crate) use landing::evidence_in_words;
 pub use landing::{Landing, landings, recoveries_ms};
 
 /// Percentage of inconclusive trials above which a run is not green.
