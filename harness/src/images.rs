@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use crate::docker::{DockerError, Engine};
 
+pub(crate) use recipe::MYSQL_SETTINGS;
 pub use recipe::Recipe;
 pub use tablet::workspace_root;
 

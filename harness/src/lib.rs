@@ -1,5 +1,7 @@
 //! The harness of vdiff-chaos: containers, workloads, faults, triggers, observers, oracles, campaigns.
 
+pub mod clean;
+pub mod cluster;
 pub mod docker;
 pub mod history;
 pub mod images;

@@ -104,10 +104,7 @@ impl Engine {
     pub async fn remove_labelled(&self, thing: &Labelled) -> Result<(), DockerError> {
         let removed = match thing.kind {
             LabelledKind::Container => self.remove(&thing.id).await,
-            LabelledKind::Network => {
-                let call = self.docker.remove_network(&thing.id);
-                self.call("remove network", &thing.name, CALL, call).await
-            }
+            LabelledKind::Network => self.remove_network(&thing.id).await,
             LabelledKind::Volume => {
                 let options = RemoveVolumeOptions { force: true };
                 let call = self.docker.remove_volume(&thing.id, Some(options));
@@ -134,6 +131,22 @@ impl Engine {
         };
         let call = self.docker.create_network(request);
         Ok(self.call("create network", name, CALL, call).await?.id)
+    }
+
+    /// The ids of all networks.
+    pub async fn network_ids(&self) -> Result<Vec<String>, DockerError> {
+        let call = self.docker.list_networks(None::<ListNetworksOptions>);
+        let networks = self.call("list networks", "all", CALL, call).await?;
+        Ok(networks.into_iter().filter_map(|network| network.id).collect())
+    }
+
+    /// Removes a network; one that is gone is no error.
+    pub async fn remove_network(&self, id: &str) -> Result<(), DockerError> {
+        let call = self.docker.remove_network(id);
+        match self.call("remove network", id, CALL, call).await {
+            Err(error) if error.is_not_found() => Ok(()),
+            other => other,
+        }
     }
 
     /// Creates a container that is not started; for one-off work such as an image's first boot.

@@ -1,0 +1,234 @@
+//! The topology server: one etcd in a container, and a client for it.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use tablet_wire::etcdserverpb::kv_client::KvClient;
+use tablet_wire::etcdserverpb::{DeleteRangeRequest, PutRequest, RangeRequest};
+use tonic::transport::{Channel, Endpoint};
+
+use super::ClusterError;
+use crate::docker::{Container, ContainerSpec, Engine, Run};
+use crate::images::Image;
+
+/// etcd's client port inside the container.
+const PORT: u16 = 2379;
+/// One call, connecting included.
+const CALL: Duration = Duration::from_secs(5);
+const SERVER: &str = "etcd";
+
+/// A key with its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyValue {
+    /// The key.
+    pub key: String,
+    /// The value.
+    pub value: Vec<u8>,
+    /// Revision of its last change.
+    pub mod_revision: i64,
+    /// The lease to which it is bound; 0 is none.
+    pub lease: i64,
+}
+
+/// A running etcd.
+#[derive(Debug)]
+pub struct Etcd {
+    engine: Engine,
+    container: Container,
+    /// Replaced at each start: the loopback port may change.
+    access: Mutex<(u16, KvClient<Channel>)>,
+}
+
+impl Etcd {
+    pub(super) async fn start(
+        engine: &Engine,
+        run: &Run,
+        image: &Image,
+        what: &str,
+        deadline: Duration,
+    ) -> Result<Self, ClusterError> {
+        let spec = ContainerSpec {
+            what: what.to_owned(),
+            image: image.reference.clone(),
+            command: [
+                "etcd",
+                "--name=etcd",
+                "--data-dir=/var/lib/etcd",
+                "--listen-client-urls=http://0.0.0.0:2379",
+                &format!("--advertise-client-urls=http://{}:{PORT}", run.name(what)),
+                // Only processes die here, not machines.
+                "--unsafe-no-fsync",
+                "--log-level=warn",
+            ]
+            .map(str::to_owned)
+            .to_vec(),
+            ports: vec![PORT],
+            ..Default::default()
+        };
+        let failed = || ClusterError::engine(SERVER, "the start");
+        let container = engine.launch(run, spec).await.map_err(failed())?;
+        let port = engine.host_port(container.id(), PORT).await.map_err(failed())?;
+        let access = Mutex::new((port, client(port)));
+        let etcd = Self { engine: engine.clone(), container, access };
+        etcd.wait_ready(deadline).await?;
+        Ok(etcd)
+    }
+
+    /// Its name on the run's network.
+    #[must_use]
+    pub fn network_name(&self) -> &str {
+        self.container.name()
+    }
+
+    /// Its address on the run's network, as the tablet's option takes it.
+    #[must_use]
+    pub fn network_address(&self) -> String {
+        format!("http://{}:{PORT}", self.container.name())
+    }
+
+    /// Its address on the host's loopback. Ask again after a restart.
+    #[must_use]
+    pub fn host_address(&self) -> String {
+        format!("http://127.0.0.1:{}", self.access.lock().expect("no panic while locked").0)
+    }
+
+    /// The container's id.
+    #[must_use]
+    pub fn container_id(&self) -> &str {
+        self.container.id()
+    }
+
+    /// The value of a key; none when there is no such key.
+    pub async fn get(&self, key: &str) -> Result<Option<KeyValue>, ClusterError> {
+        let request = RangeRequest { key: key.into(), ..Default::default() };
+        let answer = self.client().range(request).await.map_err(failed("get"))?;
+        Ok(answer.into_inner().kvs.into_iter().next().map(key_value))
+    }
+
+    /// Every key that begins with `prefix`, in order.
+    pub async fn list_prefix(&self, prefix: &str) -> Result<Vec<KeyValue>, ClusterError> {
+        let request = RangeRequest {
+            key: prefix.into(),
+            range_end: end_of_prefix(prefix),
+            ..Default::default()
+        };
+        let answer = self.client().range(request).await.map_err(failed("list"))?;
+        Ok(answer.into_inner().kvs.into_iter().map(key_value).collect())
+    }
+
+    /// Sets a key; returns the revision.
+    pub async fn put(&self, key: &str, value: Vec<u8>) -> Result<i64, ClusterError> {
+        let request = PutRequest { key: key.into(), value, ..Default::default() };
+        let answer = self.client().put(request).await.map_err(failed("put"))?;
+        Ok(answer.into_inner().header.map_or(0, |header| header.revision))
+    }
+
+    /// Deletes every key that begins with `prefix`; returns how many there were.
+    pub async fn delete_prefix(&self, prefix: &str) -> Result<i64, ClusterError> {
+        let request = DeleteRangeRequest {
+            key: prefix.into(),
+            range_end: end_of_prefix(prefix),
+            prev_kv: false,
+        };
+        let answer = self.client().delete_range(request).await.map_err(failed("delete"))?;
+        Ok(answer.into_inner().deleted)
+    }
+
+    /// Kills etcd (SIGKILL), starts it again with its data, and waits until it answers.
+    pub async fn restart(&self, deadline: Duration) -> Result<(), ClusterError> {
+        self.kill().await?;
+        self.start_again().await?;
+        self.wait_ready(deadline).await
+    }
+
+    /// Kills etcd (SIGKILL), and returns when it is dead.
+    pub async fn kill(&self) -> Result<(), ClusterError> {
+        let failed = || ClusterError::engine(SERVER, "the kill");
+        let id = self.container.id();
+        self.engine.kill(id, "SIGKILL").await.map_err(failed())?;
+        self.engine.wait_exit(id, Duration::from_secs(10)).await.map_err(failed())?;
+        Ok(())
+    }
+
+    /// Starts the dead etcd again. Does not wait until it answers.
+    pub async fn start_again(&self) -> Result<(), ClusterError> {
+        let failed = || ClusterError::engine(SERVER, "the start");
+        let id = self.container.id();
+        self.engine.start(id).await.map_err(failed())?;
+        let port = self.engine.host_port(id, PORT).await.map_err(failed())?;
+        *self.access.lock().expect("no panic while locked") = (port, client(port));
+        Ok(())
+    }
+
+    /// Waits until a real read is answered.
+    pub async fn wait_ready(&self, deadline: Duration) -> Result<(), ClusterError> {
+        let mut last = String::from("no attempt ended");
+        let attempts = async {
+            let mut pause = tokio::time::interval(Duration::from_millis(25));
+            loop {
+                pause.tick().await;
+                match self.get("ready?").await {
+                    Ok(_) => return,
+                    Err(ClusterError::Etcd { source, .. }) => last = source.message().to_owned(),
+                    Err(error) => last = error.to_string(),
+                }
+            }
+        };
+        if tokio::time::timeout(deadline, attempts).await.is_ok() {
+            return Ok(());
+        }
+        let log = self.engine.last_log_lines(self.container.id(), 10).await.join("\n");
+        Err(ClusterError::NotReady { server: SERVER.to_owned(), deadline, last, log })
+    }
+
+    /// Removes it.
+    pub async fn remove(self) -> Result<(), ClusterError> {
+        self.container.remove().await.map_err(ClusterError::engine(SERVER, "the removal"))
+    }
+
+    fn client(&self) -> KvClient<Channel> {
+        self.access.lock().expect("no panic while locked").1.clone()
+    }
+}
+
+fn client(port: u16) -> KvClient<Channel> {
+    let endpoint = Endpoint::from_shared(format!("http://127.0.0.1:{port}"))
+        .expect("an address with a number is an address");
+    KvClient::new(endpoint.connect_timeout(CALL).timeout(CALL).connect_lazy())
+}
+
+fn failed(phase: &'static str) -> impl FnOnce(tonic::Status) -> ClusterError {
+    move |source| ClusterError::Etcd { phase, source: Box::new(source) }
+}
+
+fn key_value(kv: tablet_wire::etcdserverpb::KeyValue) -> KeyValue {
+    KeyValue {
+        key: String::from_utf8_lossy(&kv.key).into_owned(),
+        value: kv.value,
+        mod_revision: kv.mod_revision,
+        lease: kv.lease,
+    }
+}
+
+/// The first key after all that begin with `prefix`.
+fn end_of_prefix(prefix: &str) -> Vec<u8> {
+    let mut end = prefix.as_bytes().to_vec();
+    while let Some(last) = end.pop() {
+        if last < u8::MAX {
+            end.push(last + 1);
+            return end;
+        }
+    }
+    vec![0]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_ends_before_its_neighbour() {
+        assert_eq!(end_of_prefix("/a/"), b"/a0");
+        assert_eq!(end_of_prefix(""), [0]);
+    }
+}
