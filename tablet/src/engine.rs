@@ -5,6 +5,9 @@
 //! outside: topology, listeners, memory. The engines own everything between two MySQL servers. Each
 //! side is tested with a fake of the other.
 
+#[cfg(test)]
+pub(crate) mod fake;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;

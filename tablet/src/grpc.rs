@@ -161,3 +161,6 @@ impl Query for Services {
         Ok(Response::new(rows.chain(end.filter_map(futures::future::ready)).boxed()))
     }
 }
+
+#[cfg(test)]
+mod tests;

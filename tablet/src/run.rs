@@ -23,7 +23,7 @@ use crate::memory_guard::MemoryGuard;
 use crate::tabletmanager::engine_driver;
 use crate::tabletmanager::registration::{Identity, Registrar};
 use crate::tabletmanager::shard_sync::{self, ShardSync};
-use crate::tabletmanager::state::{Registration, StateCell};
+use crate::tabletmanager::state::{Registration, StateCell, TabletState};
 use crate::topo::locator::TopoLocator;
 use crate::topo::locks::TopoLocks;
 use crate::topo::{Etcd, Paths};
@@ -203,9 +203,7 @@ impl Tablet {
     /// Returns when a newer incarnation has registered.
     async fn superseded(&self) -> String {
         let mut changes = self.state.subscribe();
-        let newer = |state: &crate::tabletmanager::state::TabletState| {
-            matches!(state.registration, Registration::Superseded(_))
-        };
+        let newer = |state: &TabletState| matches!(state.registration, Registration::Superseded(_));
         match changes.wait_for(newer).await {
             Ok(state) => state.reasons().join("; "),
             Err(_) => std::future::pending().await,
@@ -225,9 +223,8 @@ impl Tablet {
         let registrar = self.registrar.join(JOIN).await;
         let deregister = async {
             // Only an orderly end says goodbye: after a panic the records should tell the truth.
-            match (exit, registrar) {
-                (Exit::Stopped, Some(registrar)) => registrar.deregister().await,
-                (_, _) => {}
+            if let (Exit::Stopped, Some(registrar)) = (exit, registrar) {
+                registrar.deregister().await;
             }
         };
         let locks = tokio::time::timeout(JOIN * 2, self.locks.wait());

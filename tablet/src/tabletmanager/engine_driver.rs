@@ -99,7 +99,7 @@ impl Driver {
             Err(_elapsed) => format!("opening took longer than {OPEN:?}"),
         };
         let wait = self.backoff.wait();
-        tracing::warn!(%epoch, error, wait_ms = wait.as_millis(), "the engines do not open");
+        tracing::warn!(%epoch, error, ?wait, "the engines do not open");
         self.set(EnginesStatus::Opening(Some(error)));
         wait
     }
@@ -136,3 +136,6 @@ async fn goal_left(changes: &mut watch::Receiver<TabletState>, goal: Option<Epoc
         std::future::pending::<()>().await;
     }
 }
+
+#[cfg(test)]
+mod tests;

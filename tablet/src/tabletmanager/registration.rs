@@ -133,7 +133,7 @@ impl Registrar {
     }
 
     fn failed(&self, error: &TopoError, wait: Duration) -> Duration {
-        tracing::warn!(%error, wait_ms = wait.as_millis(), "registration: the topology failed");
+        tracing::warn!(%error, ?wait, "registration: the topology failed");
         self.state.update(|state| {
             if state.registration == Registration::Pending {
                 state.topology_error = Some(error.to_string());
@@ -189,8 +189,8 @@ impl Registrar {
 
     async fn look(&self) -> Result<Seen, TopoError> {
         let incarnation = self.etcd.get(&self.incarnation_key).await?;
-        let tablet = self.etcd.get_record::<Tablet>(&self.tablet_key, "Tablet").await?;
-        Ok(Seen::new(incarnation.as_ref(), tablet))
+        let tablet = self.etcd.get(&self.tablet_key).await?;
+        Ok(Seen::new(incarnation.as_ref(), tablet.as_ref()))
     }
 
     /// The first registration: takes the place of whoever was there.
@@ -206,7 +206,7 @@ impl Registrar {
     async fn keep(&mut self, epoch: Epoch, seen: &Seen) -> Result<(), TopoError> {
         let bound = seen.incarnation_lease().is_some_and(|lease| Some(lease) == self.lease);
         let role = self.state.snapshot().role;
-        if bound && seen.tablet_revision() != 0 && self.published == Some(role) {
+        if bound && seen.tablet_is_of(&self.identity.id) && self.published == Some(role) {
             return Ok(());
         }
         self.put(Some(epoch), seen).await.map(|_| ())

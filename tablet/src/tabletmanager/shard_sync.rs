@@ -25,6 +25,9 @@ use crate::topo::{ShardRecord, Term, TopoError};
 /// How often the shard record is read when nothing is heard. With the deadline of a call it stays
 /// well under the 5 s within which a newer term must demote.
 const REREAD: Duration = Duration::from_millis(1500);
+/// The topology counts as away when it has not answered for this long. One call that is lost, for
+/// instance with the connection to an etcd that restarts, is no reason to be not ready.
+const AWAY: Duration = Duration::from_secs(3);
 /// A watch that lived this long was a good one: the next is armed without a long wait.
 const WATCH_PROVEN: Duration = Duration::from_secs(5);
 const WATCH_RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
@@ -83,6 +86,7 @@ pub(crate) struct ShardSync {
     bugs: SeededBugs,
     registered: bool,
     role: Role,
+    answered: Option<Instant>,
     pass: Pass,
     watch: Watch,
     pass_backoff: Backoff,
@@ -104,6 +108,7 @@ impl ShardSync {
             bugs,
             registered: false,
             role: Role::Unknown,
+            answered: None,
             pass: Pass::Idle(now),
             watch: Watch::Off(now),
             pass_backoff: Backoff::new(retry.min(Duration::from_millis(100)), retry),
@@ -144,7 +149,9 @@ impl ShardSync {
             Action::Read(Err(error)) | Action::Written(_, Err(error)) => {
                 let wait = self.pass_backoff.wait();
                 self.pass_ended(now, wait);
-                effects.push(Effect::TopologyError(Some(error.to_string())));
+                if self.answered.is_none_or(|answered| now - answered >= AWAY) {
+                    effects.push(Effect::TopologyError(Some(error.to_string())));
+                }
             }
             Action::WatchArmed(Ok(())) => {
                 self.watch = Watch::On(now);
@@ -183,6 +190,7 @@ impl ShardSync {
         wall: Term,
         effects: &mut Vec<Effect>,
     ) {
+        self.answered = Some(now);
         effects.push(Effect::TopologyError(None));
         match decide(&self.alias, self.role, record, wall) {
             Decision::Become(role) => {

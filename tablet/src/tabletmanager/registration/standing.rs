@@ -1,5 +1,6 @@
 //! Whether we are still the newest incarnation of our alias: the rules, without any waiting.
 
+use prost::Message;
 use tablet_wire::etcdserverpb::KeyValue;
 use tablet_wire::topodata::Tablet;
 
@@ -28,12 +29,14 @@ struct SeenIncarnation {
 
 #[derive(Debug)]
 struct SeenTablet {
+    /// None: the record cannot be read, or somebody wrote it who knows no incarnations.
     id: Option<String>,
     revision: i64,
 }
 
 impl Seen {
-    pub(super) fn new(incarnation: Option<&KeyValue>, tablet: Option<(Tablet, i64)>) -> Seen {
+    /// What the two keys hold. A value that cannot be read is nobody's.
+    pub(super) fn new(incarnation: Option<&KeyValue>, tablet: Option<&KeyValue>) -> Seen {
         let incarnation = incarnation.map(|found| SeenIncarnation {
             id: serde_json::from_slice::<IncarnationRecord>(&found.value)
                 .ok()
@@ -41,9 +44,11 @@ impl Seen {
             revision: found.mod_revision,
             lease: Lease(found.lease),
         });
-        let tablet = tablet.map(|(mut record, revision)| SeenTablet {
-            id: record.tags.remove(INCARNATION_TAG),
-            revision,
+        let tablet = tablet.map(|found| SeenTablet {
+            id: Tablet::decode(found.value.as_slice())
+                .ok()
+                .and_then(|mut record| record.tags.remove(INCARNATION_TAG)),
+            revision: found.mod_revision,
         });
         Seen { incarnation, tablet }
     }
@@ -56,6 +61,11 @@ impl Seen {
     /// The lease that the incarnation key is bound to.
     pub(super) fn incarnation_lease(&self) -> Option<Lease> {
         self.incarnation.as_ref().map(|seen| seen.lease)
+    }
+
+    /// Whether the Tablet record is that of the incarnation `id`.
+    pub(super) fn tablet_is_of(&self, id: &str) -> bool {
+        self.tablet.as_ref().is_some_and(|seen| seen.id.as_deref() == Some(id))
     }
 
     /// The Tablet record's revision; 0: it is absent.
@@ -87,7 +97,8 @@ pub(super) fn judge(id: &str, epoch: Option<Epoch>, seen: &Seen) -> Standing {
             Some(false) | None => Standing::Newcomer,
         };
     };
-    let tablet_is_ours = seen.tablet.as_ref().map(|tablet| tablet.id.as_deref() == Some(id));
+    let tablet_id = seen.tablet.as_ref().and_then(|tablet| tablet.id.as_deref());
+    let tablet_is_ours = tablet_id.map(|tablet_id| tablet_id == id);
     match (key_is_ours, tablet_is_ours) {
         (Some(true), _) | (None, Some(true) | None) => Standing::Ours(epoch),
         (Some(false), _) => Standing::Superseded(Epoch(seen.incarnation_revision())),
@@ -107,11 +118,12 @@ mod tests {
             mod_revision,
             ..KeyValue::default()
         });
-        let tablet = tablet.map(|(id, revision)| {
+        let tablet = tablet.map(|(id, mod_revision)| {
             let tags = HashMap::from([(INCARNATION_TAG.to_owned(), id.to_owned())]);
-            (Tablet { tags, ..Tablet::default() }, revision)
+            let value = Tablet { tags, ..Tablet::default() }.encode_to_vec();
+            KeyValue { value, mod_revision, ..KeyValue::default() }
         });
-        Seen::new(key.as_ref(), tablet)
+        Seen::new(key.as_ref(), tablet.as_ref())
     }
 
     #[test]
@@ -154,8 +166,11 @@ mod tests {
     #[test]
     fn a_key_that_cannot_be_read_is_not_ours() {
         let key = KeyValue { value: b"?".to_vec(), mod_revision: 8, ..KeyValue::default() };
-        let seen = Seen::new(Some(&key), None);
-        assert_eq!(judge("me", None, &seen), Standing::Newcomer);
-        assert_eq!(judge("me", Some(Epoch(6)), &seen), Standing::Superseded(Epoch(8)));
+        let garbage = Seen::new(Some(&key), None);
+        assert_eq!(judge("me", None, &garbage), Standing::Newcomer);
+        assert_eq!(judge("me", Some(Epoch(6)), &garbage), Standing::Superseded(Epoch(8)));
+        let garbage = Seen::new(None, Some(&key));
+        assert_eq!(judge("me", Some(Epoch(6)), &garbage), Standing::Ours(Epoch(6)));
+        assert!(!garbage.tablet_is_of("me"));
     }
 }
