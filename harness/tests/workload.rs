@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use harness::cluster::Servers;
 use harness::docker::{Engine, Run};
-use harness::history::{self, GtidSet, HistoryOptions};
+use harness::history::{self, GtidSet, HistoryError, HistoryOptions};
 use harness::images::{self, Images, Recipe};
 use harness::naive;
 use harness::workload::{self, Dataset};
@@ -147,6 +147,7 @@ async fn history_is_what_was_committed(pool: &Pool, server: Opts) -> Result<()> 
     let mut conn = pool.get_conn().await?;
     conn.query_drop("set session time_zone = '+00:00'").await?;
     conn.query_drop(TABLES).await?;
+    let mut last = None;
     // With names in the binlog, and without: then information_schema names the columns.
     for metadata in ["MINIMAL", "FULL"] {
         conn.query_drop(format!("set global binlog_row_metadata = {metadata}")).await?;
@@ -169,7 +170,24 @@ async fn history_is_what_was_committed(pool: &Pool, server: Opts) -> Result<()> 
         ensure!(told == EXPECTED, "{metadata}: {told:#?}");
         ensure!(changes.iter().all(|change| change.commit_us > 1_600_000_000_000_000));
         ensure!(changes[1].gtid == changes[2].gtid && changes[2].gtid != changes[3].gtid);
+        last = Some(options);
     }
+    what_is_missing_is_said(&mut conn, last.context("no history was read")?).await
+}
+
+// A history with a hole would let every oracle that rests on it pass.
+async fn what_is_missing_is_said(conn: &mut Conn, options: HistoryOptions) -> Result<()> {
+    let upto = format!("{},b2b2b2b2-0000-4000-8000-000000000002:1-3", options.upto).parse()?;
+    let unheard_of = HistoryOptions { upto, ..options.clone() };
+    let answer = history::read(&unheard_of).await;
+    ensure!(matches!(answer, Err(HistoryError::Incomplete { .. })), "{answer:?}");
+
+    conn.query_drop("flush binary logs").await?;
+    let (newest, ..): (String, u64, String) =
+        conn.query::<_, _>("show binary logs").await?.pop().context("there is no binlog")?;
+    conn.query_drop(format!("purge binary logs to '{newest}'")).await?;
+    let answer = history::read(&options).await;
+    ensure!(matches!(answer, Err(HistoryError::Unreadable { .. })), "{answer:?}");
     Ok(())
 }
 
