@@ -175,7 +175,7 @@ pub fn redraw(schedule: &Schedule, attempt: u32) -> Schedule {
 /// The UUID of the VDiff that follows a deleted one: a pure function of the schedule.
 #[must_use]
 pub fn following_uuid(schedule: &Schedule, nth: u32) -> String {
-    uuid(schedule.seed, &format!("{} following {nth}", schedule.vdiff_uuid), schedule.trial)
+    uuid(0, &format!("{} following", schedule.vdiff_uuid), nth)
 }
 
 /// Whether a schedule (perhaps written by hand) can be executed at all.

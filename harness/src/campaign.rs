@@ -1,0 +1,252 @@
+//! Campaigns: many trials on one cluster, and what they come to.
+//!
+//! A campaign removes what dead runs left, makes sure of the images, starts the servers once, loads
+//! each workload once, checks the planted truth once by an independent comparer, measures a clean
+//! diff, and then deals trials to `jobs` workers. Trials that hurt a server run alone, on servers of
+//! their own. It ends by itself, by its deadline, or by the caller's token; in each case everything is
+//! removed and the reports of finished trials are written.
+
+mod deal;
+mod host;
+mod progress;
+mod slot;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use reports::layout::{LayoutError, RunDirectory};
+use reports::schedule::Schedule;
+use reports::summary::Summary;
+use reports::{RunInfo, TrialRecord};
+use tokio_util::sync::CancellationToken;
+
+use crate::docker::{DockerError, Engine, Run};
+use crate::images::{self, ImageError, ImageOptions, Images};
+use crate::plan::{self, PlanError, PlanOptions};
+
+pub use slot::{Slot, SlotError};
+
+/// What a campaign shall do.
+#[derive(Clone, Debug)]
+pub struct CampaignOptions {
+    /// What to try.
+    pub work: Work,
+    /// Trials at a time.
+    pub jobs: usize,
+    /// Landed faults below which the run is not green; none: by the number of trials.
+    pub floor: Option<u64>,
+    /// Ends the campaign in any case.
+    pub deadline: Duration,
+    /// The run's directory; none: a new one in `reports/runs`.
+    pub out: Option<PathBuf>,
+    /// A copy of the JUnit report.
+    pub junit: Option<PathBuf>,
+    /// Which images.
+    pub images: ImageOptions,
+    /// The program as the user calls it, for commands in reports.
+    pub program: String,
+}
+
+/// What to try.
+#[derive(Clone, Debug)]
+pub enum Work {
+    /// Trials from a seed.
+    Planned {
+        /// The seed.
+        seed: u64,
+        /// What to draw from.
+        plan: PlanOptions,
+        /// Which of them: this shard of so many, from 1.
+        shard: Option<(u32, u32)>,
+        /// Instead of a number of trials: as many as begin in this time.
+        duration: Option<Duration>,
+    },
+    /// These schedules.
+    Given(Vec<Schedule>),
+}
+
+/// What a campaign came to.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Its summary.
+    pub summary: Summary,
+    /// Its trials.
+    pub trials: Vec<TrialRecord>,
+    /// Its directory.
+    pub directory: PathBuf,
+}
+
+/// The harness could not run a campaign.
+#[derive(Debug, thiserror::Error)]
+pub enum CampaignError {
+    /// The plan is impossible.
+    #[error("the campaign cannot be planned")]
+    Plan(#[source] PlanError),
+    /// The engine failed.
+    #[error("{what}")]
+    Engine {
+        /// What was attempted.
+        what: &'static str,
+        /// Why it failed.
+        #[source]
+        source: DockerError,
+    },
+    /// An image is missing.
+    #[error("an image is missing")]
+    Images(#[source] ImageError),
+    /// The servers, the data or the calibration failed.
+    #[error("the cluster could not be prepared")]
+    Slot(#[source] SlotError),
+    /// A directory or report could not be written.
+    #[error("cannot write {}", path.display())]
+    Write {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A report could not be written.
+    #[error("a report cannot be written")]
+    Layout(#[source] LayoutError),
+    /// A schedule could not be written.
+    #[error("a schedule cannot be written")]
+    Schedule(#[source] reports::schedule::ScheduleError),
+}
+
+/// Runs a campaign. `say` takes lines for the user; `stop` ends it in order.
+///
+/// # Errors
+/// When the harness fails before trials could begin, or a report cannot be written. Whatever happens,
+/// nothing of the run is left on the engine.
+pub async fn run(
+    options: &CampaignOptions,
+    stop: &CancellationToken,
+    say: &(dyn Fn(&str) + Send + Sync),
+) -> Result<Outcome, CampaignError> {
+    let begun = Instant::now();
+    // Before the engine is asked for anything: an impossible plan needs no Docker.
+    let pending = deal::Pending::plan(&options.work).map_err(CampaignError::Plan)?;
+    let engine = Engine::connect()
+        .await
+        .map_err(|source| CampaignError::Engine { what: "the container engine", source })?;
+    let host = host::describe(&engine).await;
+    say(&format!("host     {host}"));
+    sweep(&engine, say).await;
+    let images = images::ensure(&engine, &options.images, &|line| say(&format!("images   {line}")))
+        .await
+        .map_err(CampaignError::Images)?;
+    let id = Run::fresh_id();
+    let name = format!("{id}-seed{}", pending.seed());
+    let out = options.out.clone().unwrap_or_else(|| Path::new("reports/runs").join(&name));
+    let directory = RunDirectory::new(&out);
+    let mut info = RunInfo {
+        format: reports::run::FORMAT,
+        run: name,
+        seed: pending.seed(),
+        program: options.program.clone(),
+        directory: out.display().to_string(),
+        floor: options.floor.unwrap_or_else(|| pending.default_floor()),
+        planned: pending.planned(),
+        started_wall_ms: wall_ms(),
+        images: crate::trial::image_ids(&images),
+        host,
+        ..RunInfo::default()
+    };
+    write_plan(&directory, &info, &pending)?;
+    say(&format!("images   {}", image_line(&images)));
+    say(&format!("run      {} (seed {})", out.display(), info.seed));
+
+    let slots = slot::Slots::new(engine, images, id);
+    let finished = deal::deal(&slots, pending, options, &directory, stop, say).await;
+    let removed = slots.remove().await;
+    let (trials, interrupted) = finished.map_err(CampaignError::Slot)?;
+    info.interrupted = interrupted;
+    info.duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let summary = Summary::build(&info, &trials);
+    write_reports(&directory, &info, &summary, &trials, options)?;
+    removed.map_err(|source| CampaignError::Engine { what: "removing the run", source })?;
+    Ok(Outcome { summary, trials, directory: out })
+}
+
+/// Removes what dead owners left; a failure is said and does not stop a run.
+async fn sweep(engine: &Engine, say: &(dyn Fn(&str) + Send + Sync)) {
+    match crate::clean::sweep(engine).await {
+        Ok(report) if report.removed.is_empty() => {}
+        Ok(report) => say(&format!("swept    {} things of dead runs", report.removed.len())),
+        Err(error) => say(&format!("swept    not everything: {}", crate::trial::chain(&error))),
+    }
+}
+
+fn write_plan(
+    directory: &RunDirectory,
+    info: &RunInfo,
+    pending: &deal::Pending,
+) -> Result<(), CampaignError> {
+    let root = directory.root();
+    std::fs::create_dir_all(root)
+        .map_err(|source| CampaignError::Write { path: root.to_owned(), source })?;
+    directory.write_run(info).map_err(CampaignError::Layout)?;
+    for schedule in pending.known() {
+        write_schedule(directory, schedule)?;
+    }
+    Ok(())
+}
+
+/// Writes a trial's schedule before the trial begins.
+fn write_schedule(directory: &RunDirectory, schedule: &Schedule) -> Result<(), CampaignError> {
+    let path = directory.trial(schedule.trial);
+    std::fs::create_dir_all(&path)
+        .map_err(|source| CampaignError::Write { path: path.clone(), source })?;
+    reports::schedule::save(schedule, &directory.schedule(schedule.trial))
+        .map_err(CampaignError::Schedule)
+}
+
+fn write_reports(
+    directory: &RunDirectory,
+    info: &RunInfo,
+    summary: &Summary,
+    trials: &[TrialRecord],
+    options: &CampaignOptions,
+) -> Result<(), CampaignError> {
+    directory.write_run(info).map_err(CampaignError::Layout)?;
+    reports::write_all(directory.root(), summary, trials).map_err(CampaignError::Layout)?;
+    if let Some(path) = &options.junit {
+        let text = reports::render::junit::render(summary, trials);
+        std::fs::write(path, text)
+            .map_err(|source| CampaignError::Write { path: path.clone(), source })?;
+    }
+    if options.out.is_none() {
+        directory.link_latest().map_err(CampaignError::Layout)?;
+    }
+    Ok(())
+}
+
+fn image_line(images: &Images) -> String {
+    [("mysql", &images.mysql), ("etcd", &images.etcd), ("tablet", &images.tablet)]
+        .map(|(name, image)| {
+            let id = image.id.trim_start_matches("sha256:");
+            format!("{name} {}", id.get(..7).unwrap_or(id))
+        })
+        .join(" · ")
+}
+
+fn wall_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A seed nobody chose.
+#[must_use]
+pub fn fresh_seed() -> u64 {
+    // Short enough to be typed again.
+    rand::random::<u64>() % 1_000_000_000
+}
+
+/// Plans a campaign without running it: what `run` would write.
+///
+/// # Errors
+/// When the plan is impossible.
+pub fn dry(seed: u64, options: &PlanOptions) -> Result<Vec<Schedule>, PlanError> {
+    plan::campaign(seed, options)
+}

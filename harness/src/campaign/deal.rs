@@ -1,0 +1,268 @@
+//! Deals trials to workers.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use reports::TrialRecord;
+use reports::layout::RunDirectory;
+use reports::schedule::{Fault, Schedule};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::progress::Bar;
+use super::slot::{SlotError, Slots};
+use super::{CampaignOptions, Work};
+use crate::plan::{self, PlanError, PlanOptions};
+use crate::trial::{Environment, run_trial};
+
+/// The floor of a long campaign; a short one's is two thirds of its trials.
+const FLOOR: u64 = 8;
+/// Redraw the bar so often.
+const TICK: Duration = Duration::from_millis(250);
+/// More than this is no campaign for one machine.
+const ENDLESS_TRIALS_MAX: u32 = 100_000;
+
+/// Trials still to do.
+#[derive(Debug)]
+pub(super) struct Pending {
+    queue: VecDeque<Schedule>,
+    /// Where more come from, when a duration was given.
+    endless: Option<Endless>,
+    seed: u64,
+}
+
+#[derive(Debug)]
+struct Endless {
+    plan: PlanOptions,
+    next: u32,
+    shard: Option<(u32, u32)>,
+    until: Instant,
+}
+
+impl Pending {
+    pub(super) fn plan(work: &Work) -> Result<Pending, PlanError> {
+        match work {
+            Work::Given(schedules) => {
+                for schedule in schedules {
+                    plan::check(schedule)?;
+                }
+                let seed = schedules.first().map_or(0, |schedule| schedule.seed);
+                Ok(Pending { queue: schedules.iter().cloned().collect(), endless: None, seed })
+            }
+            Work::Planned { seed, plan, shard, duration } => {
+                let seed = *seed;
+                let mine = |schedule: &Schedule| in_shard(schedule.trial, *shard);
+                let queue = match duration {
+                    None => plan::campaign(seed, plan)?.into_iter().filter(mine).collect(),
+                    Some(_) => {
+                        // The first is planned now, so that an impossible plan is refused at once.
+                        plan::schedule(seed, 0, plan)?;
+                        VecDeque::new()
+                    }
+                };
+                let endless = duration.map(|duration| Endless {
+                    plan: plan.clone(),
+                    next: 0,
+                    shard: *shard,
+                    until: Instant::now() + duration,
+                });
+                Ok(Pending { queue, endless, seed })
+            }
+        }
+    }
+
+    pub(super) fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    pub(super) fn known(&self) -> impl Iterator<Item = &Schedule> {
+        self.queue.iter()
+    }
+
+    pub(super) fn planned(&self) -> Option<u64> {
+        self.endless.is_none().then_some(self.queue.len() as u64)
+    }
+
+    pub(super) fn default_floor(&self) -> u64 {
+        match &self.endless {
+            Some(_) => FLOOR,
+            None => {
+                let with_faults = self.queue.iter().filter(|s| !s.steps.is_empty()).count() as u64;
+                FLOOR.min(with_faults * 2 / 3).max(u64::from(with_faults > 0))
+            }
+        }
+    }
+
+    /// The first trial that can run now.
+    fn next(&mut self, exclusive_is_free: bool) -> Option<Schedule> {
+        self.refill();
+        let fits = |schedule: &Schedule| exclusive_is_free || !is_exclusive(schedule);
+        let place = self.queue.iter().position(fits)?;
+        self.queue.remove(place)
+    }
+
+    /// Keeps a few trials at hand while time is left.
+    fn refill(&mut self) {
+        let Some(endless) = &mut self.endless else { return };
+        while self.queue.len() < 4
+            && Instant::now() < endless.until
+            && endless.next < ENDLESS_TRIALS_MAX
+        {
+            let trial = endless.next;
+            endless.next += 1;
+            if !in_shard(trial, endless.shard) {
+                continue;
+            }
+            // The same options planned trial 0, and no other check depends on the number.
+            let Ok(schedule) = plan::schedule(self.seed, trial, &endless.plan) else { return };
+            self.queue.push_back(schedule);
+        }
+        if Instant::now() >= endless.until {
+            self.queue.clear();
+        }
+    }
+}
+
+fn in_shard(trial: u32, shard: Option<(u32, u32)>) -> bool {
+    shard.is_none_or(|(index, of)| trial % of == index - 1)
+}
+
+/// Whether a trial hurts servers that others may use.
+pub(super) fn is_exclusive(schedule: &Schedule) -> bool {
+    schedule.steps.iter().any(|step| match step.fault {
+        Fault::EtcdRestart | Fault::HostCrash => true,
+        Fault::Sigkill
+        | Fault::Sigterm
+        | Fault::Oom
+        | Fault::MemorySqueeze
+        | Fault::Cancel
+        | Fault::Delete
+        | Fault::RpcDrop
+        | Fault::RowSurgery => false,
+    })
+}
+
+/// Runs all trials; returns those that ended, by number, and why the campaign was cut short.
+pub(super) async fn deal(
+    slots: &Slots,
+    mut pending: Pending,
+    options: &CampaignOptions,
+    directory: &RunDirectory,
+    stop: &CancellationToken,
+    say: &(dyn Fn(&str) + Send + Sync),
+) -> Result<(Vec<TrialRecord>, Option<String>), SlotError> {
+    let cut = CancellationToken::new();
+    let mut interrupted = None;
+    let deadline = tokio::time::Instant::now() + options.deadline;
+    let mut trials: Vec<TrialRecord> = Vec::new();
+    let mut running: JoinSet<(bool, TrialRecord)> = JoinSet::new();
+    let mut exclusive_is_free = true;
+    let mut bar = Bar::new(pending.planned(), say);
+    let mut tick = tokio::time::interval(TICK);
+    loop {
+        while interrupted.is_none() && running.len() < options.jobs.max(1) {
+            let Some(schedule) = pending.next(exclusive_is_free) else { break };
+            let exclusive = is_exclusive(&schedule);
+            let prepared = slots.environment(&schedule, exclusive, say);
+            let environment = tokio::select! {
+                environment = prepared => environment?,
+                () = stop.cancelled() => break,
+                () = tokio::time::sleep_until(deadline) => break,
+            };
+            exclusive_is_free &= !exclusive;
+            spawn(&mut running, environment, schedule, directory, exclusive, &cut);
+        }
+        if running.is_empty() && (interrupted.is_some() || !stop.is_cancelled()) {
+            break;
+        }
+        tokio::select! {
+            Some(ended) = running.join_next() => {
+                let (exclusive, trial) = ended.map_err(SlotError::Worker)?;
+                exclusive_is_free |= exclusive;
+                bar.trial(&trial);
+                trials.push(trial);
+            }
+            () = stop.cancelled(), if interrupted.is_none() => {
+                interrupted = Some("the user stopped it".to_owned());
+                cut.cancel();
+            }
+            () = tokio::time::sleep_until(deadline), if interrupted.is_none() => {
+                interrupted = Some(format!("its deadline of {} s", options.deadline.as_secs()));
+                cut.cancel();
+            }
+            _ = tick.tick() => bar.tick(),
+        }
+    }
+    bar.finish();
+    trials.sort_by_key(TrialRecord::number);
+    Ok((trials, interrupted))
+}
+
+fn spawn(
+    running: &mut JoinSet<(bool, TrialRecord)>,
+    environment: Environment,
+    schedule: Schedule,
+    directory: &RunDirectory,
+    exclusive: bool,
+    cut: &CancellationToken,
+) {
+    let dir = directory.trial(schedule.trial);
+    let cut = cut.clone();
+    let run = RunDirectory::new(directory.root());
+    running.spawn(async move {
+        let name = format!("t{:04}", schedule.trial);
+        if let Err(error) = super::write_schedule(&run, &schedule) {
+            tracing::warn!(%error, trial = schedule.trial, "the schedule was not written");
+        }
+        let trial = run_trial(&environment, &schedule, &name, &dir, &cut).await;
+        // At once, so that a campaign that is killed leaves its verdicts so far.
+        if let Err(error) = run.write_verdict(&trial) {
+            tracing::warn!(%error, trial = schedule.trial, "the verdict was not written");
+        }
+        (exclusive, trial)
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn work(trials: u32, shard: Option<(u32, u32)>) -> Work {
+        let plan = PlanOptions { trials, ..PlanOptions::default() };
+        Work::Planned { seed: 7, plan, shard, duration: None }
+    }
+
+    // Shards that overlap, or leave a trial out, would still look green one by one.
+    #[test]
+    fn shards_cover_the_plan_without_overlap() {
+        let whole: Vec<u32> = Pending::plan(&work(20, None)).unwrap().known().map(|s| s.trial).collect();
+        let mut joined: Vec<u32> = (1..=3)
+            .flat_map(|index| {
+                let shard = Pending::plan(&work(20, Some((index, 3)))).unwrap();
+                shard.known().map(|s| s.trial).collect::<Vec<_>>()
+            })
+            .collect();
+        joined.sort_unstable();
+        assert_eq!(joined, whole);
+    }
+
+    // An exclusive trial that waits must not hold up the others.
+    #[test]
+    fn a_busy_exclusive_slot_lets_shared_trials_pass() {
+        let mut pending = Pending::plan(&work(12, None)).unwrap();
+        let mut shared = 0;
+        while let Some(schedule) = pending.next(false) {
+            assert!(!is_exclusive(&schedule));
+            shared += 1;
+        }
+        assert!(shared >= 9 && !pending.queue.is_empty());
+        assert!(pending.next(true).is_some_and(|schedule| is_exclusive(&schedule)));
+    }
+
+    #[test]
+    fn the_floor_follows_the_number_of_trials() {
+        for (trials, floor) in [(1, 1), (3, 2), (12, 8), (40, 8)] {
+            assert_eq!(Pending::plan(&work(trials, None)).unwrap().default_floor(), floor);
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! `run`, `replay` and `zoo`.
+
+use std::path::Path;
+use std::time::Duration;
+
+use reports::verdict::Verdict;
+use tokio_util::sync::CancellationToken;
+
+use super::arguments::{ReplayArgs, RunArgs, ZooArgs};
+use super::{Exit, Failure, say};
+use crate::campaign::{self, CampaignError, CampaignOptions, Outcome, Work};
+use crate::plan::PlanOptions;
+use crate::zoo::{self, ZooOptions};
+
+/// A trial takes at most about this long in the mean; building images once comes on top.
+const TRIAL_MEAN: Duration = Duration::from_secs(60);
+const SET_UP: Duration = Duration::from_secs(1_200);
+
+pub(super) async fn run(args: RunArgs, stop: &CancellationToken) -> Result<Exit, Failure> {
+    let seed = args.seed.unwrap_or_else(campaign::fresh_seed);
+    let length = args.duration.unwrap_or(TRIAL_MEAN * args.trials / u32::from(args.jobs));
+    let options = CampaignOptions {
+        work: Work::Planned {
+            seed,
+            plan: PlanOptions {
+                trials: args.trials,
+                faults: args.faults,
+                triggers: args.triggers,
+                tables: args.tables,
+                rows: args.rows,
+                bug: args.bug,
+            },
+            shard: args.shard,
+            duration: args.duration,
+        },
+        jobs: usize::from(args.jobs),
+        floor: args.floor,
+        deadline: args.deadline.unwrap_or(length + SET_UP),
+        out: args.out.out,
+        junit: args.out.junit,
+        images: args.images.options(args.bug.is_some()),
+        program: program(),
+    };
+    let outcome = execute(&options, stop).await?;
+    Ok(told(&outcome))
+}
+
+pub(super) async fn replay(args: ReplayArgs, stop: &CancellationToken) -> Result<Exit, Failure> {
+    let schedule = reports::schedule::load(&args.file).map_err(|error| Failure::usage(&error))?;
+    let bug = schedule.bug.is_some();
+    let schedules = (0..args.times)
+        .map(|time| {
+            let mut again = schedule.clone();
+            if args.times > 1 {
+                again.trial = time;
+            }
+            again
+        })
+        .collect();
+    let options = CampaignOptions {
+        work: Work::Given(schedules),
+        jobs: usize::from(args.jobs),
+        floor: Some(0),
+        deadline: TRIAL_MEAN * 3 * args.times + SET_UP,
+        out: args.out.out,
+        junit: args.out.junit,
+        images: args.images.options(bug),
+        program: program(),
+    };
+    let recorded = recorded_images(&args.file);
+    let outcome = execute(&options, stop).await?;
+    for (name, id) in &outcome.summary.images {
+        match recorded.as_ref().and_then(|images| images.get(name)) {
+            Some(was) if was != id => {
+                say(&format!("note     image {name} is {id}; the schedule was run with {was}"));
+            }
+            Some(_) | None => {}
+        }
+    }
+    let failed = outcome.trials.iter().filter(|t| t.verdict() == Verdict::Fail).count();
+    let exit = told(&outcome);
+    println!("again    failed {failed} of {} times", outcome.trials.len());
+    Ok(exit)
+}
+
+/// The images of the run that a schedule lies in, where it still does.
+fn recorded_images(file: &Path) -> Option<std::collections::BTreeMap<String, String>> {
+    let root = file.parent()?.parent()?.parent()?;
+    let info = reports::layout::RunDirectory::new(root).read_run().ok()?;
+    Some(info.images)
+}
+
+pub(super) async fn zoo(args: ZooArgs, stop: &CancellationToken) -> Result<Exit, Failure> {
+    let kind = if args.clean_tablet { "zoo-control" } else { "zoo" };
+    let default = Path::new("reports/runs").join(format!("{}-{kind}", crate::docker::Run::fresh_id()));
+    let options = ZooOptions {
+        clean_tablet: args.clean_tablet,
+        seed: args.seed,
+        out: args.out.unwrap_or(default),
+        images: args.images.options(true),
+        program: program(),
+    };
+    let specimens = zoo::run(&options, stop, &say).await.map_err(|error| failure(&error))?;
+    println!("{:<24} {:<6} {:<12} {:>6}  unscheduled exits", "bug", "found", "oracle", "trials");
+    for specimen in &specimens {
+        println!(
+            "{:<24} {:<6} {:<12} {:>6}  {}",
+            specimen.bug,
+            if specimen.found { "yes" } else { "no" },
+            specimen.oracle.join(","),
+            specimen.trials,
+            specimen.exits.len()
+        );
+    }
+    println!("report   {}", options.out.join("zoo.json").display());
+    Ok(zoo::verdict(&specimens, args.clean_tablet).into())
+}
+
+async fn execute(options: &CampaignOptions, stop: &CancellationToken) -> Result<Outcome, Failure> {
+    campaign::run(options, stop, &say).await.map_err(|error| failure(&error))
+}
+
+fn told(outcome: &Outcome) -> Exit {
+    let page = outcome.directory.join("index.html");
+    print!("{}", reports::render::terminal::render(&outcome.summary, &page.display().to_string()));
+    outcome.summary.verdict.into()
+}
+
+/// What the user asked for cannot be, or the harness failed.
+fn failure(error: &CampaignError) -> Failure {
+    match error {
+        CampaignError::Plan(_)
+        | CampaignError::Slot(crate::campaign::SlotError::Workload(_)) => Failure::usage(error),
+        CampaignError::Engine { .. }
+        | CampaignError::Images(_)
+        | CampaignError::Slot(_)
+        | CampaignError::Write { .. }
+        | CampaignError::Layout(_)
+        | CampaignError::Schedule(_) => Failure::harness(error),
+    }
+}
+
+/// The program as the user calls it.
+fn program() -> String {
+    match std::env::var_os("CARGO") {
+        Some(_) => "cargo run --release --".to_owned(),
+        None => "vdiff-chaos".to_owned(),
+    }
+}

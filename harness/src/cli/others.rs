@@ -1,0 +1,115 @@
+//! `judge`, `faults`, `memory`, `doctor`, `images`, `clean`.
+
+use reports::schedule::Trigger;
+use tokio_util::sync::CancellationToken;
+
+use super::arguments::{CleanArgs, ImageArgs, JudgeArgs, MemoryArgs};
+use super::{Exit, Failure, say};
+use crate::clean::{Reach, sweep_with};
+use crate::docker::Engine;
+use crate::memory::{self, MemoryError, MemoryOptions};
+use crate::plan::{self, FAULTS, TriggerKind};
+
+pub(super) fn judge(args: &JudgeArgs) -> Result<Exit, Failure> {
+    let judged = crate::judge::judge_run(&args.run).map_err(|error| Failure::usage(&error))?;
+    let page = args.run.join("index.html");
+    let text = reports::render::terminal::render(&judged.summary, &page.display().to_string());
+    print!("{text}");
+    Ok(judged.summary.verdict.into())
+}
+
+pub(super) async fn faults() -> Result<Exit, Failure> {
+    for fault in FAULTS {
+        let triggers: Vec<&str> =
+            TriggerKind::ALL.into_iter().filter(|kind| fits(fault, *kind)).map(TriggerKind::name).collect();
+        println!("{:<15} {:<30} {}", plan::fault_name(fault), triggers.join(", "), about(fault));
+    }
+    println!("\nWhat of it works on this host:");
+    doctor().await
+}
+
+fn fits(fault: reports::schedule::Fault, kind: TriggerKind) -> bool {
+    let fits = |trigger: Trigger| plan::works_with(fault, &trigger).is_ok();
+    match kind {
+        TriggerKind::Time => fits(Trigger::Time { fraction: 0.5 }),
+        TriggerKind::Progress => fits(Trigger::Progress { fraction: 0.5 }),
+        TriggerKind::Phase => {
+            reports::schedule::Phase::ALL.into_iter().any(|phase| fits(Trigger::Phase { phase }))
+        }
+        TriggerKind::Recovery => fits(Trigger::DuringRecovery { after_ms: 100 }),
+    }
+}
+
+fn about(fault: reports::schedule::Fault) -> &'static str {
+    use reports::schedule::Fault;
+    match fault {
+        Fault::Sigkill => "the target tablet's process gets SIGKILL",
+        Fault::Sigterm => "it gets SIGTERM, and ends in order",
+        Fault::Oom => "the kernel's OOM killer kills it",
+        Fault::MemorySqueeze => "its container's memory is filled slowly, and released",
+        Fault::Cancel => "the VDiff is stopped, and resumed",
+        Fault::Delete => "the VDiff is deleted, and a new one created",
+        Fault::RpcDrop => "the reader of a row stream goes away",
+        Fault::RowSurgery => "killed, and the VDiff's row deleted by hand before the restart",
+        Fault::EtcdRestart => "etcd restarts: every watch ends",
+        Fault::HostCrash => "the target tablet and its MySQL die together",
+    }
+}
+
+pub(super) async fn memory(args: MemoryArgs, stop: &CancellationToken) -> Result<Exit, Failure> {
+    let mut rows = args.rows.clone();
+    if let [one] = rows.as_slice() {
+        rows.insert(0, (*one / 10).max(100));
+    }
+    let limit_bytes = args.limit;
+    let options = MemoryOptions { rows, limit_bytes, images: args.images.options(false) };
+    let all = memory::run(&options, stop, &say).await.map_err(|error| match error {
+        MemoryError::Plan(_) => Failure::usage(&error),
+        _ => Failure::harness(&error),
+    })?;
+    print!("{}", memory::table(&all, limit_bytes));
+    let broken = memory::broken(&all);
+    for line in &broken {
+        println!("FAIL     {line}");
+    }
+    if broken.is_empty() {
+        println!("PASS     memory does not follow the size of the table");
+        return Ok(Exit::Pass);
+    }
+    Ok(Exit::Finding)
+}
+
+pub(super) async fn doctor() -> Result<Exit, Failure> {
+    let report = crate::doctor::examine().await;
+    print!("{report}");
+    Ok(if report.is_usable() { Exit::Pass } else { Exit::Harness })
+}
+
+pub(super) async fn images(args: ImageArgs) -> Result<Exit, Failure> {
+    let engine = Engine::connect().await.map_err(|error| Failure::harness(&error))?;
+    let images = crate::images::ensure(&engine, &args.options(false), &say)
+        .await
+        .map_err(|error| Failure::harness(&error))?;
+    for (name, image) in
+        [("mysql", images.mysql), ("etcd", images.etcd), ("tablet", images.tablet)]
+    {
+        println!("{name:<8} {}  {}", image.reference, image.id);
+    }
+    Ok(Exit::Pass)
+}
+
+pub(super) async fn clean(args: CleanArgs) -> Result<Exit, Failure> {
+    let engine = Engine::connect().await.map_err(|error| Failure::harness(&error))?;
+    let reach = if args.all { Reach::All } else { Reach::Dead };
+    let report = sweep_with(&engine, reach).await.map_err(|error| Failure::harness(&error))?;
+    for line in &report.removed {
+        println!("removed  {line}");
+    }
+    for line in &report.kept {
+        println!("kept     {line}");
+    }
+    if report.removed.is_empty() {
+        println!("nothing to remove");
+    }
+    Ok(Exit::Pass)
+}

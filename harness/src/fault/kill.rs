@@ -1,0 +1,172 @@
+//! Faults that end the target tablet's process.
+
+use std::time::{Duration, Instant};
+
+use reports::journal::{Event, Evidence, Interrupted, Side};
+use reports::schedule::{Fault, Phase};
+
+use super::{LATCH_AFTER_CALL, Strike, Struck};
+use crate::observer::ProcessState;
+use crate::tablet::{OomEvidence, Signal};
+use crate::trial::{ActError, Action, During, Stage};
+use crate::trigger::Latch;
+
+/// A signal that cannot be refused has its effect in this time.
+const KILL_WITHIN: Duration = Duration::from_secs(10);
+/// SIGTERM: the tablet has this long to end in order, plus the watcher's lag.
+const TERM_WITHIN: Duration = Duration::from_secs(12);
+
+pub(super) async fn inject(
+    strike: &Strike<'_>,
+    latch: Option<Box<Latch>>,
+) -> Result<Struck, ActError> {
+    let target = strike.stage.target();
+    let incarnation = match target.state_now() {
+        ProcessState::Running { incarnation, .. } => incarnation,
+        other => {
+            release(latch).await?;
+            return Ok(strike.missed(format!("the target tablet does not run: {other:?}"), false));
+        }
+    };
+    // MySQL dies with the host: its state is read in the last moment before.
+    let before = strike.stage.progress().await?;
+    target.expect_exit(strike.step, if strike.fault == Fault::Sigterm { 0 } else { 137 });
+    let (oom, latch) = match strike.fault {
+        Fault::Sigterm => {
+            let means = target.tablet().kill(Signal::SIGTERM).await.during("sending SIGTERM")?;
+            strike.injected(format!("SIGTERM {means}"));
+            if latch.is_some() {
+                tokio::time::sleep(LATCH_AFTER_CALL).await;
+            }
+            release(latch).await?;
+            (None, None)
+        }
+        Fault::Oom => {
+            strike.injected("memory of the container filled from within, until the kernel kills");
+            let evidence = target.tablet().oom().await.during("running the tablet out of memory");
+            (Some(evidence), latch)
+        }
+        Fault::HostCrash => {
+            let mysql = &strike.stage.environment().servers.target;
+            let (tablet, mysql) = tokio::join!(target.tablet().kill(Signal::SIGKILL), mysql.kill());
+            let means = tablet.during("killing the target tablet")?;
+            mysql.during("killing the target's MySQL")?;
+            strike.injected(format!("SIGKILL {means}, and its MySQL"));
+            (None, latch)
+        }
+        _ => {
+            let means = target.tablet().kill(Signal::SIGKILL).await.during("sending SIGKILL")?;
+            strike.injected(format!("SIGKILL {means}"));
+            (None, latch)
+        }
+    };
+    let exit_code = wait_exit(strike, incarnation).await?;
+    if let Some(latch) = latch {
+        latch.dispose().await?;
+    }
+    let Some(exit_code) = exit_code else {
+        target.expect_no_exit();
+        return Ok(strike.missed("the process did not end as it was asked to".to_owned(), false));
+    };
+    let evidence = match oom {
+        None => Evidence::Exit { exit_code },
+        Some(evidence) => match oom_evidence(evidence?, exit_code) {
+            Some(evidence) => evidence,
+            None => {
+                let reason = "the process died, but nothing proves that the kernel ran out of memory";
+                return Ok(strike.missed(reason.to_owned(), false));
+            }
+        },
+    };
+    let interrupted = read_interrupted(strike, &before).await?;
+    if strike.fault == Fault::RowSurgery {
+        let uuid = strike.stage.uuid()?;
+        let rows = strike.stage.delete_row_by_hand(&uuid).await?;
+        strike.stage.journal().note(format!("{rows} row of vdiff deleted by hand: {uuid}"));
+    }
+    Ok(strike.proven(evidence, interrupted))
+}
+
+pub(super) async fn heal(stage: &Stage, struck: &Struck) -> Result<(), ActError> {
+    stage.start(Side::Target).await?;
+    match struck.fault {
+        Fault::HostCrash => {
+            let mysql = &stage.environment().servers.target;
+            mysql.start_again().await.during("starting the target's MySQL")?;
+            let within = Duration::from_secs(30);
+            mysql.wait_ready(within).await.during("waiting for the target's MySQL")?;
+        }
+        Fault::RowSurgery => create_following(stage).await?,
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Creates the VDiff that follows a deleted one, as soon as the tablet takes it.
+pub(super) async fn create_following(stage: &Stage) -> Result<(), ActError> {
+    let nth = u32::try_from(stage.uuids().len()).unwrap_or(u32::MAX);
+    let uuid = crate::plan::following_uuid(stage.schedule(), nth);
+    stage.insist(Action::Create, &uuid).await?;
+    Ok(())
+}
+
+/// The exit code, when the process ended as asked; one that does not end is killed for good.
+async fn wait_exit(strike: &Strike<'_>, incarnation: u32) -> Result<Option<i64>, ActError> {
+    let target = strike.stage.target();
+    let within = if strike.fault == Fault::Sigterm { TERM_WITHIN } else { KILL_WITHIN };
+    let began = Instant::now();
+    match target.wait_exited(incarnation, within).await {
+        Some(ProcessState::Exited { incarnation: now, exit_code, scheduled_by })
+            if now == incarnation && scheduled_by == Some(strike.step) =>
+        {
+            return Ok(Some(exit_code));
+        }
+        Some(_) => return Ok(None),
+        None => {}
+    }
+    strike.stage.journal().record(Event::DeadlinePassed {
+        waiting_for: format!("the target tablet to end after {}", strike.fault.name()),
+        after_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+    });
+    target.expect_exit(strike.step, 137);
+    target.tablet().kill(Signal::SIGKILL).await.during("killing what did not end")?;
+    target.wait_exited(incarnation, KILL_WITHIN).await;
+    Ok(None)
+}
+
+fn oom_evidence(evidence: OomEvidence, exit_code: i64) -> Option<Evidence> {
+    match evidence {
+        OomEvidence::Counter { baseline, count } if count > baseline => {
+            Some(Evidence::OomCounter { baseline, count, exit_code })
+        }
+        OomEvidence::Counter { .. } | OomEvidence::None => None,
+        OomEvidence::KernelLog { line } => Some(Evidence::KernelLog { line }),
+        OomEvidence::EngineEvent => Some(Evidence::EngineEvent { exit_code }),
+    }
+}
+
+/// The diff as it lies in MySQL between death and restart. What the dead process had sent may still
+/// be at work there: its last statements are waited for.
+async fn read_interrupted(
+    strike: &Strike<'_>,
+    before: &crate::observer::Progress,
+) -> Result<Interrupted, ActError> {
+    if strike.fault == Fault::HostCrash {
+        return Ok(strike.interrupted(before));
+    }
+    let progress = strike.stage.progress().await?;
+    let mut interrupted = strike.interrupted(&progress);
+    let all_done = !progress.tables.is_empty()
+        && progress.tables.iter().all(|table| table.state == "completed");
+    if all_done && interrupted.phase.is_none() {
+        interrupted.phase = Some(Phase::Completing);
+    }
+    Ok(interrupted)
+}
+
+async fn release(latch: Option<Box<Latch>>) -> Result<(), ActError> {
+    match latch {
+        Some(latch) => latch.release().await,
+        None => Ok(()),
+    }
+}

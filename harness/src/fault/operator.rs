@@ -1,0 +1,57 @@
+//! What an operator does to a running diff: cancel (and resume later), delete (and create another).
+
+use reports::journal::Evidence;
+use reports::schedule::Fault;
+
+use super::{LATCH_AFTER_CALL, Strike, Struck, kill};
+use crate::trial::{ActError, Action, Stage};
+use crate::trigger::Latch;
+
+pub(super) async fn inject(
+    strike: &Strike<'_>,
+    latch: Option<Box<Latch>>,
+) -> Result<Struck, ActError> {
+    let stage = strike.stage;
+    let uuid = stage.uuid()?;
+    let before = stage.progress().await?;
+    let action = if strike.fault == Fault::Delete { Action::Delete } else { Action::Stop };
+    strike.injected(format!("{} over gRPC", action.name()));
+    let release = async {
+        match latch {
+            Some(latch) => {
+                tokio::time::sleep(LATCH_AFTER_CALL).await;
+                latch.release().await
+            }
+            None => Ok(()),
+        }
+    };
+    let (answer, released) = tokio::join!(stage.act_on(action, &uuid), release);
+    released?;
+    let answer = answer?;
+    let after = stage.progress().await?;
+    let after_state = after.state.clone().unwrap_or_else(|| "gone".to_owned());
+    if after.is_completed() {
+        return Ok(strike.missed("the diff completed before it was cancelled".to_owned(), true));
+    }
+    let wanted = if action == Action::Delete { "gone" } else { "stopped" };
+    if !answer.acknowledged || after_state != wanted {
+        let error = answer.error.unwrap_or_default();
+        let reason = format!("wanted {wanted}, found {after_state}; the tablet said: {error:?}");
+        return Ok(strike.missed(reason, false));
+    }
+    let interrupted = strike.interrupted(&before);
+    let evidence = Evidence::State { before: interrupted.state.clone(), after: after_state };
+    Ok(strike.proven(evidence, interrupted))
+}
+
+pub(super) async fn heal(stage: &Stage, struck: &Struck) -> Result<(), ActError> {
+    match (struck.fault, struck.diff_ended) {
+        (Fault::Cancel, false) => {
+            let uuid = stage.uuid()?;
+            stage.insist(Action::Resume, &uuid).await?;
+            Ok(())
+        }
+        (Fault::Delete, _) => kill::create_following(stage).await,
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,284 @@
+//! A tablet under supervision: its starts and exits, who asked for them, and the restart of what
+//! ended unasked.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use reports::journal::{Event, Side, TabletExited, TabletStarted};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::{name, pulse::Pulse};
+use crate::journal::Journal;
+use crate::tablet::{ContainerTablet, TabletError};
+
+/// So many unscheduled exits within [`CRASH_LOOP_WINDOW`] are a crash loop.
+pub(crate) const CRASH_LOOP_EXITS: usize = 3;
+const CRASH_LOOP_WINDOW: Duration = Duration::from_secs(60);
+/// The supervisor's pause before it restarts a tablet that ended unasked.
+const RESTART_PAUSE: Duration = Duration::from_millis(200);
+/// Lines of the log kept for a [`TabletExited`].
+const LAST_LINES: usize = 40;
+/// How long the log may lag behind the exit.
+const LOG_LAG: Duration = Duration::from_millis(250);
+const BEAT: Duration = Duration::from_millis(250);
+
+/// Where a tablet's process stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProcessState {
+    /// It was never started.
+    New,
+    /// It runs.
+    Running {
+        /// Its incarnation, from 1.
+        incarnation: u32,
+        /// When the container was started.
+        since: Instant,
+    },
+    /// It ended.
+    Exited {
+        /// Its incarnation.
+        incarnation: u32,
+        /// As the engine reports it.
+        exit_code: i64,
+        /// The step that asked for it.
+        scheduled_by: Option<usize>,
+    },
+    /// It ended unasked too often: the supervisor gave up.
+    CrashLoop {
+        /// Its last incarnation.
+        incarnation: u32,
+    },
+}
+
+impl ProcessState {
+    /// The incarnation, 0 before the first.
+    #[must_use]
+    pub fn incarnation(self) -> u32 {
+        match self {
+            ProcessState::New => 0,
+            ProcessState::Running { incarnation, .. }
+            | ProcessState::Exited { incarnation, .. }
+            | ProcessState::CrashLoop { incarnation } => incarnation,
+        }
+    }
+}
+
+/// An exit that somebody asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Expectation {
+    /// The step that asks.
+    pub step: usize,
+    /// The exit code it must have; another one was not asked for.
+    pub exit_code: i64,
+    /// When it was asked.
+    pub since: Instant,
+}
+
+/// A tablet and what is known of its process.
+#[derive(Debug)]
+pub struct Supervised {
+    side: Side,
+    tablet: Arc<ContainerTablet>,
+    journal: Journal,
+    state: watch::Sender<ProcessState>,
+    expected: Mutex<Option<Expectation>>,
+    last_lines: Mutex<VecDeque<String>>,
+    log_path: std::path::PathBuf,
+    starting: tokio::sync::Mutex<()>,
+}
+
+impl Supervised {
+    /// A tablet that was created, not started.
+    #[must_use]
+    pub fn new(
+        side: Side,
+        tablet: Arc<ContainerTablet>,
+        journal: Journal,
+        log_path: std::path::PathBuf,
+    ) -> Arc<Supervised> {
+        Arc::new(Supervised {
+            side,
+            tablet,
+            journal,
+            state: watch::Sender::new(ProcessState::New),
+            expected: Mutex::new(None),
+            last_lines: Mutex::new(VecDeque::new()),
+            log_path,
+            starting: tokio::sync::Mutex::new(()),
+        })
+    }
+
+    /// Which tablet of the cluster.
+    #[must_use]
+    pub fn side(&self) -> Side {
+        self.side
+    }
+
+    /// The tablet itself.
+    #[must_use]
+    pub fn tablet(&self) -> &Arc<ContainerTablet> {
+        &self.tablet
+    }
+
+    /// Where its process stands, now and from now on.
+    #[must_use]
+    pub fn state(&self) -> watch::Receiver<ProcessState> {
+        self.state.subscribe()
+    }
+
+    /// Where its process stands now.
+    #[must_use]
+    pub fn state_now(&self) -> ProcessState {
+        *self.state.borrow()
+    }
+
+    /// Starts its next incarnation. Nothing happens when it runs already.
+    ///
+    /// # Errors
+    /// When the container cannot be started.
+    pub async fn start(&self) -> Result<(), TabletError> {
+        let _one_at_a_time = self.starting.lock().await;
+        if matches!(self.state_now(), ProcessState::Running { .. }) {
+            return Ok(());
+        }
+        let incarnation = self.state_now().incarnation() + 1;
+        let started = self.tablet.start_incarnation().await?;
+        self.journal.record(Event::TabletStarted(TabletStarted {
+            side: self.side,
+            incarnation,
+            container: started.container.clone(),
+            host_pid: started.host_pid,
+        }));
+        self.state.send_replace(ProcessState::Running { incarnation, since: Instant::now() });
+        Ok(())
+    }
+
+    /// Announces that a step is about to end the process.
+    pub fn expect_exit(&self, step: usize, exit_code: i64) {
+        let expectation = Expectation { step, exit_code, since: Instant::now() };
+        *self.expected.lock().unwrap_or_else(PoisonError::into_inner) = Some(expectation);
+    }
+
+    /// Takes an announcement back (the fault did not come off).
+    pub fn expect_no_exit(&self) {
+        self.expected.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    /// Waits until the incarnation has ended; none when the deadline passes.
+    pub async fn wait_exited(&self, incarnation: u32, within: Duration) -> Option<ProcessState> {
+        let mut state = self.state();
+        let ended = state.wait_for(|state| match state {
+            ProcessState::New => false,
+            ProcessState::Running { incarnation: now, .. } => *now > incarnation,
+            ProcessState::Exited { incarnation: now, .. }
+            | ProcessState::CrashLoop { incarnation: now } => *now >= incarnation,
+        });
+        tokio::time::timeout(within, ended).await.ok()?.ok().map(|state| *state)
+    }
+
+    pub(super) fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    pub(super) fn log_path(&self) -> &std::path::Path {
+        &self.log_path
+    }
+
+    pub(super) fn logged(&self, line: &str) {
+        let mut last = self.last_lines.lock().unwrap_or_else(PoisonError::into_inner);
+        last.push_back(line.to_owned());
+        if last.len() > LAST_LINES {
+            last.pop_front();
+        }
+    }
+
+    /// The last lines of its log.
+    #[must_use]
+    pub fn last_log_lines(&self) -> Vec<String> {
+        let last = self.last_lines.lock().unwrap_or_else(PoisonError::into_inner);
+        last.iter().cloned().collect()
+    }
+
+    /// Records an exit, and says whether somebody asked for it.
+    fn exited(&self, incarnation: u32, exit_code: i64) -> Option<usize> {
+        let expected = self.expected.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let asked = expected.filter(|expected| expected.exit_code == exit_code);
+        let took = asked.map(|expected| expected.since.elapsed());
+        self.journal.record(Event::TabletExited(TabletExited {
+            side: self.side,
+            incarnation,
+            exit_code,
+            scheduled_by: asked.map(|expected| expected.step),
+            took_ms: took.map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
+            last_log: self.last_log_lines(),
+        }));
+        asked.map(|expected| expected.step)
+    }
+}
+
+/// Ends when told to, or when the engine no longer answers.
+pub(super) async fn watch(supervised: Arc<Supervised>, stop: CancellationToken) {
+    let mut pulse = Pulse::start(&supervised.journal, name("process", supervised.side));
+    let ended = stop.run_until_cancelled(supervise(&supervised, &mut pulse)).await;
+    match ended {
+        Some(Err(error)) => {
+            let side = super::side_name(supervised.side);
+            let what = format!("the {side} tablet cannot be supervised: {error}");
+            supervised.journal.record(Event::HarnessTrouble { what });
+        }
+        Some(Ok(())) | None => pulse.stop(),
+    }
+}
+
+async fn supervise(supervised: &Supervised, pulse: &mut Pulse) -> Result<(), TabletError> {
+    let mut unasked: VecDeque<Instant> = VecDeque::new();
+    let mut state = supervised.state();
+    loop {
+        let incarnation = beating(pulse, async {
+            let running = state.wait_for(|now| matches!(now, ProcessState::Running { .. })).await;
+            running.map(|now| now.incarnation()).unwrap_or(0)
+        })
+        .await;
+        let exit_code = beating(pulse, supervised.tablet.wait_exit()).await?;
+        // The log comes by another way; give its last lines a moment to arrive.
+        beating(pulse, tokio::time::sleep(LOG_LAG)).await;
+        let scheduled_by = supervised.exited(incarnation, exit_code);
+        if scheduled_by.is_some() {
+            supervised.state.send_replace(ProcessState::Exited {
+                incarnation,
+                exit_code,
+                scheduled_by,
+            });
+            continue;
+        }
+        unasked.push_back(Instant::now());
+        while unasked.front().is_some_and(|first| first.elapsed() > CRASH_LOOP_WINDOW) {
+            unasked.pop_front();
+        }
+        if unasked.len() >= CRASH_LOOP_EXITS {
+            unasked.clear();
+            supervised.state.send_replace(ProcessState::CrashLoop { incarnation });
+            continue;
+        }
+        supervised.state.send_replace(ProcessState::Exited { incarnation, exit_code, scheduled_by });
+        beating(pulse, tokio::time::sleep(RESTART_PAUSE)).await;
+        supervised.start().await?;
+    }
+}
+
+/// Waits, and counts the waiting as watching.
+async fn beating<T>(pulse: &mut Pulse, work: impl Future<Output = T>) -> T {
+    let mut work = std::pin::pin!(work);
+    let mut tick = tokio::time::interval(BEAT);
+    loop {
+        tokio::select! {
+            done = &mut work => {
+                pulse.beat();
+                return done;
+            }
+            _ = tick.tick() => pulse.beat(),
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! One trial: a schedule executed once against a slot of the cluster.
+//!
+//! [`Stage`] offers the single acts (launch, start the workflow, create a VDiff, inject a fault, wait,
+//! collect), each of which writes what it did and saw into the journal; [`run_trial`] is a thin driver
+//! over it, and feature scenarios are another. A broken invariant is never an `Err` here: it stands in
+//! the journal, for the oracles. An [`ActError`] means that the harness could not do its job.
+
+mod acts;
+mod collect;
+mod driver;
+mod parts;
+mod residue;
+mod stage;
+mod waits;
+
+use std::sync::Arc;
+
+use crate::cluster::Servers;
+use crate::docker::{Engine, Run};
+use crate::images::Images;
+use crate::workload::Dataset;
+
+pub use acts::Action;
+pub use driver::run_trial;
+pub use stage::{SOURCE_DB, SOURCE_KEYSPACE, SHARD, Stage, TARGET_DB, TARGET_KEYSPACE, WORKFLOW};
+pub use waits::Waited;
+
+/// What trials of one slot share: servers, images, loaded data.
+#[derive(Clone)]
+pub struct Environment {
+    /// The engine.
+    pub engine: Engine,
+    /// The run that owns all containers.
+    pub run: Arc<Run>,
+    /// The images.
+    pub images: Arc<Images>,
+    /// MySQL and etcd.
+    pub servers: Arc<Servers>,
+    /// The data, which lies in both MySQLs.
+    pub dataset: Arc<Dataset>,
+    /// The calibrated length of a clean diff, milliseconds.
+    pub calibrated_ms: u64,
+}
+
+/// The harness could not do its job.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+pub struct ActError {
+    /// What was attempted.
+    pub what: String,
+    /// Why it failed.
+    #[source]
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl ActError {
+    /// An error without a cause below it.
+    #[must_use]
+    pub fn new(what: impl Into<String>) -> ActError {
+        ActError { what: what.into(), source: None }
+    }
+
+    /// The error and its causes in one line.
+    #[must_use]
+    pub fn chain(&self) -> String {
+        chain(self)
+    }
+}
+
+/// An error and its causes in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
+}
+
+/// Says what was attempted when something below failed.
+pub(crate) trait During<T> {
+    /// Adds the attempt to the error.
+    fn during(self, what: impl Into<String>) -> Result<T, ActError>;
+}
+
+impl<T, E: std::error::Error + Send + Sync + 'static> During<T> for Result<T, E> {
+    fn during(self, what: impl Into<String>) -> Result<T, ActError> {
+        self.map_err(|source| ActError { what: what.into(), source: Some(Box::new(source)) })
+    }
+}

@@ -1,0 +1,196 @@
+//! The acts of an operator and a supervisor on a stage.
+
+use std::time::{Duration, Instant};
+
+use mysql_async::prelude::Queryable;
+use reports::journal::{Event, Side, VdiffAction};
+
+use super::waits::millis;
+use super::{ActError, During, SHARD, SOURCE_KEYSPACE, Stage, TARGET_DB, WORKFLOW, Waited};
+use crate::tablet::TabletError;
+
+/// How often an action that was not answered for a passing reason is tried again.
+const TRY_AGAIN: Duration = Duration::from_millis(100);
+
+/// What an operator does to a VDiff.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Create.
+    Create,
+    /// Stop.
+    Stop,
+    /// Resume.
+    Resume,
+    /// Delete.
+    Delete,
+}
+
+impl Action {
+    /// Its name in the journal.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Action::Create => "create",
+            Action::Stop => "stop",
+            Action::Resume => "resume",
+            Action::Delete => "delete",
+        }
+    }
+}
+
+impl Stage {
+    /// Starts both tablets and waits until both are ready.
+    ///
+    /// # Errors
+    /// When one cannot be started, or is not ready in time.
+    pub async fn launch(&self) -> Result<(), ActError> {
+        let (source, target) = tokio::join!(self.start(Side::Source), self.start(Side::Target));
+        source?;
+        target?;
+        let holds = Duration::ZERO;
+        for side in [Side::Source, Side::Target] {
+            if let Waited::No { reason } = self.wait_ready(side, self.ready_within() * 2, holds).await {
+                return Err(ActError::new(format!("the tablets did not come up: {reason}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts a tablet's next incarnation, as a supervisor would.
+    ///
+    /// # Errors
+    /// When the container cannot be started.
+    pub async fn start(&self, side: Side) -> Result<(), ActError> {
+        let name = crate::observer::side_name(side);
+        self.tablet(side).start().await.during(format!("starting the {name} tablet"))
+    }
+
+    /// Creates the workflow's row, as a MoveTables would.
+    ///
+    /// # Errors
+    /// When the target tablet refuses.
+    pub async fn start_workflow(&self) -> Result<(), ActError> {
+        let environment = self.environment();
+        let position =
+            environment.servers.source.gtid_executed().await.during("reading the source's position")?;
+        let source = environment.dataset.workflow_source(SOURCE_KEYSPACE, SHARD);
+        let query = format!(
+            "insert into _vt.vreplication (workflow, source, pos, max_tps, max_replication_lag, \
+             time_updated, transaction_timestamp, state, db_name, options) values \
+             ('{WORKFLOW}', '{}', 'MySQL56/{position}', 0, 0, 0, 0, 'Running', '{TARGET_DB}', '{{}}')",
+            source.replace('\\', "\\\\").replace('\'', "\\'"),
+        );
+        let tablet = self.target().tablet();
+        tablet.vreplication_exec(&query).await.during("creating the workflow")?;
+        Ok(())
+    }
+
+    /// Creates a VDiff; from now on it is the newest one, which waits and samples look at.
+    ///
+    /// # Errors
+    /// When the tablet does not acknowledge it.
+    pub async fn create_vdiff(&self, uuid: &str) -> Result<(), ActError> {
+        let action = self.act(Action::Create, uuid, Duration::from_secs(10)).await;
+        self.created(uuid);
+        let refusal = action.error.clone();
+        self.journal().record(Event::VdiffAction(action));
+        match refusal {
+            None => Ok(()),
+            Some(error) => Err(ActError::new(format!("the VDiff {uuid} was not created: {error}"))),
+        }
+    }
+
+    /// Stops, resumes or deletes a VDiff and waits for the effect (for stop: `stopped` in MySQL; for
+    /// delete: the row is gone; a resume has none of its own).
+    ///
+    /// # Errors
+    /// When the harness fails; what the tablet answers stands in the result and the journal.
+    pub async fn act_on(&self, action: Action, uuid: &str) -> Result<VdiffAction, ActError> {
+        let began = Instant::now();
+        let mut answer = self.act(action, uuid, self.cancel_within()).await;
+        let effect = match action {
+            Action::Stop => self.wait_state_quietly(Some("stopped")).await?,
+            Action::Delete => self.wait_state_quietly(None).await?,
+            Action::Create | Action::Resume => false,
+        };
+        answer.effect_ms = effect.then(|| millis(began.elapsed()));
+        self.journal().record(Event::VdiffAction(answer.clone()));
+        Ok(answer)
+    }
+
+    /// Does an action again and again until it is acknowledged or the deadline passes: the tablet may
+    /// just be starting. Only the last answer is recorded.
+    ///
+    /// # Errors
+    /// When the harness fails.
+    pub async fn insist(&self, action: Action, uuid: &str) -> Result<VdiffAction, ActError> {
+        let began = Instant::now();
+        let mut tick = tokio::time::interval(TRY_AGAIN);
+        loop {
+            tick.tick().await;
+            let answer = self.act(action, uuid, self.cancel_within()).await;
+            if answer.acknowledged || began.elapsed() >= self.ready_within() {
+                if action == Action::Create && answer.acknowledged {
+                    self.created(uuid);
+                }
+                self.journal().record(Event::VdiffAction(answer.clone()));
+                return Ok(answer);
+            }
+        }
+    }
+
+    /// Deletes a VDiff's row by hand, as the operator of the incident did.
+    ///
+    /// # Errors
+    /// When MySQL refuses.
+    pub async fn delete_row_by_hand(&self, uuid: &str) -> Result<u64, ActError> {
+        let what = "deleting the VDiff's row by hand";
+        let mut conn = self.environment().servers.target.pool().get_conn().await.during(what)?;
+        let query = format!("delete from `{}`.vdiff where vdiff_uuid = ?", self.sidecar_db());
+        conn.exec_drop(query, (uuid,)).await.during(what)?;
+        Ok(conn.affected_rows())
+    }
+
+    async fn act(&self, action: Action, uuid: &str, within: Duration) -> VdiffAction {
+        let began = Instant::now();
+        let tablet = self.target().tablet();
+        let call = async {
+            match action {
+                Action::Create => tablet.vdiff_create(WORKFLOW, uuid).await,
+                Action::Stop => tablet.vdiff_stop(WORKFLOW, uuid).await,
+                Action::Resume => tablet.vdiff_resume(WORKFLOW, uuid).await,
+                Action::Delete => tablet.vdiff_delete(WORKFLOW, uuid).await,
+            }
+        };
+        let answer: Result<Result<_, TabletError>, _> = tokio::time::timeout(within, call).await;
+        let error = match answer {
+            Ok(Ok(_)) => None,
+            Ok(Err(error)) => Some(crate::trial::chain(&error)),
+            Err(_) => Some(format!("no answer within {} ms", millis(within))),
+        };
+        VdiffAction {
+            action: action.name().to_owned(),
+            uuid: uuid.to_owned(),
+            acknowledged: error.is_none(),
+            error,
+            took_ms: millis(began.elapsed()),
+            effect_ms: None,
+        }
+    }
+
+    /// As [`Stage::wait_state`], without a word in the journal: the action's own record tells.
+    async fn wait_state_quietly(&self, state: Option<&str>) -> Result<bool, ActError> {
+        let began = Instant::now();
+        let mut tick = tokio::time::interval(Duration::from_millis(10));
+        loop {
+            tick.tick().await;
+            let progress = self.progress().await?;
+            if progress.state.as_deref() == state {
+                return Ok(true);
+            }
+            if progress.is_completed() || began.elapsed() >= self.cancel_within() {
+                return Ok(false);
+            }
+        }
+    }
+}

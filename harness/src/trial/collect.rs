@@ -1,0 +1,337 @@
+//! What is collected at the end of a trial: the final report, the workflow's row, the term probe, the
+//! history from the binlog.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use mysql_async::prelude::Queryable;
+use reports::journal::{
+    Difference, DifferenceKind, Event, FinalReport, TableReport,
+};
+use prost::Message;
+use serde_json::Value;
+use tablet_wire::topodata::{Shard, TabletAlias};
+use tablet_wire::vttime::Time;
+
+use super::waits::millis;
+use crate::cluster::MysqlServer;
+use super::{ActError, During, SHARD, Stage, TARGET_DB, TARGET_KEYSPACE, WORKFLOW};
+
+/// The workflow must run again in this time after the end of the diff.
+const WORKFLOW_WITHIN: Duration = Duration::from_secs(90);
+/// A newer term is waited for so long; the limit it is judged by is shorter.
+const DEMOTION_WITHIN: Duration = Duration::from_secs(8);
+const LOOK: Duration = Duration::from_millis(50);
+const SHOW_WITHIN: Duration = Duration::from_secs(10);
+const HISTORY_WITHIN: Duration = Duration::from_secs(30);
+
+impl Stage {
+    /// Collects everything that the oracles need after the diff came to rest, in the order in which
+    /// it does not disturb itself. What cannot be collected is said as the harness's trouble.
+    pub async fn collect(&self) {
+        self.told("the final report", self.final_reports().await);
+        self.told("the workflow's row", self.workflow_row().await);
+        self.told("residue", self.look_for_residue().await);
+        self.pollers.lock().await.stop().await;
+        self.told("the term probe", self.probe_term().await);
+        self.told("the history", self.read_history().await);
+    }
+
+    fn told<T>(&self, what: &str, outcome: Result<T, ActError>) {
+        if let Err(error) = outcome {
+            let what = format!("cannot collect {what}: {}", error.chain());
+            self.journal().record(Event::HarnessTrouble { what });
+        }
+    }
+
+    /// Asks `show` for each VDiff of the trial that exists, and records what it said.
+    ///
+    /// # Errors
+    /// When the tablet does not answer (a crash loop is no trouble: nobody is there to answer).
+    pub async fn final_reports(&self) -> Result<Vec<FinalReport>, ActError> {
+        let mut reports = Vec::new();
+        if let crate::observer::ProcessState::CrashLoop { .. } = self.target().state_now() {
+            self.journal().note("no final report: the target tablet is in a crash loop");
+            return Ok(reports);
+        }
+        let keys = self.key_columns().await?;
+        for uuid in self.uuids() {
+            let what = format!("asking show for {uuid}");
+            let show = self.target().tablet().vdiff_show(WORKFLOW, &uuid);
+            let rows = match tokio::time::timeout(SHOW_WITHIN, show).await {
+                Err(_) => return Err(ActError::new(format!("{what}: no answer"))),
+                Ok(Err(error)) if error.is_not_found() => continue,
+                Ok(answer) => answer.during(what)?,
+            };
+            if let Some(report) = report_of(&uuid, &rows, &keys) {
+                self.journal().record(Event::FinalReport(report.clone()));
+                reports.push(report);
+            }
+        }
+        Ok(reports)
+    }
+
+    /// Waits until the workflow runs again, and records its row as last seen.
+    ///
+    /// # Errors
+    /// When MySQL does not answer.
+    pub async fn workflow_row(&self) -> Result<(), ActError> {
+        let what = "reading the workflow's row";
+        let began = Instant::now();
+        let mut tick = tokio::time::interval(LOOK);
+        let query = format!(
+            "select cast(state as char), cast(coalesce(message, '') as char), \
+             cast(coalesce(stop_pos, '') as char) from `{}`.vreplication where workflow = ?",
+            self.sidecar_db()
+        );
+        let pool = self.environment().servers.target.pool();
+        let mut conn = pool.get_conn().await.during(what)?;
+        let crash_loop = matches!(
+            self.target().state_now(),
+            crate::observer::ProcessState::CrashLoop { .. }
+        );
+        loop {
+            tick.tick().await;
+            let row: Option<(String, String, String)> =
+                conn.exec_first(&query, (WORKFLOW,)).await.during(what)?;
+            let (state, message, stop_pos) = row.unwrap_or_else(|| {
+                ("(no row)".to_owned(), String::new(), String::new())
+            });
+            let restored = state == "Running" && message.is_empty() && stop_pos.is_empty();
+            if restored || crash_loop || began.elapsed() >= WORKFLOW_WITHIN {
+                let after_ms = millis(began.elapsed());
+                let workflow = WORKFLOW.to_owned();
+                self.journal().record(Event::WorkflowRow {
+                    workflow,
+                    state,
+                    message,
+                    stop_pos,
+                    after_ms,
+                });
+                return Ok(());
+            }
+        }
+    }
+
+    /// Writes a newer term of another tablet into the target's shard record, and waits until the
+    /// target tablet stops being its primary: a dead sync task is found this way. The last act of a
+    /// trial; readiness is not polled any more.
+    ///
+    /// # Errors
+    /// When etcd does not answer.
+    pub async fn probe_term(&self) -> Result<(), ActError> {
+        if !matches!(self.target().state_now(), crate::observer::ProcessState::Running { .. }) {
+            self.journal().note("no term probe: the target tablet does not run");
+            return Ok(());
+        }
+        let etcd = &self.environment().servers.etcd;
+        let what = "writing a newer term into the shard record";
+        let key = format!(
+            "{}/global/keyspaces/{TARGET_KEYSPACE}/shards/{SHARD}/Shard",
+            self.topo_root()
+        );
+        let Some(held) = etcd.get(&key).await.during(what)? else {
+            return Err(ActError::new(format!("{what}: there is no {key}")));
+        };
+        let mut shard = Shard::decode(held.value.as_slice()).during(what)?;
+        usurp(&mut shard);
+        etcd.put(&key, shard.encode_to_vec()).await.during(what)?;
+        let began = Instant::now();
+        let mut tick = tokio::time::interval(LOOK);
+        loop {
+            tick.tick().await;
+            let vars = self.target().tablet().debug_vars();
+            let vars = tokio::time::timeout(Duration::from_secs(1), vars).await;
+            let kind = match &vars {
+                Ok(Ok(vars)) => vars.get("TabletType").and_then(Value::as_str).unwrap_or_default(),
+                Ok(Err(_)) | Err(_) => "",
+            };
+            let demoted = matches!(kind, "REPLICA");
+            if demoted || began.elapsed() >= DEMOTION_WITHIN {
+                let after_ms = millis(began.elapsed());
+                self.journal().record(Event::TermProbe { demoted, after_ms });
+                return Ok(());
+            }
+        }
+    }
+
+    /// Reads the trial's history from the target MySQL's binlog, and records it.
+    ///
+    /// # Errors
+    /// When the binlog cannot be read.
+    pub async fn read_history(&self) -> Result<(), ActError> {
+        let server = &self.environment().servers.target;
+        let end = server.gtid_executed().await.during("reading the target's position")?;
+        let position = |text: &str| {
+            text.parse::<crate::history::GtidSet>().during(format!("reading the position `{text}`"))
+        };
+        let options = crate::history::HistoryOptions {
+            server: root_options(server),
+            sidecar_database: self.sidecar_db().to_owned(),
+            after: position(&self.gtid_begin())?,
+            upto: position(&end)?,
+            keep_samples: false,
+            deadline: HISTORY_WITHIN,
+        };
+        let changes = crate::history::read(&options).await.during("reading the binlog")?;
+        let count = changes.len() as u64;
+        for mut change in changes {
+            if change.table == "vdiff_table" {
+                let after = change.after.as_ref();
+                let text = |column: &str| after?.get(column)?.as_deref();
+                change.cursor_ordinal = match (text("table_name"), text("lastpk")) {
+                    (Some(table), Some(cursor)) => {
+                        self.environment().dataset.cursor_ordinal(table, cursor)
+                    }
+                    _ => None,
+                };
+            }
+            self.journal().record(Event::SidecarChange(change));
+        }
+        self.journal().record(Event::HistoryRead { changes: count });
+        Ok(())
+    }
+
+    /// The key columns of the target's tables, in key order, as MySQL knows them.
+    async fn key_columns(&self) -> Result<BTreeMap<String, Vec<String>>, ActError> {
+        let what = "reading the tables' keys";
+        let pool = self.environment().servers.target.pool();
+        let mut conn = pool.get_conn().await.during(what)?;
+        let rows: Vec<(String, String)> = conn
+            .exec(
+                "select table_name, column_name from information_schema.statistics \
+                 where table_schema = ? and index_name = 'PRIMARY' order by table_name, seq_in_index",
+                (TARGET_DB,),
+            )
+            .await
+            .during(what)?;
+        let mut keys: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (table, column) in rows {
+            keys.entry(table).or_default().push(column);
+        }
+        Ok(keys)
+    }
+}
+
+/// Makes another tablet the primary, from now on, or from just after the term that there is.
+fn usurp(shard: &mut Shard) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = Time {
+        seconds: i64::try_from(now.as_secs()).unwrap_or(i64::MAX),
+        nanoseconds: i32::try_from(now.subsec_nanos()).unwrap_or(0),
+    };
+    let term = match shard.primary_term_start_time.take() {
+        Some(term) if (term.seconds, term.nanoseconds) >= (now.seconds, now.nanoseconds) => {
+            Time { seconds: term.seconds + 1, nanoseconds: 0 }
+        }
+        Some(_) | None => now,
+    };
+    shard.primary_term_start_time = Some(term);
+    shard.primary_alias = Some(TabletAlias { cell: "zone1".to_owned(), uid: 999 });
+}
+
+/// How to reach a server as its root, from the host.
+fn root_options(server: &MysqlServer) -> mysql_async::Opts {
+    let (host, port) = server.host_addr();
+    mysql_async::OptsBuilder::default()
+        .ip_or_hostname(host)
+        .tcp_port(port)
+        .user(Some("root"))
+        .pass(Some(server.password()))
+        .into()
+}
+
+/// One row of `show`, by column.
+pub(crate) type ShowRow = BTreeMap<String, Option<String>>;
+
+/// What `show` said, in the journal's form; none when it said nothing.
+fn report_of(
+    uuid: &str,
+    rows: &[ShowRow],
+    keys: &BTreeMap<String, Vec<String>>,
+) -> Option<FinalReport> {
+    let text = |row: &ShowRow, column: &str| row.get(column).cloned().flatten().unwrap_or_default();
+    let first = rows.first()?;
+    let mut report = FinalReport {
+        uuid: uuid.to_owned(),
+        state: text(first, "vdiff_state"),
+        last_error: text(first, "last_error"),
+        tables: BTreeMap::new(),
+    };
+    for row in rows {
+        let table = text(row, "table_name");
+        if table.is_empty() {
+            continue;
+        }
+        let said: Value = serde_json::from_str(&text(row, "report")).unwrap_or(Value::Null);
+        let key = keys.get(&table).map(Vec::as_slice).unwrap_or_default();
+        report.tables.insert(table, table_report(&text(row, "table_state"), &said, key));
+    }
+    Some(report)
+}
+
+fn table_report(state: &str, said: &Value, key: &[String]) -> TableReport {
+    let count = |name: &str| said.get(name).and_then(Value::as_u64).unwrap_or(0);
+    let samples = |name: &str| {
+        said.get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default().iter()
+    };
+    let key_of = |sample: &Value| {
+        let row = sample.get("Row");
+        let value = |column: &String| {
+            row.and_then(|row| row.get(column)).and_then(Value::as_str).unwrap_or("(none)")
+        };
+        key.iter().map(value).collect::<Vec<_>>().join(",")
+    };
+    let mut differences = Vec::new();
+    for pair in samples("MismatchedRowsSample") {
+        let key = key_of(pair.get("Source").unwrap_or(&Value::Null));
+        differences.push(Difference { kind: DifferenceKind::Mismatch, key });
+    }
+    for row in samples("ExtraRowsSourceSample") {
+        differences.push(Difference { kind: DifferenceKind::ExtraSource, key: key_of(row) });
+    }
+    for row in samples("ExtraRowsTargetSample") {
+        differences.push(Difference { kind: DifferenceKind::ExtraTarget, key: key_of(row) });
+    }
+    TableReport {
+        state: state.to_owned(),
+        processed: count("ProcessedRows"),
+        matching: count("MatchingRows"),
+        mismatched: count("MismatchedRows"),
+        extra_source: count("ExtraRowsSource"),
+        extra_target: count("ExtraRowsTarget"),
+        differences,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // The oracle of exactness compares sets of keys: a key read wrongly would blame the tablet.
+    #[test]
+    fn show_is_read_with_composite_keys_in_key_order() {
+        let said = serde_json::json!({
+            "ProcessedRows": 5, "MatchingRows": 2, "MismatchedRows": 1, "ExtraRowsSource": 1,
+            "ExtraRowsTarget": 1,
+            "MismatchedRowsSample": [
+                {"Source": {"Row": {"b": "2", "a": "1", "x": "y"}}, "Target": {"Row": {"a": "9"}}}
+            ],
+            "ExtraRowsSourceSample": [{"Row": {"a": "3", "b": "4"}}],
+        });
+        let row = [
+            ("vdiff_state", "completed"),
+            ("table_name", "t"),
+            ("table_state", "completed"),
+            ("report", &said.to_string()),
+        ]
+        .map(|(name, value)| (name.to_owned(), Some(value.to_owned())));
+        let keys = BTreeMap::from([("t".to_owned(), vec!["a".to_owned(), "b".to_owned()])]);
+        let report = report_of("u", &[BTreeMap::from(row)], &keys).unwrap();
+        assert_eq!(report.state, "completed");
+        let table = &report.tables["t"];
+        assert_eq!((table.processed, table.matching, table.extra_target), (5, 2, 1));
+        let keys: Vec<&str> = table.differences.iter().map(|d| d.key.as_str()).collect();
+        assert_eq!(keys, ["1,2", "3,4"]);
+    }
+}

@@ -1,0 +1,230 @@
+//! The driver: executes a schedule on a stage, act by act.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use reports::journal::{Event, Side};
+use reports::run::TrialRecord;
+use reports::schedule::{Fault, Schedule, Step, Trigger};
+use tokio_util::sync::CancellationToken;
+
+use super::waits::millis;
+use super::{ActError, Environment, Stage, Waited};
+use crate::fault::{self, Struck};
+use crate::plan;
+use crate::trigger::{self, Fired};
+
+/// A fault whose aim was gone is redrawn at most so often.
+const REDRAWS_MAX: u32 = 2;
+/// What of the trial's deadline is kept for collecting and closing.
+const COLLECT_WITHIN: Duration = Duration::from_secs(120);
+const CLOSE_WITHIN: Duration = Duration::from_secs(30);
+
+/// Executes one schedule once; `name` is unique within the run, `dir` takes journal and logs. Always
+/// comes back, with what there is: an interrupted or failed trial is an inconclusive one.
+pub async fn run_trial(
+    environment: &Environment,
+    schedule: &Schedule,
+    name: &str,
+    dir: &Path,
+    stop: &CancellationToken,
+) -> TrialRecord {
+    let opened = stop.run_until_cancelled(Stage::open(environment, schedule, name, dir)).await;
+    let stage = match opened {
+        Some(Ok(stage)) => stage,
+        Some(Err(error)) => return not_opened(schedule, dir, &error.chain()),
+        None => return not_opened(schedule, dir, "interrupted before the trial began"),
+    };
+    let limit = Duration::from_millis(schedule.deadlines.trial_ms);
+    let driven = tokio::time::timeout(limit, stop.run_until_cancelled(drive(&stage))).await;
+    let interrupted = matches!(driven, Ok(None));
+    match driven {
+        Ok(Some(Ok(()))) => {}
+        Ok(Some(Err(error))) => trouble(&stage, error.chain()),
+        Ok(None) => trouble(&stage, "the run was interrupted".to_owned()),
+        Err(_) => {
+            let after_ms = millis(limit);
+            let waiting_for = "the whole trial".to_owned();
+            stage.journal().record(Event::DeadlinePassed { waiting_for, after_ms });
+        }
+    }
+    if !interrupted {
+        let collect = tokio::time::timeout(COLLECT_WITHIN, stage.collect());
+        match stop.run_until_cancelled(collect).await {
+            Some(Ok(())) => {}
+            Some(Err(_)) => trouble(&stage, format!("not collected within {COLLECT_WITHIN:?}")),
+            None => trouble(&stage, "the run was interrupted".to_owned()),
+        }
+    }
+    if tokio::time::timeout(CLOSE_WITHIN, stage.close()).await.is_err() {
+        trouble(&stage, format!("the trial's tablets were not removed within {CLOSE_WITHIN:?}"));
+    }
+    if let Err(error) = stage.journal().finish() {
+        trouble(&stage, super::chain(&error));
+    }
+    let records = stage.journal().records();
+    let judgements = crate::oracle::judge(&records);
+    TrialRecord { schedule: schedule.clone(), records, judgements }
+}
+
+/// A trial of which there is no stage: its journal, if there is one, says why.
+fn not_opened(schedule: &Schedule, dir: &Path, why: &str) -> TrialRecord {
+    let path = dir.join("journal.jsonl");
+    let mut records = reports::journal::read(&path).unwrap_or_default();
+    let seq = records.len() as u64;
+    let at_ms = records.last().map_or(0, |record| record.at_ms);
+    let event = Event::HarnessTrouble { what: why.to_owned() };
+    records.push(reports::journal::Record { seq, at_ms, event });
+    let text: String = records.iter().filter_map(|r| reports::journal::line(r).ok()).collect();
+    if let Err(error) = std::fs::write(&path, text) {
+        tracing::warn!(%error, path = %path.display(), "the journal could not be written");
+    }
+    let judgements = crate::oracle::judge(&records);
+    TrialRecord { schedule: schedule.clone(), records, judgements }
+}
+
+fn trouble(stage: &Stage, what: String) {
+    stage.journal().record(Event::HarnessTrouble { what });
+}
+
+async fn drive(stage: &Stage) -> Result<(), ActError> {
+    let schedule = stage.schedule().clone();
+    stage.launch().await?;
+    stage.start_workflow().await?;
+    stage.create_vdiff(&schedule.vdiff_uuid).await?;
+    for (index, step) in schedule.steps.iter().enumerate() {
+        let next = schedule.steps.get(index + 1);
+        match take_step(stage, index, step, next).await? {
+            Taken::On => {}
+            Taken::CrashLoop => return Ok(()),
+        }
+    }
+    let settled = stage.wait_settled(stage.settle_within()).await?;
+    if settled.is_yes() {
+        stay_ready(stage, &schedule).await;
+    }
+    Ok(())
+}
+
+enum Taken {
+    On,
+    CrashLoop,
+}
+
+/// Waits for the trigger, injects, heals; an aim that was gone is redrawn: earlier, and in a new diff
+/// when the old one had ended.
+async fn take_step(
+    stage: &Stage,
+    index: usize,
+    step: &Step,
+    next: Option<&Step>,
+) -> Result<Taken, ActError> {
+    let mut trigger = step.trigger;
+    let mut redraws = 0;
+    loop {
+        let struck = attempt(stage, index, step.fault, &trigger).await?;
+        if crash_loop(stage) {
+            return Ok(Taken::CrashLoop);
+        }
+        if was_injected(stage, index) {
+            fault::heal(stage, &struck).await?;
+        }
+        if struck.landed || redraws >= REDRAWS_MAX {
+            break;
+        }
+        redraws += 1;
+        trigger = again(stage, &trigger, &struck, redraws).await?;
+    }
+    let recovery_follows =
+        next.is_some_and(|next| matches!(next.trigger, Trigger::DuringRecovery { .. }));
+    if plan::restarts_target(step.fault) && !recovery_follows {
+        let waited =
+            stage.wait_ready(Side::Target, stage.ready_within(), Duration::ZERO).await;
+        if crash_loop(stage) {
+            stage.journal().note(format!("given up: {waited:?}"));
+            return Ok(Taken::CrashLoop);
+        }
+    }
+    Ok(Taken::On)
+}
+
+async fn attempt(
+    stage: &Stage,
+    step: usize,
+    fault: Fault,
+    trigger: &Trigger,
+) -> Result<Struck, ActError> {
+    match trigger::wait_for(stage, step, trigger).await? {
+        Fired::Now { latch } => fault::inject(stage, step, fault, latch).await,
+        Fired::Gone { reason, diff_ended } => {
+            stage.journal().record(Event::FaultMissed { step, fault, reason });
+            Ok(Struck { step, fault, landed: false, diff_ended })
+        }
+    }
+}
+
+/// Whether the last attempt of this step came as far as the injection: only then is there harm to heal.
+fn was_injected(stage: &Stage, step: usize) -> bool {
+    stage.journal().inspect(|records| {
+        let last = records.iter().rev().find_map(|record| match &record.event {
+            Event::FaultHealed { step: healed, .. } if *healed == step => Some(false),
+            Event::FaultInjected { step: injected, .. } if *injected == step => Some(true),
+            _ => None,
+        });
+        last.unwrap_or(false)
+    })
+}
+
+/// Prepares another try of a fault that missed.
+async fn again(
+    stage: &Stage,
+    trigger: &Trigger,
+    struck: &Struck,
+    attempt: u32,
+) -> Result<Trigger, ActError> {
+    let schedule = stage.schedule();
+    let mut aimed = schedule.clone();
+    aimed.steps = vec![Step { trigger: *trigger, fault: struck.fault }];
+    let redrawn = plan::redraw(&aimed, attempt);
+    let progress = stage.progress().await?;
+    if struck.diff_ended || progress.is_completed() {
+        stage.wait_ready(Side::Target, stage.ready_within(), Duration::ZERO).await;
+        stage.wait_settled(stage.settle_within()).await?;
+        let nth = u32::try_from(stage.uuids().len()).unwrap_or(u32::MAX);
+        let uuid = plan::following_uuid(schedule, nth);
+        stage.insist(super::Action::Create, &uuid).await?;
+        stage.journal().note(format!("redrawn, try {attempt}: a new VDiff {uuid}"));
+        return Ok(match redrawn.steps.first() {
+            Some(step) if !matches!(step.trigger, Trigger::DuringRecovery { .. }) => step.trigger,
+            _ => Trigger::Progress { fraction: 0.4 },
+        });
+    }
+    // The diff goes on: aim a little further on in it.
+    let done = progress.fraction(stage.rows_total());
+    let fraction = (done + (1.0 - done) * 0.3).clamp(0.05, 0.95);
+    stage.journal().note(format!("redrawn, try {attempt}: at {:.0} % of the rows", fraction * 100.0));
+    Ok(match trigger {
+        Trigger::Phase { .. } => *trigger,
+        Trigger::Time { .. } | Trigger::Progress { .. } | Trigger::DuringRecovery { .. } => {
+            Trigger::Progress { fraction }
+        }
+    })
+}
+
+fn crash_loop(stage: &Stage) -> bool {
+    matches!(stage.target().state_now(), crate::observer::ProcessState::CrashLoop { .. })
+}
+
+/// The last incarnation must be seen ready for as long as the schedule asks.
+async fn stay_ready(stage: &Stage, schedule: &Schedule) {
+    let began = Instant::now();
+    let holds = Duration::from_millis(schedule.deadlines.ready_holds_ms);
+    for side in [Side::Source, Side::Target] {
+        match stage.wait_ready(side, stage.ready_within(), Duration::ZERO).await {
+            Waited::Yes { .. } => {}
+            Waited::No { .. } => return,
+        }
+    }
+    let since = stage.readiness_of(Side::Target).borrow().since.unwrap_or(began);
+    tokio::time::sleep_until((since + holds).into()).await;
+}

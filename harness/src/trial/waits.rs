@@ -1,0 +1,183 @@
+//! Waits on predicates, each with a deadline, each told in the journal when the deadline passes.
+
+use std::time::{Duration, Instant};
+
+use reports::journal::{Event, Side};
+
+use super::{ActError, During, Stage};
+use crate::observer::{ProcessState, Progress, side_name};
+
+/// How often a wait looks.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// What a wait came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Waited {
+    /// It came true.
+    Yes {
+        /// After so many milliseconds.
+        after_ms: u64,
+    },
+    /// It did not, and will not within this trial's deadlines.
+    No {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Waited {
+    /// It came true.
+    #[must_use]
+    pub fn is_yes(&self) -> bool {
+        matches!(self, Waited::Yes { .. })
+    }
+}
+
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl Stage {
+    /// Waits until the tablet is ready (all four parts), and has been so for `holds`.
+    pub async fn wait_ready(&self, side: Side, within: Duration, holds: Duration) -> Waited {
+        let began = Instant::now();
+        let receiver = self.readiness_of(side);
+        let supervised = self.tablet(side).clone();
+        let waiting_for = format!("the {} tablet to be ready", side_name(side));
+        let mut tick = tokio::time::interval(LOOK);
+        let mut ready_at: Option<Instant> = None;
+        loop {
+            tick.tick().await;
+            if let ProcessState::CrashLoop { .. } = supervised.state_now() {
+                let reason = format!("the {} tablet is in a crash loop", side_name(side));
+                return Waited::No { reason };
+            }
+            let latest = receiver.borrow().clone();
+            let current = latest.incarnation == supervised.state_now().incarnation();
+            ready_at = match (latest.ready && current, ready_at) {
+                (true, known) => known.or(latest.since.map(|since| since.max(began))),
+                (false, _) => None,
+            };
+            if let Some(since) = ready_at {
+                if since.elapsed() >= holds {
+                    return Waited::Yes { after_ms: millis(since - began) };
+                }
+            } else if began.elapsed() >= within {
+                let reason = format!("{waiting_for}: {}", latest.reasons.join("; "));
+                return self.passed(reason, began);
+            }
+            if began.elapsed() >= within + holds * 3 {
+                return self.passed(format!("{waiting_for} without interruption"), began);
+            }
+        }
+    }
+
+    /// Waits until the newest VDiff's row in the sidecar fulfils the predicate.
+    pub async fn wait_progress(
+        &self,
+        what: &str,
+        within: Duration,
+        mut fulfilled: impl FnMut(&Progress) -> bool + Send,
+    ) -> Result<Waited, ActError> {
+        let began = Instant::now();
+        let mut tick = tokio::time::interval(LOOK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            if let ProcessState::CrashLoop { .. } = self.target().state_now() {
+                return Ok(Waited::No { reason: "the target tablet is in a crash loop".to_owned() });
+            }
+            match self.progress().await {
+                Ok(progress) if fulfilled(&progress) => {
+                    return Ok(Waited::Yes { after_ms: millis(began.elapsed()) });
+                }
+                // MySQL may be down for a while; the deadline decides.
+                Ok(_) | Err(_) => {}
+            }
+            if began.elapsed() >= within {
+                return Ok(self.passed(what.to_owned(), began));
+            }
+        }
+    }
+
+    /// Waits until this fraction (0 to 1) of the rows was compared, or the diff ended.
+    ///
+    /// # Errors
+    /// Never for a diff that does not move: that is [`Waited::No`].
+    pub async fn wait_fraction(&self, fraction: f64, within: Duration) -> Result<Waited, ActError> {
+        let total = self.rows_total();
+        let mut ended = false;
+        let what = format!("{:.1} % of the diff", fraction * 100.0);
+        let waited = self
+            .wait_progress(&what, within, |progress| {
+                ended = is_at_rest(progress);
+                ended || progress.fraction(total) >= fraction
+            })
+            .await?;
+        if ended {
+            return Ok(Waited::No { reason: "the diff had ended".to_owned() });
+        }
+        Ok(waited)
+    }
+
+    /// Waits until the newest VDiff has come to rest: completed, stopped, failed for good, or gone.
+    /// An ephemeral error announces its next retry, and is no rest.
+    ///
+    /// # Errors
+    /// When the harness fails, not the diff.
+    pub async fn wait_settled(&self, within: Duration) -> Result<Waited, ActError> {
+        let mut state = String::new();
+        let uuid = self.uuid()?;
+        let mut gone = 0_u32;
+        let waited = self
+            .wait_progress("the diff to settle", within, |progress| {
+                state = progress.state.clone().unwrap_or_else(|| "gone".to_owned());
+                gone = if progress.state.is_none() { gone + 1 } else { 0 };
+                is_at_rest(progress) || gone > 20
+            })
+            .await?;
+        if waited.is_yes() {
+            self.journal().record(Event::Settled { uuid, state });
+        }
+        Ok(waited)
+    }
+
+    /// Waits until a VDiff is in this state.
+    ///
+    /// # Errors
+    /// When the harness fails, not the diff.
+    pub async fn wait_state(&self, state: &str, within: Duration) -> Result<Waited, ActError> {
+        let what = format!("the diff to be {state}");
+        self.wait_progress(&what, within, |progress| progress.state.as_deref() == Some(state)).await
+    }
+
+    /// The newest VDiff as it lies in MySQL now.
+    ///
+    /// # Errors
+    /// When MySQL does not answer in a second.
+    pub async fn progress(&self) -> Result<Progress, ActError> {
+        let uuid = self.uuid()?;
+        let pool = self.environment().servers.target.pool();
+        let read = Progress::read(&pool, self.sidecar_db(), &uuid);
+        tokio::time::timeout(Duration::from_secs(1), read)
+            .await
+            .map_err(|_| ActError::new("the target's MySQL did not answer within 1 s"))?
+            .during("reading the diff's state")
+    }
+
+    fn passed(&self, waiting_for: String, began: Instant) -> Waited {
+        let after_ms = millis(began.elapsed());
+        self.journal()
+            .record(Event::DeadlinePassed { waiting_for: waiting_for.clone(), after_ms });
+        Waited::No { reason: format!("{waiting_for} (waited {after_ms} ms)") }
+    }
+}
+
+/// Completed, stopped, or failed for good.
+pub(crate) fn is_at_rest(progress: &Progress) -> bool {
+    match progress.state.as_deref() {
+        Some("completed" | "stopped") => true,
+        Some("error") => progress.error_kind.as_deref() != Some("ephemeral"),
+        Some(_) | None => false,
+    }
+}
