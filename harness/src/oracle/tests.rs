@@ -1,1 +1,9 @@
+//! Tests of the testers: for each invariant a journal that must pass, for each rule one that must
+//! fail, and for each kind of evidence one that must be inconclusive.
 
+mod diff_cases;
+mod evidence_cases;
+mod history_cases;
+mod laws;
+mod process_cases;
+mod support;

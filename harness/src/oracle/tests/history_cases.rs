@@ -1,0 +1,328 @@
+//! I5, I8, I11: what is judged by the binlog.
+
+use reports::journal::Event;
+use reports::schedule::Fault;
+use reports::verdict::Invariant::{I5, I8, I11};
+use reports::verdict::Verdict::{Fail, Inconclusive, Pass};
+
+use super::support::{
+    JournalBuilder, NEW_UUID, UUID, action, cursor, expect, log, set, table, vdiff,
+};
+
+fn drop_log(journal: &mut JournalBuilder, beginning: &str) {
+    journal.without(|e| {
+        matches!(e, Event::SidecarChange(c) if c.table == "vdiff_log"
+        && c.after.as_ref().unwrap()["message"].as_deref().unwrap().starts_with(beginning))
+    });
+    journal.recount();
+}
+
+#[test]
+fn little_is_lost_between_checkpoints() {
+    expect(
+        Fault::Sigkill,
+        &[
+            ("as it should be", |_| {}, I5, Pass),
+            (
+                "too far between checkpoints",
+                |j| {
+                    j.edit_head(|head| head.schedule.pace.checkpoint_rows = 100);
+                },
+                I5,
+                Fail,
+            ),
+            (
+                "the count is not the cursor's",
+                |j| {
+                    j.edit_change("vdiff_table", ("rows_compared", "4000"), |c| {
+                        c.cursor_ordinal = Some(3_999)
+                    });
+                },
+                I5,
+                Fail,
+            ),
+            (
+                "the cursor falls",
+                |j| {
+                    j.append(vec![table(
+                        1,
+                        Some(("completed", 3)),
+                        Some(("completed", 2)),
+                        2,
+                        9_000,
+                    )])
+                },
+                I5,
+                Fail,
+            ),
+            (
+                "the cursor is gone",
+                |j| {
+                    j.edit_change("vdiff_table", ("state", "completed"), |c| {
+                        c.after.as_mut().unwrap().insert("lastpk".into(), None);
+                    });
+                },
+                I5,
+                Fail,
+            ),
+            (
+                "a cursor that was not placed",
+                |j| {
+                    j.edit_change("vdiff_table", ("rows_compared", "4000"), |c| {
+                        c.cursor_ordinal = None
+                    });
+                },
+                I5,
+                Inconclusive,
+            ),
+            (
+                "the stream starts from the beginning again",
+                |j| {
+                    let message = format!("streaming: table 't' after {}", cursor(1).unwrap());
+                    j.edit_change("vdiff_log", ("message", &message), |c| {
+                        set(&mut c.after, "message", "streaming: table 't' after beginning");
+                    });
+                },
+                I5,
+                Fail,
+            ),
+            (
+                "the cursor is written with spaces",
+                |j| {
+                    let message = format!("streaming: table 't' after {}", cursor(1).unwrap());
+                    j.edit_change("vdiff_log", ("message", &message), |c| {
+                        let spaced = message_with_spaces();
+                        set(&mut c.after, "message", &spaced);
+                    });
+                },
+                I5,
+                Pass,
+            ),
+            (
+                "a new epoch compares without a stream's start",
+                |j| {
+                    drop_log(j, "streaming: table 't' after {");
+                },
+                I5,
+                Fail,
+            ),
+        ],
+    );
+}
+
+fn message_with_spaces() -> String {
+    "streaming: table 't' after { \"columns\": [\"id\"], \"values\": [\"2000\"] }".to_owned()
+}
+
+#[test]
+fn states_move_legally_and_the_log_tells_it() {
+    for fault in [Fault::Sigkill, Fault::Cancel, Fault::Delete] {
+        expect(fault, &[("as it should be", |_| {}, I8, Pass)]);
+    }
+    expect(
+        Fault::Sigkill,
+        &[
+            (
+                "a completed diff is started",
+                |j| {
+                    j.append(vec![
+                        vdiff(1, UUID, Some("completed"), Some("started"), 2, 9_000),
+                        log(1, "State changed to: started", 9_000),
+                    ])
+                },
+                I8,
+                Fail,
+            ),
+            (
+                "a diff goes from started to pending",
+                |j| {
+                    j.edit_change("vdiff", ("state", "completed"), |c| {
+                        set(&mut c.after, "state", "pending")
+                    });
+                },
+                I8,
+                Fail,
+            ),
+            (
+                "a state that is none",
+                |j| {
+                    j.edit_change("vdiff", ("state", "completed"), |c| {
+                        set(&mut c.after, "state", "done")
+                    });
+                },
+                I8,
+                Fail,
+            ),
+            (
+                "a move the log does not tell",
+                |j| drop_log(j, "State changed to: completed"),
+                I8,
+                Fail,
+            ),
+            (
+                "a move the log tells in another transaction",
+                |j| {
+                    drop_log(j, "State changed to: completed");
+                    j.append(vec![log(1, "State changed to: completed", 9_000)]);
+                },
+                I8,
+                Fail,
+            ),
+            (
+                "a new diff begins started",
+                |j| {
+                    j.append(vec![vdiff(5, NEW_UUID, None, Some("started"), 2, 9_000)]);
+                },
+                I8,
+                Fail,
+            ),
+            (
+                "a diff deleted and inserted again",
+                |j| {
+                    j.append(vec![vdiff(1, UUID, Some("completed"), None, 2, 9_000)]);
+                    j.append(vec![vdiff(1, UUID, None, Some("pending"), 2, 9_000)]);
+                },
+                I8,
+                Fail,
+            ),
+            (
+                "the owner's epoch falls",
+                |j| {
+                    j.edit_change("vdiff", ("state", "completed"), |c| {
+                        set(&mut c.before, "owner_epoch", "2");
+                        set(&mut c.after, "owner_epoch", "1");
+                    })
+                },
+                I8,
+                Fail,
+            ),
+            (
+                "a completed table is started again",
+                |j| {
+                    j.append(vec![table(1, Some(("completed", 3)), Some(("started", 3)), 2, 9_000)])
+                },
+                I8,
+                Fail,
+            ),
+            (
+                "a table completes after its diff",
+                |j| {
+                    j.edit_change("vdiff_table", ("state", "completed"), |c| {
+                        set(&mut c.after, "state", "started");
+                    });
+                },
+                I8,
+                Fail,
+            ),
+            (
+                "a table goes back to pending alone",
+                |j| {
+                    j.append(vec![table(1, Some(("completed", 3)), Some(("pending", 3)), 2, 9_000)])
+                },
+                I8,
+                Fail,
+            ),
+        ],
+    );
+}
+
+#[test]
+fn what_was_acknowledged_is_in_the_history() {
+    for fault in [Fault::Sigkill, Fault::Cancel, Fault::Delete, Fault::RowSurgery] {
+        expect(fault, &[("as it should be", |_| {}, I11, Pass)]);
+    }
+    expect(
+        Fault::Sigkill,
+        &[
+            (
+                "a create that left nothing",
+                |j| j.insert(6_000, action("create", NEW_UUID)),
+                I11,
+                Fail,
+            ),
+            ("a stop that left nothing", |j| j.insert(6_000, action("stop", UUID)), I11, Fail),
+            ("a resume that left nothing", |j| j.insert(6_000, action("resume", UUID)), I11, Fail),
+            (
+                "a delete that left everything",
+                |j| j.insert(6_000, action("delete", UUID)),
+                I11,
+                Fail,
+            ),
+            (
+                "an unacknowledged create that left nothing",
+                |j| {
+                    j.insert(6_000, action("create", NEW_UUID));
+                    j.edit(|_, e| {
+                        if let Event::VdiffAction(a) = e
+                            && a.uuid == NEW_UUID
+                        {
+                            a.acknowledged = false;
+                        }
+                    });
+                },
+                I11,
+                Pass,
+            ),
+            (
+                "an unacknowledged stop that stopped a table only",
+                |j| {
+                    j.insert(6_000, action("stop", UUID));
+                    j.edit_action("stop", |a| a.acknowledged = false);
+                    j.append(vec![table(1, Some(("started", 3)), Some(("stopped", 3)), 2, 9_000)]);
+                },
+                I11,
+                Fail,
+            ),
+            (
+                "an unacknowledged delete that deleted a table only",
+                |j| {
+                    j.insert(6_000, action("delete", UUID));
+                    j.edit_action("delete", |a| a.acknowledged = false);
+                    j.append(vec![table(1, Some(("completed", 3)), None, 2, 9_000)]);
+                },
+                I11,
+                Fail,
+            ),
+        ],
+    );
+    expect(
+        Fault::Cancel,
+        &[
+            (
+                "stopped did not stay stopped",
+                |j| j.append(vec![vdiff(1, UUID, Some("stopped"), Some("pending"), 1, 9_000)]),
+                I11,
+                Fail,
+            ),
+            (
+                "it went on before it was resumed",
+                |j| {
+                    j.edit_change("vdiff", ("state", "pending"), |c| c.commit_us -= 2_500_000);
+                },
+                I11,
+                Fail,
+            ),
+        ],
+    );
+    expect(
+        Fault::Delete,
+        &[
+            (
+                "a write after the delete",
+                |j| {
+                    j.append(vec![log(1, "completed: table 't'", 9_000)]);
+                },
+                I11,
+                Fail,
+            ),
+            (
+                "the history is not whole",
+                |j| {
+                    j.without(|e| matches!(e, Event::HistoryRead { .. }));
+                },
+                I11,
+                Inconclusive,
+            ),
+        ],
+    );
+}

@@ -1,0 +1,330 @@
+//! I1, I2, I9, I10: what is judged by processes, readiness, memory and times.
+
+use reports::journal::{Event, Side};
+use reports::schedule::Fault;
+use reports::verdict::Invariant::{I1, I2, I9, I10};
+use reports::verdict::Verdict::{Fail, Inconclusive, Pass};
+
+use super::support::{JournalBuilder, UUID, expect, log, set, vdiff};
+
+fn is_ready_again(event: &Event) -> bool {
+    matches!(event, Event::Readiness { incarnation: 2, ready: true, .. })
+}
+
+#[test]
+fn coming_back_is_ready_in_time_and_staying_so() {
+    expect(
+        Fault::Sigkill,
+        &[
+            ("as it should be", |_| {}, I1, Pass),
+            ("never ready", |j| j.without(is_ready_again), I1, Fail),
+            (
+                "ready too late",
+                |j| {
+                    j.without(is_ready_again);
+                    j.ready(13_900, 2, true);
+                },
+                I1,
+                Fail,
+            ),
+            (
+                "ready, but not for long",
+                |j| {
+                    j.ready(5_000, 2, false);
+                },
+                I1,
+                Fail,
+            ),
+            (
+                "a flap, then ready and steady",
+                |j| {
+                    j.ready(5_000, 2, false);
+                    j.ready(5_200, 2, true);
+                },
+                I1,
+                Pass,
+            ),
+            ("ready, then gone by itself", |j| j.exit(5_000, 2, 101, None), I1, Fail),
+            (
+                "readiness not seen at all",
+                |j| {
+                    j.without(|e| matches!(e, Event::Readiness { incarnation: 2, .. }));
+                },
+                I1,
+                Inconclusive,
+            ),
+            (
+                "a newer term does not demote",
+                |j| {
+                    j.edit(|_, e| {
+                        if let Event::TermProbe { demoted, .. } = e {
+                            *demoted = false;
+                        }
+                    })
+                },
+                I1,
+                Fail,
+            ),
+            (
+                "a newer term demotes too late",
+                |j| {
+                    j.edit(|_, e| {
+                        if let Event::TermProbe { after_ms, .. } = e {
+                            *after_ms = 5_001;
+                        }
+                    })
+                },
+                I1,
+                Fail,
+            ),
+            (
+                "no newer term was tried",
+                |j| {
+                    j.without(|e| matches!(e, Event::TermProbe { .. }));
+                },
+                I1,
+                Inconclusive,
+            ),
+            (
+                "a crash loop",
+                |j| {
+                    for incarnation in 2..5 {
+                        let at_ms = 5_000 + u64::from(incarnation) * 1_000;
+                        j.exit(at_ms, incarnation, 101, None);
+                        j.start(at_ms + 100, incarnation + 1);
+                    }
+                },
+                I1,
+                Fail,
+            ),
+        ],
+    );
+}
+
+#[test]
+fn the_deadline_counts_from_the_return_of_what_was_away() {
+    let late = |j: &mut JournalBuilder| {
+        j.without(is_ready_again);
+        j.without(|e| matches!(e, Event::FaultHealed { .. }));
+        j.insert(8_000, Event::FaultHealed { step: 0, fault: Fault::HostCrash });
+        j.ready(9_000, 2, true);
+    };
+    let mut journal = JournalBuilder::good(Fault::HostCrash);
+    late(&mut journal);
+    journal.edit_head(|head| head.schedule.deadlines.ready_ms = 5_000);
+    assert!(journal.judgement(I1).is_pass(), "{:#?}", journal.judgement(I1));
+    expect(
+        Fault::EtcdRestart,
+        &[
+            ("ready all the time", |_| {}, I1, Pass),
+            (
+                "lost with etcd, back with etcd",
+                |j| {
+                    j.ready(3_300, 1, false);
+                    j.ready(5_300, 1, true);
+                },
+                I1,
+                Pass,
+            ),
+            ("lost with etcd for good", |j| j.ready(3_300, 1, false), I1, Fail),
+        ],
+    );
+}
+
+#[test]
+fn a_panic_or_an_exit_out_of_schedule_fails() {
+    expect(
+        Fault::Sigkill,
+        &[
+            ("as it should be", |_| {}, I2, Pass),
+            ("a panic", |j| j.insert(5_000, panic(false)), I2, Fail),
+            ("a panic, caught", |j| j.insert(5_000, panic(true)), I2, Fail),
+            ("an exit by itself", |j| j.exit(5_000, 2, 0, None), I2, Fail),
+            (
+                "a kill that ends with another code",
+                |j| j.edit_exit(|e| e.exit_code = 139),
+                I2,
+                Fail,
+            ),
+            (
+                "an exit of a step that is not there",
+                |j| {
+                    j.edit_exit(|e| e.scheduled_by = Some(9));
+                },
+                I2,
+                Inconclusive,
+            ),
+            (
+                "an end that nobody saw",
+                |j| {
+                    j.without(|e| matches!(e, Event::TabletExited(_)));
+                },
+                I2,
+                Inconclusive,
+            ),
+            (
+                "a panic weighs more than a gap",
+                |j| {
+                    j.insert(5_000, panic(false));
+                    j.insert(
+                        5_100,
+                        Event::ObserverGap { observer: "logs/target".into(), gap_ms: 1_200 },
+                    );
+                },
+                I2,
+                Fail,
+            ),
+        ],
+    );
+    expect(
+        Fault::Sigterm,
+        &[
+            ("as it should be", |_| {}, I2, Pass),
+            ("too slow", |j| j.edit_exit(|e| e.took_ms = Some(10_001)), I2, Fail),
+            ("with an error", |j| j.edit_exit(|e| e.exit_code = 1), I2, Fail),
+        ],
+    );
+    expect(
+        Fault::RpcDrop,
+        &[
+            ("as it should be", |_| {}, I2, Pass),
+            ("died of it", |j| j.exit(3_500, 1, 137, Some(0)), I2, Fail),
+        ],
+    );
+}
+
+fn panic(caught: bool) -> Event {
+    Event::Panicked { side: Side::Target, incarnation: 2, caught, message: "nil map".into() }
+}
+
+#[test]
+fn memory_is_judged_in_a_squeeze_and_nowhere_else() {
+    assert!(JournalBuilder::good(Fault::Oom).judgement(I9).not_applicable);
+    expect(
+        Fault::MemorySqueeze,
+        &[
+            ("slowed down and completed", |_| {}, I9, Pass),
+            ("killed by the kernel", |j| j.exit(3_500, 1, 137, None), I9, Fail),
+            ("killed, called scheduled", |j| j.exit(3_500, 1, 137, Some(0)), I9, Fail),
+            (
+                "over the limit",
+                |j| {
+                    j.edit(|_, e| {
+                        if let Event::Sample(s) = e {
+                            s.rss_bytes = Some(65 << 20);
+                        }
+                    })
+                },
+                I9,
+                Fail,
+            ),
+            (
+                "the error it promised",
+                |j| pressure(j, "memory pressure: 90 %", "ephemeral"),
+                I9,
+                Pass,
+            ),
+            ("another error", |j| pressure(j, "out of memory", "ephemeral"), I9, Fail),
+            ("a lasting error", |j| pressure(j, "memory pressure: 90 %", "lasting"), I9, Fail),
+            (
+                "memory not sampled",
+                |j| j.without(|e| matches!(e, Event::Sample(_))),
+                I9,
+                Inconclusive,
+            ),
+            (
+                "squeeze not landed",
+                |j| {
+                    j.without(|e| matches!(e, Event::FaultLanded(_)));
+                },
+                I9,
+                Inconclusive,
+            ),
+        ],
+    );
+}
+
+/// The diff rests in an error for a while, and goes on.
+fn pressure(journal: &mut JournalBuilder, error: &str, kind: &str) {
+    let mut fall = vdiff(1, UUID, Some("started"), Some("error"), 1, 3_500);
+    set(&mut fall.after, "last_error", error);
+    set(&mut fall.after, "error_kind", kind);
+    journal.append(vec![fall, log(1, "State changed to: error", 3_500)]);
+}
+
+#[test]
+fn a_cancel_is_prompt_and_leaves_a_resumable_diff() {
+    assert!(JournalBuilder::good(Fault::Sigkill).judgement(I10).not_applicable);
+    expect(
+        Fault::Cancel,
+        &[
+            ("as it should be", |_| {}, I10, Pass),
+            ("too slow", |j| j.edit_action("stop", |a| a.effect_ms = Some(10_001)), I10, Fail),
+            (
+                "effect not observed",
+                |j| j.edit_action("stop", |a| a.effect_ms = None),
+                I10,
+                Inconclusive,
+            ),
+            (
+                "no effect by its deadline",
+                |j| {
+                    j.edit_action("stop", |a| a.effect_ms = None);
+                    let waiting_for = "stopped".to_owned();
+                    j.insert(14_000, Event::DeadlinePassed { waiting_for, after_ms: 10_000 });
+                },
+                I10,
+                Fail,
+            ),
+            (
+                "no answer for long",
+                |j| {
+                    j.edit_action("stop", |a| {
+                        a.acknowledged = false;
+                        a.took_ms = 12_000;
+                    })
+                },
+                I10,
+                Fail,
+            ),
+            (
+                "not resumable",
+                |j| {
+                    j.edit_action("resume", |a| {
+                        a.acknowledged = false;
+                        a.error = Some("no such diff".into());
+                    })
+                },
+                I10,
+                Fail,
+            ),
+        ],
+    );
+    expect(
+        Fault::Delete,
+        &[
+            ("as it should be", |_| {}, I10, Pass),
+            ("too slow", |j| j.edit_action("delete", |a| a.effect_ms = Some(10_001)), I10, Fail),
+        ],
+    );
+    expect(
+        Fault::Sigterm,
+        &[
+            ("as it should be", |_| {}, I10, Pass),
+            ("too slow", |j| j.edit_exit(|e| e.took_ms = Some(10_001)), I10, Fail),
+            ("not measured", |j| j.edit_exit(|e| e.took_ms = None), I10, Inconclusive),
+            (
+                "left the diff stopped",
+                |j| {
+                    j.edit(|_, e| {
+                        if let Event::FaultLanded(landed) = e {
+                            landed.interrupted.as_mut().unwrap().state = "stopped".into();
+                        }
+                    })
+                },
+                I10,
+                Fail,
+            ),
+        ],
+    );
+}

@@ -1,0 +1,582 @@
+//! Hand-made journals: a whole trial that passes, and verbs to break it, so that a test is a row.
+
+use std::collections::BTreeMap;
+
+use reports::journal::{
+    Difference, DifferenceKind, Event, Evidence, FaultLanded, FinalReport, Interrupted, Record,
+    Residue, Sample, Side, SidecarChange, TableReport, TableTruth, TabletExited, TabletStarted,
+    TrialStarted, Truth, VdiffAction, observers,
+};
+use reports::schedule::{Deadlines, Fault, Pace, Phase, Schedule, Step, Trigger, Workload};
+use reports::verdict::{Invariant, Judgement, Verdict};
+
+pub(super) const UUID: &str = "7b1e0000-0000-4000-8000-000000000001";
+pub(super) const NEW_UUID: &str = "7b1e0000-0000-4000-8000-000000000002";
+pub(super) const WALL_MS: u64 = 1_700_000_000_000;
+pub(super) const STEP_ROWS: u64 = 2_000;
+
+/// A journal under construction; records are numbered when it is judged.
+#[derive(Clone)]
+pub(super) struct JournalBuilder {
+    pub(super) events: Vec<(u64, Event)>,
+    gtid: u64,
+}
+
+/// A row of a test: what was done to a good journal, and what its invariant must say.
+pub(super) type Case = (&'static str, fn(&mut JournalBuilder), Invariant, Verdict);
+
+/// Judges each case; every one of them starts from a good journal of this fault.
+pub(super) fn expect(fault: Fault, cases: &[Case]) {
+    for (name, change, invariant, verdict) in cases {
+        let mut journal = JournalBuilder::good(fault);
+        change(&mut journal);
+        let judgement = journal.judgement(*invariant);
+        assert!(!judgement.not_applicable, "{name}: {invariant} was not tried");
+        assert_eq!(judgement.verdict, *verdict, "{name}: {judgement:#?}");
+        match verdict {
+            Verdict::Pass => {
+                assert!(judgement.checks > 0 && judgement.reasons.is_empty(), "{name}")
+            }
+            Verdict::Fail | Verdict::Inconclusive => {
+                assert!(!judgement.reasons.is_empty(), "{name}: no reason given");
+            }
+        }
+    }
+}
+
+impl JournalBuilder {
+    /// A trial in which this fault struck in the middle, and everything came out right.
+    pub(super) fn good(fault: Fault) -> Self {
+        let mut journal = Self { events: Vec::new(), gtid: 0 };
+        journal.begin(fault);
+        journal.strike(fault);
+        journal.end(fault);
+        journal.history(fault);
+        journal.add(15_900, Event::TrialEnded);
+        journal
+    }
+
+    pub(super) fn records(&self) -> Vec<Record> {
+        (0u64..)
+            .zip(&self.events)
+            .map(|(seq, (at_ms, event))| Record { seq, at_ms: *at_ms, event: event.clone() })
+            .collect()
+    }
+
+    pub(super) fn judgements(&self) -> Vec<Judgement> {
+        crate::oracle::judge(&self.records())
+    }
+
+    pub(super) fn judgement(&self, invariant: Invariant) -> Judgement {
+        self.judgements().into_iter().find(|j| j.invariant == invariant).unwrap()
+    }
+
+    pub(super) fn verdict(&self) -> Verdict {
+        crate::oracle::trial_verdict(&self.judgements())
+    }
+
+    pub(super) fn add(&mut self, at_ms: u64, event: Event) {
+        self.events.push((at_ms, event));
+    }
+
+    /// Puts an event in at its time; before the trial's end, when at the same time.
+    pub(super) fn insert(&mut self, at_ms: u64, event: Event) {
+        let place = self.events.partition_point(|(at, _)| *at <= at_ms);
+        let place = place.min(self.events.len() - 1);
+        self.events.insert(place, (at_ms, event));
+    }
+
+    /// Takes out the events that match.
+    pub(super) fn without(&mut self, matches: impl Fn(&Event) -> bool) {
+        let before = self.events.len();
+        self.events.retain(|(_, event)| !matches(event));
+        assert!(self.events.len() < before, "nothing was taken out");
+    }
+
+    /// Changes the events that the function knows.
+    pub(super) fn edit(&mut self, mut change: impl FnMut(&mut u64, &mut Event)) {
+        let before = self.events.clone();
+        for (at_ms, event) in &mut self.events {
+            change(at_ms, event);
+        }
+        assert!(self.events != before, "nothing was changed");
+    }
+
+    pub(super) fn edit_head(&mut self, change: impl Fn(&mut TrialStarted)) {
+        self.edit(|_, event| {
+            if let Event::TrialStarted(head) = event {
+                change(head);
+            }
+        });
+    }
+
+    pub(super) fn edit_report(&mut self, change: impl Fn(&mut FinalReport)) {
+        self.edit(|_, event| {
+            if let Event::FinalReport(report) = event {
+                change(report);
+            }
+        });
+    }
+
+    pub(super) fn edit_exit(&mut self, change: impl Fn(&mut TabletExited)) {
+        self.edit(|_, event| {
+            if let Event::TabletExited(exit) = event {
+                change(exit);
+            }
+        });
+    }
+
+    pub(super) fn edit_action(&mut self, name: &str, change: impl Fn(&mut VdiffAction)) {
+        self.edit(|_, event| match event {
+            Event::VdiffAction(action) if action.action == name => change(action),
+            _ => {}
+        });
+    }
+
+    /// Changes a sidecar change, told by table and a value of its row after.
+    pub(super) fn edit_change(
+        &mut self,
+        table: &str,
+        (column, value): (&str, &str),
+        change: impl Fn(&mut SidecarChange),
+    ) {
+        self.edit(|_, event| match event {
+            Event::SidecarChange(c) if c.table == table => {
+                let after = c.after.as_ref().and_then(|row| row.get(column)).cloned().flatten();
+                if after.as_deref() == Some(value) {
+                    change(c);
+                }
+            }
+            _ => {}
+        });
+    }
+
+    /// Appends changes to the history, in a transaction of their own, and counts them.
+    pub(super) fn append(&mut self, changes: Vec<SidecarChange>) {
+        self.gtid += 1;
+        let place = self.events.iter().position(|(_, e)| matches!(e, Event::HistoryRead { .. }));
+        let mut place = place.unwrap_or(self.events.len());
+        let at_ms = 15_800;
+        for mut change in changes {
+            change.gtid = format!("s:{}", self.gtid);
+            self.events.insert(place, (at_ms, Event::SidecarChange(change)));
+            place += 1;
+        }
+        self.recount();
+    }
+
+    /// Makes the history's count that of its changes.
+    pub(super) fn recount(&mut self) {
+        let is_change = |(_, event): &&(u64, Event)| matches!(event, Event::SidecarChange(_));
+        let count = self.events.iter().filter(is_change).count() as u64;
+        for (_, event) in &mut self.events {
+            if let Event::HistoryRead { changes } = event {
+                *changes = count;
+            }
+        }
+    }
+
+    fn begin(&mut self, fault: Fault) {
+        self.add(0, Event::TrialStarted(Box::new(head(fault))));
+        for observer in [
+            observers::READINESS,
+            observers::PROCESS,
+            observers::LOGS,
+            observers::MEMORY,
+            observers::SIDECAR,
+        ] {
+            self.add(5, Event::ObserverStarted { observer: format!("{observer}/target") });
+        }
+        self.start(10, 1);
+        self.ready(600, 1, true);
+        self.add(700, action("create", UUID));
+    }
+
+    pub(super) fn start(&mut self, at_ms: u64, incarnation: u32) {
+        self.insert_or_add(
+            at_ms,
+            Event::TabletStarted(TabletStarted {
+                side: Side::Target,
+                incarnation,
+                container: "c".into(),
+                host_pid: Some(1),
+            }),
+        );
+    }
+
+    pub(super) fn ready(&mut self, at_ms: u64, incarnation: u32, ready: bool) {
+        let reasons = if ready { Vec::new() } else { vec!["starting".to_owned()] };
+        let side = Side::Target;
+        self.insert_or_add(at_ms, Event::Readiness { side, incarnation, ready, reasons });
+    }
+
+    pub(super) fn exit(&mut self, at_ms: u64, incarnation: u32, code: i64, step: Option<usize>) {
+        self.insert_or_add(
+            at_ms,
+            Event::TabletExited(TabletExited {
+                side: Side::Target,
+                incarnation,
+                exit_code: code,
+                scheduled_by: step,
+                took_ms: step.map(|_| 40),
+                last_log: Vec::new(),
+            }),
+        );
+    }
+
+    fn insert_or_add(&mut self, at_ms: u64, event: Event) {
+        if matches!(self.events.last(), Some((_, Event::TrialEnded))) {
+            self.insert(at_ms, event);
+        } else {
+            self.add(at_ms, event);
+        }
+    }
+
+    fn strike(&mut self, fault: Fault) {
+        self.add(3_000, sample());
+        self.add(3_000, Event::TriggerFired { step: 0, seen: "50 %".into() });
+        self.add(3_001, Event::FaultInjected { step: 0, fault, means: "kill".into() });
+        let evidence = match fault.expected_exit() {
+            Some(exit_code) => {
+                self.exit(3_040, 1, exit_code, Some(0));
+                Evidence::Exit { exit_code }
+            }
+            None => Evidence::State { before: "started".into(), after: "stopped".into() },
+        };
+        self.add(
+            3_100,
+            Event::FaultLanded(FaultLanded {
+                step: 0,
+                fault,
+                evidence,
+                interrupted: Some(Interrupted {
+                    state: "started".into(),
+                    rows_compared: STEP_ROWS,
+                    rows_total: 3 * STEP_ROWS,
+                    phase: Some(Phase::Streaming),
+                }),
+            }),
+        );
+        match fault {
+            Fault::Cancel => {
+                self.add(3_200, with_effect(action("stop", UUID), 90));
+                self.add(4_400, with_effect(action("resume", UUID), 60));
+            }
+            Fault::Delete => {
+                self.add(3_200, with_effect(action("delete", UUID), 90));
+                self.add(4_400, action("create", NEW_UUID));
+            }
+            Fault::RowSurgery => {
+                self.start(3_500, 2);
+                self.ready(3_600, 2, false);
+                self.ready(4_100, 2, true);
+                self.add(4_400, action("create", NEW_UUID));
+            }
+            _ if fault.expected_exit().is_some() => {
+                self.start(3_500, 2);
+                self.ready(3_600, 2, false);
+                self.ready(4_100, 2, true);
+            }
+            _ => self.add(3_600, sample()),
+        }
+        self.add(4_500, Event::FaultHealed { step: 0, fault });
+    }
+
+    fn end(&mut self, fault: Fault) {
+        let uuid = if is_deleting(fault) { NEW_UUID } else { UUID };
+        self.add(9_000, Event::Settled { uuid: uuid.into(), state: "completed".into() });
+        self.add(9_100, Event::FinalReport(final_report(uuid)));
+        self.add(
+            9_200,
+            Event::WorkflowRow {
+                workflow: "move".into(),
+                state: "Running".into(),
+                message: String::new(),
+                stop_pos: String::new(),
+                after_ms: 200,
+            },
+        );
+        self.add(
+            9_300,
+            Event::Residue(Residue {
+                looked_at: vec!["connections".into(), "locks".into()],
+                ..Residue::default()
+            }),
+        );
+        self.add(15_000, Event::TermProbe { demoted: true, after_ms: 400 });
+        for observer in [
+            observers::READINESS,
+            observers::PROCESS,
+            observers::LOGS,
+            observers::MEMORY,
+            observers::SIDECAR,
+        ] {
+            let observer = format!("{observer}/target");
+            self.add(15_500, Event::ObserverStopped { observer, observations: 100 });
+        }
+    }
+
+    /// The binlog: created, started, one checkpoint, the fault, two more checkpoints, completed.
+    fn history(&mut self, fault: Fault) {
+        self.add(15_800, Event::HistoryRead { changes: 0 });
+        let restarted = fault.expected_exit().is_some();
+        self.append(vec![vdiff(1, UUID, None, Some("pending"), 1, 700)]);
+        self.append(vec![
+            vdiff(1, UUID, Some("pending"), Some("started"), 1, 800),
+            log(1, "State changed to: started", 800),
+        ]);
+        self.append(vec![table(1, None, Some(("pending", 0)), 1, 850)]);
+        self.append(vec![
+            table(1, Some(("pending", 0)), Some(("started", 0)), 1, 860),
+            log(1, "started: table 't'", 860),
+        ]);
+        self.append(vec![log(1, "streaming: table 't' after beginning", 870)]);
+        self.append(vec![table(1, Some(("started", 0)), Some(("started", 1)), 1, 2_000)]);
+        match fault {
+            Fault::Cancel => {
+                self.append(vec![
+                    vdiff(1, UUID, Some("started"), Some("stopped"), 1, 3_150),
+                    table(1, Some(("started", 1)), Some(("stopped", 1)), 1, 3_150),
+                    log(1, "State changed to: stopped (by user request)", 3_150),
+                ]);
+                self.append(vec![
+                    vdiff(1, UUID, Some("stopped"), Some("pending"), 1, 4_390),
+                    table(1, Some(("stopped", 1)), Some(("pending", 1)), 1, 4_390),
+                    log(1, "State changed to: pending", 4_390),
+                ]);
+                self.append(vec![
+                    vdiff(1, UUID, Some("pending"), Some("started"), 1, 4_450),
+                    log(1, "State changed to: started", 4_450),
+                ]);
+                self.append(vec![table(1, Some(("pending", 1)), Some(("started", 1)), 1, 4_460)]);
+                self.rest_of_diff(1, UUID, 1, 1);
+            }
+            Fault::Delete | Fault::RowSurgery => {
+                self.append(vec![vdiff(1, UUID, Some("started"), None, 1, 3_150)]);
+                self.append(vec![table(1, Some(("started", 1)), None, 1, 3_600)]);
+                self.append(vec![vdiff(2, NEW_UUID, None, Some("pending"), 2, 4_400)]);
+                self.append(vec![
+                    vdiff(2, NEW_UUID, Some("pending"), Some("started"), 2, 4_450),
+                    log(2, "State changed to: started", 4_450),
+                ]);
+                self.append(vec![table(2, None, Some(("pending", 0)), 2, 4_460)]);
+                self.append(vec![table(2, Some(("pending", 0)), Some(("started", 0)), 2, 4_470)]);
+                self.rest_of_diff(2, NEW_UUID, 2, 0);
+            }
+            _ => self.rest_of_diff(1, UUID, if restarted { 2 } else { 1 }, 1),
+        }
+    }
+
+    fn rest_of_diff(&mut self, id: u64, uuid: &str, epoch: u64, done: u64) {
+        let after = cursor(done).unwrap_or_else(|| "beginning".to_owned());
+        self.append(vec![log(id, &format!("streaming: table 't' after {after}"), 5_000)]);
+        for step in done..3 {
+            let (from, to) = (("started", step), ("started", step + 1));
+            self.append(vec![table(id, Some(from), Some(to), epoch, 6_000 + step * 100)]);
+        }
+        self.append(vec![
+            table(id, Some(("started", 3)), Some(("completed", 3)), epoch, 8_900),
+            log(id, "completed: table 't'", 8_900),
+        ]);
+        self.append(vec![
+            vdiff(id, uuid, Some("started"), Some("completed"), epoch, 8_950),
+            log(id, "State changed to: completed", 8_950),
+        ]);
+    }
+}
+
+fn is_deleting(fault: Fault) -> bool {
+    matches!(fault, Fault::Delete | Fault::RowSurgery)
+}
+
+fn head(fault: Fault) -> TrialStarted {
+    let trigger = Trigger::Progress { fraction: 0.5 };
+    TrialStarted {
+        format: reports::journal::FORMAT,
+        run: "run".into(),
+        wall_ms: WALL_MS,
+        schedule: Schedule {
+            format: reports::schedule::FORMAT,
+            seed: 1,
+            trial: 0,
+            vdiff_uuid: UUID.into(),
+            workload: Workload {
+                seed: 1,
+                tables: vec!["t".into()],
+                rows: 3 * STEP_ROWS,
+                differences: 3,
+                run_length: 0,
+            },
+            pace: Pace {
+                rows_per_second: 1_000,
+                checkpoint_rows: STEP_ROWS,
+                checkpoint_interval_ms: 100,
+                memory_limit_bytes: 64 << 20,
+            },
+            steps: vec![Step { trigger, fault }],
+            bug: None,
+            deadlines: Deadlines {
+                ready_ms: 10_000,
+                ready_holds_ms: 3_000,
+                settle_ms: 60_000,
+                cancel_ms: 10_000,
+                trial_ms: 120_000,
+            },
+        },
+        images: BTreeMap::new(),
+        calibrated_ms: 4_000,
+        truth: Truth { tables: BTreeMap::from([("t".to_owned(), table_truth())]) },
+        workflow: "move".into(),
+    }
+}
+
+fn table_truth() -> TableTruth {
+    TableTruth {
+        processed: 3 * STEP_ROWS,
+        matching: 3 * STEP_ROWS - 4,
+        mismatched: vec!["3".into(), "5".into()],
+        extra_source: vec!["7".into()],
+        extra_target: vec!["9".into()],
+    }
+}
+
+fn final_report(uuid: &str) -> FinalReport {
+    let truth = table_truth();
+    let of = |kind: DifferenceKind, keys: &[String]| -> Vec<Difference> {
+        keys.iter().map(|key| Difference { kind, key: key.clone() }).collect()
+    };
+    let mut differences = of(DifferenceKind::Mismatch, &truth.mismatched);
+    differences.extend(of(DifferenceKind::ExtraSource, &truth.extra_source));
+    differences.extend(of(DifferenceKind::ExtraTarget, &truth.extra_target));
+    let table = TableReport {
+        state: "completed".into(),
+        processed: truth.processed,
+        matching: truth.matching,
+        mismatched: 2,
+        extra_source: 1,
+        extra_target: 1,
+        differences,
+    };
+    FinalReport {
+        uuid: uuid.into(),
+        state: "completed".into(),
+        last_error: String::new(),
+        tables: BTreeMap::from([("t".to_owned(), table)]),
+    }
+}
+
+pub(super) fn sample() -> Event {
+    Event::Sample(Sample {
+        rss_bytes: Some(30 << 20),
+        cgroup_bytes: Some(40 << 20),
+        state: Some("started".into()),
+        rows_compared: STEP_ROWS,
+        rows_total: 3 * STEP_ROWS,
+    })
+}
+
+pub(super) fn action(name: &str, uuid: &str) -> Event {
+    Event::VdiffAction(VdiffAction {
+        action: name.into(),
+        uuid: uuid.into(),
+        acknowledged: true,
+        error: None,
+        took_ms: 20,
+        effect_ms: None,
+    })
+}
+
+fn with_effect(mut event: Event, ms: u64) -> Event {
+    if let Event::VdiffAction(action) = &mut event {
+        action.effect_ms = Some(ms);
+    }
+    event
+}
+
+type Columns<'a> = &'a [(&'a str, Option<String>)];
+
+fn change(
+    table: &str,
+    before: Option<Columns<'_>>,
+    after: Option<Columns<'_>>,
+    at_ms: u64,
+) -> SidecarChange {
+    let row = |columns: Columns<'_>| {
+        columns.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
+    };
+    SidecarChange {
+        table: table.into(),
+        gtid: String::new(),
+        commit_us: (WALL_MS + at_ms) * 1_000,
+        before: before.map(row),
+        after: after.map(row),
+        cursor_ordinal: None,
+    }
+}
+
+/// A change of a diff's row, by its states.
+pub(super) fn vdiff(
+    id: u64,
+    uuid: &str,
+    from: Option<&str>,
+    to: Option<&str>,
+    epoch: u64,
+    at_ms: u64,
+) -> SidecarChange {
+    let row = |state: &str| {
+        [
+            ("id", Some(id.to_string())),
+            ("vdiff_uuid", Some(uuid.to_owned())),
+            ("state", Some(state.to_owned())),
+            ("owner_epoch", Some(epoch.to_string())),
+            ("last_error", Some(String::new())),
+            ("error_kind", None),
+        ]
+    };
+    let (before, after) = (from.map(row), to.map(row));
+    change("vdiff", before.as_ref().map(|r| &r[..]), after.as_ref().map(|r| &r[..]), at_ms)
+}
+
+/// The cursor after so many checkpoints.
+pub(super) fn cursor(steps: u64) -> Option<String> {
+    (steps > 0).then(|| format!("{{\"columns\":[\"id\"],\"values\":[\"{}\"]}}", steps * STEP_ROWS))
+}
+
+/// A change of a table's row, by its states and checkpoints.
+pub(super) fn table(
+    id: u64,
+    from: Option<(&str, u64)>,
+    to: Option<(&str, u64)>,
+    epoch: u64,
+    at_ms: u64,
+) -> SidecarChange {
+    let row = |(state, steps): (&str, u64)| {
+        [
+            ("vdiff_id", Some(id.to_string())),
+            ("table_name", Some("t".to_owned())),
+            ("state", Some(state.to_owned())),
+            ("rows_compared", Some((steps * STEP_ROWS).to_string())),
+            ("lastpk", cursor(steps)),
+            ("owner_epoch", Some(epoch.to_string())),
+        ]
+    };
+    let (before, after) = (from.map(row), to.map(row));
+    let mut change = change(
+        "vdiff_table",
+        before.as_ref().map(|r| &r[..]),
+        after.as_ref().map(|r| &r[..]),
+        at_ms,
+    );
+    change.cursor_ordinal = to.filter(|(_, steps)| *steps > 0).map(|(_, steps)| steps * STEP_ROWS);
+    change
+}
+
+pub(super) fn log(id: u64, message: &str, at_ms: u64) -> SidecarChange {
+    let row = [("vdiff_id", Some(id.to_string())), ("message", Some(message.to_owned()))];
+    change("vdiff_log", None, Some(&row), at_ms)
+}
+
+/// Sets a column of a row.
+pub(super) fn set(row: &mut Option<BTreeMap<String, Option<String>>>, column: &str, value: &str) {
+    row.as_mut().unwrap().insert(column.to_owned(), Some(value.to_owned()));
+}
