@@ -1,0 +1,235 @@
+//! One connection in use.
+//!
+//! A session may be dropped at any await. If a statement was under way, a result unread or a
+//! transaction open, the connection is killed on the server in the background and thrown away;
+//! otherwise it goes back to the pool.
+
+use std::future::Future;
+use std::time::Duration;
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, QueryResult, Row, TextProtocol};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::{Db, DbError, STATEMENT_DEADLINE};
+
+/// What a writing statement did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Done {
+    /// Rows matched by the `where` (not only those that changed).
+    pub matched: u64,
+    /// The generated id of an insert.
+    pub last_insert_id: u64,
+}
+
+/// A connection, see the module.
+pub struct Session {
+    conn: Option<Conn>,
+    db: Db,
+    _permit: OwnedSemaphorePermit,
+    reusable: bool,
+    busy: bool,
+    in_transaction: bool,
+    broken: bool,
+    deadline: Duration,
+}
+
+impl Session {
+    pub(super) fn new(conn: Conn, db: Db, permit: OwnedSemaphorePermit, reusable: bool) -> Session {
+        Session {
+            conn: Some(conn),
+            db,
+            _permit: permit,
+            reusable,
+            busy: false,
+            in_transaction: false,
+            broken: false,
+            deadline: STATEMENT_DEADLINE,
+        }
+    }
+
+    /// Changes the deadline of the statements that follow.
+    #[must_use]
+    pub fn with_deadline(mut self, deadline: Duration) -> Session {
+        self.deadline = deadline;
+        self
+    }
+
+    /// The rows of a reading statement, all of them.
+    ///
+    /// # Errors
+    /// MySQL is away or refuses, or the deadline passed.
+    pub async fn rows(
+        &mut self,
+        attempted: &'static str,
+        statement: &str,
+    ) -> Result<Vec<Row>, DbError> {
+        let deadline = self.deadline;
+        self.guarded(attempted, deadline, async |conn: &mut Conn| conn.query(statement).await).await
+    }
+
+    /// A writing statement.
+    ///
+    /// # Errors
+    /// MySQL is away or refuses, or the deadline passed.
+    pub async fn run(&mut self, attempted: &'static str, statement: &str) -> Result<Done, DbError> {
+        let deadline = self.deadline;
+        self.guarded(attempted, deadline, async |conn: &mut Conn| {
+            conn.query_drop(statement).await?;
+            Ok(Done {
+                matched: conn.affected_rows(),
+                last_insert_id: conn.last_insert_id().unwrap_or_default(),
+            })
+        })
+        .await
+    }
+
+    /// Begins a transaction; unless [`Session::commit`] succeeds it is rolled back.
+    ///
+    /// # Errors
+    /// MySQL is away or refuses, or the deadline passed.
+    pub async fn begin(&mut self, attempted: &'static str) -> Result<(), DbError> {
+        self.begin_as(attempted, "start transaction").await
+    }
+
+    /// Begins a transaction by a statement of its own.
+    ///
+    /// # Errors
+    /// MySQL is away or refuses, or the deadline passed.
+    pub async fn begin_as(
+        &mut self,
+        attempted: &'static str,
+        statement: &str,
+    ) -> Result<(), DbError> {
+        self.in_transaction = true;
+        self.run(attempted, statement).await.map(|_| ())
+    }
+
+    /// Commits.
+    ///
+    /// # Errors
+    /// MySQL is away or refuses, or the deadline passed: whether it was committed is then unknown.
+    pub async fn commit(&mut self, attempted: &'static str) -> Result<(), DbError> {
+        self.run(attempted, "commit").await?;
+        self.in_transaction = false;
+        Ok(())
+    }
+
+    /// Rolls back at once, rather than by killing the connection.
+    ///
+    /// # Errors
+    /// MySQL is away or refuses, or the deadline passed: the connection is killed then.
+    pub async fn rollback(&mut self, attempted: &'static str) -> Result<(), DbError> {
+        self.run(attempted, "rollback").await?;
+        self.in_transaction = false;
+        Ok(())
+    }
+
+    /// Begins to read the rows of `statement`, one by one as the server sends them.
+    ///
+    /// # Errors
+    /// MySQL is away or refuses, or the deadline passed.
+    pub async fn stream(
+        &mut self,
+        attempted: &'static str,
+        statement: String,
+        deadline: Duration,
+    ) -> Result<RowStream<'_>, DbError> {
+        self.busy = true; // Until the last row was read; a dropped stream leaves it set.
+        let Some(conn) = self.conn.as_mut() else {
+            return Err(DbError::Connection { attempted, reason: "it was closed".to_owned() });
+        };
+        match within(attempted, deadline, conn.query_iter(statement)).await {
+            Ok(result) => Ok(RowStream { result, busy: &mut self.busy, attempted, deadline }),
+            Err(error) => {
+                self.broken |= error.is_connection_dead();
+                Err(error)
+            }
+        }
+    }
+
+    /// Itself if the server still answers on it.
+    pub(super) async fn tested(mut self) -> Option<Session> {
+        const PATIENCE: Duration = Duration::from_secs(2);
+        let ping = async |conn: &mut Conn| conn.ping().await;
+        match self.guarded("testing an idle connection", PATIENCE, ping).await {
+            Ok(()) => Some(self),
+            Err(_) => {
+                self.broken = true;
+                None
+            }
+        }
+    }
+
+    async fn guarded<T>(
+        &mut self,
+        attempted: &'static str,
+        deadline: Duration,
+        work: impl AsyncFnOnce(&mut Conn) -> Result<T, mysql_async::Error>,
+    ) -> Result<T, DbError> {
+        let Some(conn) = self.conn.as_mut() else {
+            return Err(DbError::Connection { attempted, reason: "it was closed".to_owned() });
+        };
+        self.busy = true;
+        let outcome = within(attempted, deadline, work(conn)).await;
+        match &outcome {
+            Err(DbError::TimedOut { .. }) => {} // Still busy: the drop kills it.
+            Err(error) => {
+                self.busy = false;
+                self.broken |= error.is_connection_dead();
+            }
+            Ok(_) => self.busy = false,
+        }
+        outcome
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let Some(conn) = self.conn.take() else { return };
+        let given_up = self.busy || self.in_transaction;
+        if given_up || self.broken || !self.reusable {
+            self.db.discard(conn, given_up);
+        } else {
+            self.db.put_idle(conn);
+        }
+    }
+}
+
+/// The rows of a statement that is still running.
+pub struct RowStream<'a> {
+    result: QueryResult<'a, 'static, TextProtocol>,
+    busy: &'a mut bool,
+    attempted: &'static str,
+    deadline: Duration,
+}
+
+impl RowStream<'_> {
+    /// The next row; `None` after the last.
+    ///
+    /// # Errors
+    /// The connection broke or the deadline (for each row) passed.
+    pub async fn next(&mut self) -> Result<Option<Row>, DbError> {
+        let row = within(self.attempted, self.deadline, self.result.next()).await?;
+        if row.is_none() {
+            *self.busy = false;
+        }
+        Ok(row)
+    }
+
+    /// The columns of the result.
+    pub fn columns(&self) -> std::sync::Arc<[mysql_async::Column]> {
+        self.result.columns().unwrap_or_else(|| std::sync::Arc::from(Vec::new()))
+    }
+}
+
+async fn within<T>(
+    attempted: &'static str,
+    after: Duration,
+    work: impl Future<Output = Result<T, mysql_async::Error>>,
+) -> Result<T, DbError> {
+    tokio::time::timeout(after, work)
+        .await
+        .map_err(|_| DbError::TimedOut { attempted, after })?
+        .map_err(|source| DbError::from_driver(attempted, source))
+}
