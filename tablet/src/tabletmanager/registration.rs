@@ -109,6 +109,7 @@ impl Registrar {
     pub(crate) async fn run(mut self, stop: CancellationToken) -> Registrar {
         let mut changes = self.state.subscribe();
         let mut backoff = Backoff::new(RETRY.0, RETRY.1);
+        let mut failures = 0;
         loop {
             let stepped = tokio::select! {
                 () = stop.cancelled() => return self,
@@ -117,9 +118,14 @@ impl Registrar {
             let wait = match stepped {
                 Ok(()) => {
                     backoff.reset();
+                    failures = 0;
                     LOOK
                 }
-                Err(error) => self.failed(&error, backoff.wait()),
+                Err(error) => {
+                    self.failed(&error, failures);
+                    failures += 1;
+                    backoff.wait()
+                }
             };
             if matches!(self.state.snapshot().registration, Registration::Superseded(_)) {
                 return self;
@@ -132,14 +138,16 @@ impl Registrar {
         }
     }
 
-    fn failed(&self, error: &TopoError, wait: Duration) -> Duration {
-        tracing::warn!(%error, ?wait, "registration: the topology failed");
+    fn failed(&self, error: &TopoError, failures: u64) {
+        // etcd may be away for hours: not every try is news.
+        if failures.is_multiple_of(30) {
+            tracing::warn!(%error, failures, "registration: the topology fails");
+        }
         self.state.update(|state| {
             if state.registration == Registration::Pending {
                 state.topology_error = Some(error.to_string());
             }
         });
-        wait
     }
 
     async fn step(&mut self) -> Result<(), TopoError> {

@@ -67,8 +67,19 @@ pub(crate) enum TopoError {
     },
 }
 
+/// The status with what lies beneath it (refused, unknown host), which its own text leaves out.
 fn status_text(status: &Status) -> String {
-    format!("{:?}: {}", status.code(), status.message())
+    let mut text = format!("{:?}: {}", status.code(), status.message());
+    let mut next = std::error::Error::source(status);
+    while let Some(source) = next {
+        let layer = source.to_string();
+        if !text.contains(&layer) {
+            text.push_str(": ");
+            text.push_str(&layer);
+        }
+        next = source.source();
+    }
+    text
 }
 
 /// A client; clones share one connection.

@@ -80,6 +80,11 @@ impl Io {
                 self.state.update(|state| state.role = role);
             }
             Effect::TopologyError(error) => {
+                match (&error, &self.state.snapshot().topology_error) {
+                    (Some(error), None) => tracing::warn!(error, "the topology is away"),
+                    (None, Some(_)) => tracing::info!("the topology answers again"),
+                    (Some(_), Some(_)) | (None, None) => {}
+                }
                 self.state.update(|state| state.topology_error = error);
             }
         }
@@ -92,7 +97,7 @@ impl Io {
             let record =
                 found.map(|found| found.map(|(shard, revision)| ShardRecord { shard, revision }));
             if let Err(error) = &record {
-                tracing::warn!(%error, "the shard record cannot be read");
+                tracing::debug!(%error, "the shard record cannot be read");
             }
             Action::Read(record)
         })
