@@ -25,7 +25,7 @@ mod view;
 mod workflow_restored;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use view::View;
 

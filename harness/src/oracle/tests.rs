@@ -7,3 +7,8 @@ mod history_cases;
 mod laws;
 mod process_cases;
 mod support;
+
+/// The records of a trial that passes, for tests of what uses the oracles.
+pub(crate) fn good_records() -> Vec<reports::journal::Record> {
+    support::JournalBuilder::good(reports::schedule::Fault::Sigkill).records()
+}

@@ -169,8 +169,8 @@ fn findings(summary: &Summary, trials: &[TrialRecord]) -> Markup {
     html! {
         section {
             h2 { "Findings" span.count { (summary.findings.len()) } }
-            @for finding in &summary.findings {
-                (finding::card(finding, trials.iter().find(|trial| trial.number() == finding.trial)))
+            @for findings in summary.findings.chunk_by(|a, b| a.trial == b.trial) {
+                (finding::card(findings, trials.iter().find(|trial| trial.number() == findings[0].trial)))
             }
         }
     }

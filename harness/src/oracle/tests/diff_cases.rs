@@ -5,9 +5,7 @@ use reports::schedule::Fault;
 use reports::verdict::Invariant::{I3, I4, I6, I7};
 use reports::verdict::Verdict::{Fail, Inconclusive, Pass};
 
-use super::support::{
-    JournalBuilder, NEW_UUID, UUID, action, expect, log, set, table, vdiff,
-};
+use super::support::{JournalBuilder, NEW_UUID, UUID, action, expect, log, set, table, vdiff};
 
 #[test]
 fn a_diff_resumes_and_completes_unaided() {

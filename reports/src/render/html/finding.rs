@@ -7,7 +7,7 @@ use crate::journal::{Event, Record, Side};
 use crate::run::TrialRecord;
 use crate::summary::Finding;
 use crate::text::{clean, shorten};
-use crate::verdict::Reason;
+use crate::verdict::Judgement;
 
 use super::text;
 use super::trial::{event_rows, words};
@@ -18,28 +18,32 @@ const REASONS_MAX: usize = 12;
 const LOG_LINES_MAX: usize = 14;
 const LOG_LINE_MAX: usize = 400;
 
-pub(super) fn card(finding: &Finding, trial: Option<&TrialRecord>) -> Markup {
+/// The findings of one trial; never empty.
+pub(super) fn card(findings: &[Finding], trial: Option<&TrialRecord>) -> Markup {
+    let Some(first) = findings.first() else { return html! {} };
     html! {
         article.finding {
-            h3 {
-                span.code { (finding.invariant) }
-                (text(&finding.title))
-                a.where href={ "#trial-" (finding.trial) } { "trial " (finding.trial) }
-            }
-            p.promise { (finding.invariant.sentence()) }
-            ul.reasons {
-                @for reason in finding.reasons.iter().take(REASONS_MAX) { li { (contrast(reason)) } }
-                @if finding.reasons.len() > REASONS_MAX {
-                    li.more { "… and " (finding.reasons.len() - REASONS_MAX) " more, in the journal" }
+            @for (i, finding) in findings.iter().enumerate() {
+                h3 {
+                    span.code { (finding.invariant) }
+                    (text(&finding.title))
+                    @if i == 0 { a.where href={ "#trial-" (finding.trial) } { "trial " (finding.trial) } }
+                }
+                p.promise { (finding.invariant.sentence()) }
+                ul.reasons {
+                    @for reason in finding.reasons.iter().take(REASONS_MAX) { li { (contrast(reason)) } }
+                    @if finding.reasons.len() > REASONS_MAX {
+                        li.more { "… and " (finding.reasons.len() - REASONS_MAX) " more, in the journal" }
+                    }
                 }
             }
-            @if !finding.faults.is_empty() {
+            @if !first.faults.is_empty() {
                 h4 { "What was done to it" }
-                ul.faults { @for fault in &finding.faults { li { (text(fault)) } } }
+                ul.faults { @for fault in &first.faults { li { (text(fault)) } } }
             }
-            @if let Some(trial) = trial { (evidence(finding, trial)) }
+            @if let Some(trial) = trial { (evidence(findings, trial)) }
             h4 { "Replay" }
-            pre.command { (text(&finding.replay)) }
+            pre.command { (text(&first.replay)) }
         }
     }
 }
@@ -53,13 +57,12 @@ fn contrast(reason: &str) -> Markup {
     }
 }
 
-fn evidence(finding: &Finding, trial: &TrialRecord) -> Markup {
-    let shown: Option<u64> = trial
-        .judgements
-        .iter()
-        .filter(|judgement| judgement.invariant == finding.invariant)
-        .flat_map(|judgement| &judgement.reasons)
-        .find_map(|reason: &Reason| reason.seq);
+fn evidence(findings: &[Finding], trial: &TrialRecord) -> Markup {
+    let broken =
+        |judgement: &&Judgement| findings.iter().any(|f| f.invariant == judgement.invariant);
+    let seqs = trial.judgements.iter().filter(broken).flat_map(|judgement| &judgement.reasons);
+    // The earliest: what comes after is often its consequence.
+    let shown: Option<u64> = seqs.filter_map(|reason| reason.seq).min();
     let told: Vec<&Record> =
         trial.records.iter().filter(|record| words(&record.event).is_some()).collect();
     let around = shown.map(|seq| {

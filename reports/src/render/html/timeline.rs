@@ -45,6 +45,7 @@ pub(super) fn svg(trial: &TrialRecord, points: usize) -> Markup {
             (memory(&scale, &samples, limit))
             (readiness(&scale, &trial.records))
             (incarnations(&scale, &trial.records))
+            (deaths(&scale, &trial.records))
             (faults(&scale, &landings(trial)))
         }
     }
@@ -213,6 +214,23 @@ fn incarnations(scale: &Scale, records: &[Record]) -> Markup {
             rect.life x=(px(x)) y=(LIVES.0) width=(px(width)) height=(LIVES.1) rx="3" {}
             @if width > 24.0 {
                 text.life-name x=(px(x + width / 2.0)) y=(LIVES.0 + 14.0) text-anchor="middle" { "#" (incarnation) }
+            }
+        }
+    }
+}
+
+/// A cross where the target ended by itself.
+fn deaths(scale: &Scale, records: &[Record]) -> Markup {
+    let y = LIVES.0 + LIVES.1 / 2.0;
+    html! {
+        @for record in records {
+            @if let Event::TabletExited(exit) = &record.event {
+                @if exit.side == Side::Target && exit.scheduled_by.is_none() {
+                    @let x = scale.x(record.at_ms);
+                    path.death d=(format!("M{:.1} {:.1}l8 8m0-8l-8 8", x - 4.0, y - 4.0)) {
+                        title { "ended by itself, exit " (exit.exit_code) }
+                    }
+                }
             }
         }
     }
