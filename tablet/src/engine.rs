@@ -45,6 +45,15 @@ pub trait Engines: Send + Sync {
     /// Whether the engines are open.
     fn is_open(&self) -> bool;
 
+    /// Whether what open engines live on (MySQL) answers now. Asked every second while open; must not
+    /// wait long, and should not be a statement of its own.
+    ///
+    /// # Errors
+    /// MySQL does not answer: the tablet is then not ready, and its engines stay open.
+    async fn check(&self) -> Result<(), EngineError> {
+        Ok(())
+    }
+
     /// One VDiff action (`create`, `show`, `stop`, `resume`, `delete`).
     ///
     /// # Errors

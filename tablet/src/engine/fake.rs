@@ -70,6 +70,13 @@ impl Engines for FakeEngines {
         self.open.load(Ordering::SeqCst)
     }
 
+    async fn check(&self) -> Result<(), EngineError> {
+        match *self.opening.borrow() {
+            Opening::Succeeds => Ok(()),
+            Opening::Fails | Opening::Hangs => Err(EngineError::Cancelled),
+        }
+    }
+
     async fn vdiff(&self, request: VDiffRequest) -> Result<VDiffResponse, Status> {
         Ok(VDiffResponse { vdiff_uuid: request.vdiff_uuid, ..VDiffResponse::default() })
     }

@@ -21,6 +21,7 @@ pub(crate) const CLOSE: Duration = Duration::from_secs(5);
 const RETRY_MIN: Duration = Duration::from_millis(200);
 const RETRY_MAX: Duration = Duration::from_secs(5);
 const WATCH_OPEN: Duration = Duration::from_secs(1);
+const CHECK: Duration = Duration::from_secs(2);
 
 /// Runs until `stop`; closes the engines before it returns.
 pub(crate) async fn run(engines: Arc<dyn Engines>, state: StateCell, stop: CancellationToken) {
@@ -80,6 +81,7 @@ impl Driver {
     /// One try; gives the time until the next look.
     async fn open_unless_open(&mut self, epoch: Epoch) -> Duration {
         if self.engines.is_open() && self.state.snapshot().engines == EnginesStatus::Open {
+            self.check().await;
             return WATCH_OPEN;
         }
         self.set(match self.state.snapshot().engines {
@@ -104,6 +106,16 @@ impl Driver {
         wait
     }
 
+    /// Asks open engines whether they can work.
+    async fn check(&self) {
+        let error = match tokio::time::timeout(CHECK, self.engines.check()).await {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(error_chain(&error)),
+            Err(_elapsed) => Some(format!("MySQL did not answer within {CHECK:?}")),
+        };
+        self.state.update(|state| state.engines_error = error);
+    }
+
     /// Waits while closed until they should be open (false) or the tablet stops (true).
     async fn hold_closed(&mut self, stop: &CancellationToken) -> bool {
         let mut changes = self.changes.clone();
@@ -126,7 +138,10 @@ impl Driver {
     }
 
     fn set(&self, status: EnginesStatus) {
-        self.state.update(|state| state.engines = status);
+        self.state.update(|state| {
+            state.engines = status;
+            state.engines_error = None;
+        });
     }
 }
 

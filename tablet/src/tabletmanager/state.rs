@@ -20,6 +20,8 @@ pub struct TabletState {
     pub role: Role,
     /// Whether its engines run.
     pub engines: EnginesStatus,
+    /// Why open engines cannot work at present.
+    pub engines_error: Option<String>,
     /// Why the topology could not be used at the last try.
     pub topology_error: Option<String>,
     /// It is ending.
@@ -68,6 +70,7 @@ impl TabletState {
             registration: Registration::Pending,
             role: Role::Unknown,
             engines: EnginesStatus::Closed,
+            engines_error: None,
             topology_error: None,
             stopping: false,
         }
@@ -137,7 +140,8 @@ impl TabletState {
 
     fn engines_reason(&self) -> Option<String> {
         match (&self.engines, self.engines_goal().is_some()) {
-            (EnginesStatus::Open, true) | (EnginesStatus::Closed, false) => None,
+            (EnginesStatus::Open, true) => self.engines_error.clone(),
+            (EnginesStatus::Closed, false) => None,
             (EnginesStatus::Opening(Some(error)), true) => {
                 Some(format!("the engines do not open: {error}"))
             }

@@ -87,3 +87,18 @@ async fn engines_that_broke_down_are_opened_again() {
     let engines = bench.stop().await;
     assert_eq!(engines.opened.lock().unwrap().len(), 2);
 }
+
+/// MySQL goes away under open engines: not ready, without closing what will work again.
+#[tokio::test]
+async fn engines_that_cannot_work_make_the_tablet_not_ready_until_they_can() {
+    let bench = Bench::primary(Opening::Succeeds);
+    bench.until(|status| *status == EnginesStatus::Open).await;
+    let mut changes = bench.state.subscribe();
+    for (opening, ready) in [(Opening::Fails, false), (Opening::Succeeds, true)] {
+        bench.engines.set(opening);
+        let reached = changes.wait_for(|state| state.reasons().is_empty() == ready);
+        tokio::time::timeout(SOON, reached).await.expect("in time").unwrap();
+    }
+    let engines = bench.stop().await;
+    assert_eq!(engines.tries.load(Ordering::SeqCst), 1);
+}
