@@ -197,6 +197,23 @@ fn states_move_legally_and_the_log_tells_it() {
                 Fail,
             ),
             (
+                "a row that was released, then taken by an older owner",
+                |j| j.append(vec![vdiff(1, UUID, Some("completed"), Some("completed"), 1, 9_000)]),
+                I8,
+                Fail,
+            ),
+            (
+                "a row that was released",
+                |j| {
+                    let mut release =
+                        vdiff(1, UUID, Some("completed"), Some("completed"), 2, 9_000);
+                    release.after.as_mut().unwrap().insert("owner_epoch".into(), None);
+                    j.append(vec![release]);
+                },
+                I8,
+                Pass,
+            ),
+            (
                 "a completed table is started again",
                 |j| {
                     j.append(vec![table(1, Some(("completed", 3)), Some(("started", 3)), 2, 9_000)])
