@@ -97,9 +97,9 @@ impl Servers {
         let [etcd, source, target] =
             ["etcd", "mysql-source", "mysql-target"].map(|what| format!("{prefix}{what}"));
         let (etcd, source, target) = tokio::try_join!(
-            Etcd::start(engine, run, &images.etcd, &etcd, BOOT),
-            MysqlServer::start(engine, run, &images.mysql, &source, BOOT),
-            MysqlServer::start(engine, run, &images.mysql, &target, BOOT),
+            Etcd::launch(engine, run, &images.etcd, &etcd, BOOT),
+            MysqlServer::launch(engine, run, &images.mysql, &source, BOOT),
+            MysqlServer::launch(engine, run, &images.mysql, &target, BOOT),
         )?;
         Ok(Self { etcd, source, target })
     }

@@ -17,8 +17,8 @@ use std::time::Duration;
 pub use calls::{Labelled, LabelledKind, RootFileSystem};
 pub use engine::{ContainerState, Engine, EngineFacts, ExecOutput};
 pub use launch::{Container, ContainerSpec};
+pub use run::{LABEL_OWNER, LABEL_RUN, NAME_PREFIX, Run, Site};
 pub(crate) use run::{OWNER_FILE, temporary_root};
-pub use run::{LABEL_OWNER, LABEL_RUN, NAME_PREFIX, Run};
 pub use streams::{EngineEvent, LogLine};
 pub use tar::Tar;
 

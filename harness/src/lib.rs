@@ -10,4 +10,5 @@ pub mod judge;
 pub mod naive;
 pub mod oracle;
 pub mod plan;
+pub mod tablet;
 pub mod workload;

@@ -42,7 +42,7 @@ async fn servers_survive_their_kill_and_leave_nothing() {
 
     let began = Instant::now();
     servers.target.kill().await.unwrap();
-    servers.target.start_again().await.unwrap();
+    servers.target.start().await.unwrap();
     servers.target.wait_ready(BOOT).await.unwrap();
     println!("MySQL killed and ready after {:?}", began.elapsed());
     let mut target = servers.target.pool().get_conn().await.unwrap();
@@ -52,7 +52,8 @@ async fn servers_survive_their_kill_and_leave_nothing() {
     servers.etcd.put("/a/1", b"x".to_vec()).await.unwrap();
     servers.etcd.put("/b", b"y".to_vec()).await.unwrap();
     let began = Instant::now();
-    servers.etcd.restart(BOOT).await.unwrap();
+    servers.etcd.restart().await.unwrap();
+    servers.etcd.wait_ready(BOOT).await.unwrap();
     println!("etcd killed and ready after {:?}", began.elapsed());
     assert_eq!(servers.etcd.get("/a/1").await.unwrap().unwrap().value, b"x");
     assert_eq!(servers.etcd.list_prefix("/a/").await.unwrap().len(), 1);

@@ -1,10 +1,13 @@
 //! The topology server: one etcd in a container, and a client for it.
 
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use prost::Message;
 use tablet_wire::etcdserverpb::kv_client::KvClient;
 use tablet_wire::etcdserverpb::{DeleteRangeRequest, PutRequest, RangeRequest};
+use tablet_wire::topodata::{Shard, TabletAlias};
+use tablet_wire::vttime::Time;
 use tonic::transport::{Channel, Endpoint};
 
 use super::ClusterError;
@@ -40,7 +43,7 @@ pub struct Etcd {
 }
 
 impl Etcd {
-    pub(super) async fn start(
+    pub(super) async fn launch(
         engine: &Engine,
         run: &Run,
         image: &Image,
@@ -66,7 +69,7 @@ impl Etcd {
             ..Default::default()
         };
         let failed = || ClusterError::engine(SERVER, "the start");
-        let container = engine.launch(run, spec).await.map_err(failed())?;
+        let container = engine.launch(run.site(), spec).await.map_err(failed())?;
         let port = engine.host_port(container.id(), PORT).await.map_err(failed())?;
         let access = Mutex::new((port, client(port)));
         let etcd = Self { engine: engine.clone(), container, access };
@@ -134,11 +137,47 @@ impl Etcd {
         Ok(answer.into_inner().deleted)
     }
 
-    /// Kills etcd (SIGKILL), starts it again with its data, and waits until it answers.
-    pub async fn restart(&self, deadline: Duration) -> Result<(), ClusterError> {
+    /// Kills etcd (SIGKILL) and starts it again, with its data. Does not wait until it answers.
+    pub async fn restart(&self) -> Result<(), ClusterError> {
         self.kill().await?;
-        self.start_again().await?;
-        self.wait_ready(deadline).await
+        self.start().await
+    }
+
+    /// Writes a newer term of another tablet into a shard's record, as a reparent elsewhere would;
+    /// returns the usurper's alias.
+    pub async fn usurp(
+        &self,
+        topo_root: &str,
+        keyspace: &str,
+        shard: &str,
+    ) -> Result<String, ClusterError> {
+        let key = shard_key(topo_root, keyspace, shard);
+        let mut record = self.shard(topo_root, keyspace, shard).await?.unwrap_or_default();
+        let last = record.primary_term_start_time.unwrap_or_default();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX).max(last.seconds + 1);
+        let newer = Time { seconds, nanoseconds: 0 };
+        let usurper = TabletAlias { cell: "zone1".to_owned(), uid: 999 };
+        record.primary_alias = Some(usurper);
+        record.primary_term_start_time = Some(newer);
+        self.put(&key, record.encode_to_vec()).await?;
+        Ok("zone1-0000000999".to_owned())
+    }
+
+    /// A shard's record; none when there is none yet.
+    pub async fn shard(
+        &self,
+        topo_root: &str,
+        keyspace: &str,
+        shard: &str,
+    ) -> Result<Option<Shard>, ClusterError> {
+        let Some(found) = self.get(&shard_key(topo_root, keyspace, shard)).await? else {
+            return Ok(None);
+        };
+        Shard::decode(found.value.as_slice()).map(Some).map_err(|error| ClusterError::Etcd {
+            phase: "reading the shard record",
+            source: Box::new(tonic::Status::data_loss(error.to_string())),
+        })
     }
 
     /// Kills etcd (SIGKILL), and returns when it is dead.
@@ -151,7 +190,7 @@ impl Etcd {
     }
 
     /// Starts the dead etcd again. Does not wait until it answers.
-    pub async fn start_again(&self) -> Result<(), ClusterError> {
+    pub async fn start(&self) -> Result<(), ClusterError> {
         let failed = || ClusterError::engine(SERVER, "the start");
         let id = self.container.id();
         self.engine.start(id).await.map_err(failed())?;
@@ -189,6 +228,10 @@ impl Etcd {
     fn client(&self) -> KvClient<Channel> {
         self.access.lock().expect("no panic while locked").1.clone()
     }
+}
+
+fn shard_key(topo_root: &str, keyspace: &str, shard: &str) -> String {
+    format!("{topo_root}/global/keyspaces/{keyspace}/shards/{shard}/Shard")
 }
 
 fn client(port: u16) -> KvClient<Channel> {

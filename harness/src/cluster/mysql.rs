@@ -39,7 +39,7 @@ struct Access {
 
 impl MysqlServer {
     /// Creates and starts a server, and waits until it answers.
-    pub(super) async fn start(
+    pub(super) async fn launch(
         engine: &Engine,
         run: &Run,
         image: &Image,
@@ -49,7 +49,7 @@ impl MysqlServer {
         let password = hex::encode(rand::random::<[u8; 12]>());
         let spec = spec(image, what, &password);
         let failed = |phase| ClusterError::engine(what, phase);
-        let container = engine.launch(run, spec).await.map_err(failed("the start"))?;
+        let container = engine.launch(run.site(), spec).await.map_err(failed("the start"))?;
         let port = engine.host_port(container.id(), PORT).await.map_err(failed("the start"))?;
         let access = Mutex::new(Access { port, pool: Pool::new(opts(port, &password)) });
         let server =
@@ -98,7 +98,7 @@ impl MysqlServer {
     }
 
     /// Starts the dead server again; its port on the host changes. Does not wait until it answers.
-    pub async fn start_again(&self) -> Result<(), ClusterError> {
+    pub async fn start(&self) -> Result<(), ClusterError> {
         let failed = || ClusterError::engine(&self.server, "the start");
         let id = self.container.id();
         self.engine.start(id).await.map_err(failed())?;
@@ -143,7 +143,9 @@ impl MysqlServer {
             let mut conn = self.pool().get_conn().await?;
             conn.query_first::<String, _>("select @@global.gtid_executed").await
         };
-        let set = read.await.map_err(self.failed("reading gtid_executed"))?;
+        let read = tokio::time::timeout(CONNECT * 5, read).await;
+        let read = read.unwrap_or_else(|_| Err(no_answer()));
+        let set = read.map_err(self.failed("reading gtid_executed"))?;
         Ok(set.unwrap_or_default().replace('\n', ""))
     }
 
@@ -157,7 +159,9 @@ impl MysqlServer {
             conn.query_drop(format!("grant all on *.* to '{user}'@'%' with grant option")).await?;
             conn.query_drop("set sql_log_bin = 1").await
         };
-        create.await.map_err(self.failed("creating a user"))
+        let create = tokio::time::timeout(CONNECT * 2, create).await;
+        let create = create.unwrap_or_else(|_| Err(no_answer()));
+        create.map_err(self.failed("creating a user"))
     }
 
     /// Removes the server.
@@ -169,6 +173,10 @@ impl MysqlServer {
         let server = self.server.clone();
         move |source| ClusterError::Mysql { server, phase, source: Box::new(source) }
     }
+}
+
+fn no_answer() -> mysql_async::Error {
+    std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer in time").into()
 }
 
 fn opts(port: u16, password: &str) -> Opts {

@@ -8,7 +8,7 @@ use testcontainers::core::{ContainerPort, Host};
 use testcontainers::runners::AsyncRunner;
 use testcontainers::{ContainerAsync, ContainerRequest, CopyTargetOptions, GenericImage, ImageExt};
 
-use super::{DockerError, Engine, Run};
+use super::{DockerError, Engine, Site};
 
 /// A container to be started.
 #[derive(Clone, Debug, Default)]
@@ -46,10 +46,10 @@ pub struct Container {
 }
 
 impl Engine {
-    /// Creates a container in the run's network, and starts it.
-    pub async fn launch(&self, run: &Run, spec: ContainerSpec) -> Result<Container, DockerError> {
-        let name = run.name(&spec.what);
-        let request = request(run, &name, spec);
+    /// Creates a container in a run's network, and starts it.
+    pub async fn launch(&self, site: &Site, spec: ContainerSpec) -> Result<Container, DockerError> {
+        let name = site.name(&spec.what);
+        let request = request(site, &name, spec);
         let started = request
             .start()
             .await
@@ -96,7 +96,7 @@ impl Drop for Container {
     }
 }
 
-fn request(run: &Run, name: &str, spec: ContainerSpec) -> ContainerRequest<GenericImage> {
+fn request(site: &Site, name: &str, spec: ContainerSpec) -> ContainerRequest<GenericImage> {
     let (repository, tag) = split_reference(&spec.image);
     let mut image = GenericImage::new(repository, tag);
     for port in &spec.ports {
@@ -104,8 +104,8 @@ fn request(run: &Run, name: &str, spec: ContainerSpec) -> ContainerRequest<Gener
     }
     let mut request = ContainerRequest::from(image)
         .with_container_name(name)
-        .with_network(run.network())
-        .with_labels(run.labels())
+        .with_network(site.network())
+        .with_labels(site.labels())
         .with_labels(spec.labels.clone())
         .with_startup_timeout(Duration::from_secs(30));
     if !spec.command.is_empty() {
@@ -125,7 +125,7 @@ fn request(run: &Run, name: &str, spec: ContainerSpec) -> ContainerRequest<Gener
         let target = CopyTargetOptions::new(path).with_mode(*mode);
         request = request.with_copy_to(target, content.clone());
     }
-    let labels = run.labels();
+    let labels = site.labels();
     request.with_host_config_modifier(move |config| {
         // testcontainers publishes on every interface; a chaos run is nobody else's business.
         config.publish_all_ports = Some(false);

@@ -22,14 +22,43 @@ pub(crate) const OWNER_FILE: &str = "owner";
 /// The last resort of a run that was dropped and not removed.
 const DROP_DEADLINE: Duration = Duration::from_secs(20);
 
+/// Where a run's containers live: what their names, labels and network are made of. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Site {
+    id: String,
+    owner: String,
+    network: String,
+}
+
+impl Site {
+    /// The name of the run's network.
+    #[must_use]
+    pub fn network(&self) -> &str {
+        &self.network
+    }
+
+    /// A name on the run's network, unique on the engine.
+    #[must_use]
+    pub fn name(&self, what: &str) -> String {
+        format!("{NAME_PREFIX}{}-{what}", self.id)
+    }
+
+    /// The labels that everything of this run carries.
+    #[must_use]
+    pub fn labels(&self) -> HashMap<String, String> {
+        HashMap::from([
+            (LABEL_RUN.to_owned(), self.id.clone()),
+            (LABEL_OWNER.to_owned(), self.owner.clone()),
+        ])
+    }
+}
+
 /// Everything one run creates hangs on this. Call [`Run::remove`] at its end; a run that is dropped
 /// without it (a panic) removes its things in a thread of its own, and blocks for it.
 #[derive(Debug)]
 pub struct Run {
-    id: String,
-    owner: Owner,
+    site: Site,
     engine: Engine,
-    network: String,
     directory: PathBuf,
     removed: AtomicBool,
 }
@@ -45,16 +74,13 @@ impl Run {
         let written = std::fs::create_dir_all(&directory)
             .and_then(|()| std::fs::write(directory.join(OWNER_FILE), owner.to_string()));
         written.map_err(host(format!("cannot write into {}", directory.display())))?;
-        let network = format!("{NAME_PREFIX}{id}");
-        let run = Self {
+        let site = Site {
             id: id.to_owned(),
-            owner,
-            engine: engine.clone(),
-            network: network.clone(),
-            directory,
-            removed: AtomicBool::new(false),
+            owner: owner.to_string(),
+            network: format!("{NAME_PREFIX}{id}"),
         };
-        if let Err(error) = engine.create_network(&network, &run.labels()).await {
+        let run = Self { site, engine: engine.clone(), directory, removed: AtomicBool::new(false) };
+        if let Err(error) = engine.create_network(run.network(), &run.labels()).await {
             run.remove().await?;
             return Err(error);
         }
@@ -71,7 +97,7 @@ impl Run {
     /// Its id.
     #[must_use]
     pub fn id(&self) -> &str {
-        &self.id
+        &self.site.id
     }
 
     /// Its engine.
@@ -80,10 +106,16 @@ impl Run {
         &self.engine
     }
 
+    /// Where its containers live.
+    #[must_use]
+    pub fn site(&self) -> &Site {
+        &self.site
+    }
+
     /// The name of its network.
     #[must_use]
     pub fn network(&self) -> &str {
-        &self.network
+        self.site.network()
     }
 
     /// Its temporary directory, which goes with the run.
@@ -92,26 +124,23 @@ impl Run {
         &self.directory
     }
 
-    /// A name on the run's network, unique on the engine.
+    /// See [`Site::name`].
     #[must_use]
     pub fn name(&self, what: &str) -> String {
-        format!("{NAME_PREFIX}{}-{what}", self.id)
+        self.site.name(what)
     }
 
-    /// The labels that everything of this run carries.
+    /// See [`Site::labels`].
     #[must_use]
     pub fn labels(&self) -> HashMap<String, String> {
-        HashMap::from([
-            (LABEL_RUN.to_owned(), self.id.clone()),
-            (LABEL_OWNER.to_owned(), self.owner.to_string()),
-        ])
+        self.site.labels()
     }
 
     /// Removes every container, network and volume that carries the run's label, and the temporary
     /// directory. Goes on after an error, and returns the first.
     pub async fn remove(&self) -> Result<(), DockerError> {
         self.removed.store(true, Ordering::SeqCst);
-        let removed = remove_labelled(&self.engine, &self.id).await;
+        let removed = remove_labelled(&self.engine, self.id()).await;
         let cleared = match std::fs::remove_dir_all(&self.directory) {
             Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
                 let what = format!("cannot remove {}", self.directory.display());
@@ -128,7 +157,7 @@ impl Drop for Run {
         if self.removed.load(Ordering::SeqCst) {
             return;
         }
-        let id = self.id.clone();
+        let id = self.id().to_owned();
         let directory = self.directory.clone();
         let work = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -149,7 +178,7 @@ impl Drop for Run {
             }
         });
         if work.join().is_err() {
-            tracing::warn!(run = self.id, "the run's removal panicked");
+            tracing::warn!(run = self.id(), "the run's removal panicked");
         }
     }
 }

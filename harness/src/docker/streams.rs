@@ -45,7 +45,7 @@ impl Engine {
         id: &str,
         since_s: i64,
         follow: bool,
-    ) -> impl Stream<Item = Result<LogLine, DockerError>> + Send + 'static {
+    ) -> impl Stream<Item = Result<LogLine, DockerError>> + Send + use<> {
         let options = LogsOptions {
             follow,
             stdout: true,
@@ -96,7 +96,7 @@ impl Engine {
     pub fn events(
         &self,
         labels: &[String],
-    ) -> impl Stream<Item = Result<EngineEvent, DockerError>> + Send + 'static {
+    ) -> impl Stream<Item = Result<EngineEvent, DockerError>> + Send + use<> {
         let filters = HashMap::from([
             ("type".to_owned(), vec!["container".to_owned()]),
             ("label".to_owned(), labels.to_vec()),

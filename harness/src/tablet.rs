@@ -1,0 +1,248 @@
+//! The tablet as a system under test: started, hurt, asked and restarted from outside, by its wire
+//! protocols, signals and the kernel's accounts only.
+//!
+//! [`SystemUnderTest`] is what a trial needs of it; [`ContainerTablet`] is the tablet of this
+//! project in a container. A real Vitess tablet can stand in its place by another implementation.
+
+mod cgroup;
+mod client;
+mod container;
+mod faults;
+mod kernel_log;
+mod readiness;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::time::Duration;
+
+use reports::journal::{Evidence, Side};
+use reports::schedule::{Bug, Pace};
+
+use crate::cluster::ClusterError;
+use crate::docker::DockerError;
+
+pub use cgroup::{CgroupPaths, OomWatch, belongs_to};
+pub use client::{Client, RowStream};
+pub use container::ContainerTablet;
+pub use nix::sys::signal::Signal;
+
+/// A tablet to be started.
+#[derive(Clone, Debug)]
+pub struct TabletSpec {
+    /// Source or target: decides whose MySQL it uses.
+    pub side: Side,
+    /// The last part of the container's name, unique within the run.
+    pub what: String,
+    /// Its MySQL users are called `<this>_i<incarnation>`; at most 27 bytes.
+    pub user_prefix: String,
+    /// `zone1-0000000200`.
+    pub alias: String,
+    /// Its keyspace.
+    pub keyspace: String,
+    /// Its shard.
+    pub shard: String,
+    /// The keyspace's database.
+    pub db_name: String,
+    /// The sidecar database.
+    pub sidecar_db: String,
+    /// Root of its topology in etcd.
+    pub topo_root: String,
+    /// The workflow whose diffs `show` is asked about.
+    pub workflow: String,
+    /// Pace and memory limit.
+    pub pace: Pace,
+    /// First pause before an ephemeral error is retried, milliseconds.
+    pub retry_min_ms: u64,
+    /// Longest such pause, milliseconds.
+    pub retry_max_ms: u64,
+    /// Life of its lease in etcd, seconds.
+    pub lease_ttl_seconds: u64,
+    /// A known bug, switched on (needs the image with seeded bugs).
+    pub bug: Option<Bug>,
+    /// Names that resolve to another address inside the container (a proxy steps in).
+    pub hosts: Vec<(String, String)>,
+    /// Further options, as its command line takes them.
+    pub options: Vec<String>,
+}
+
+/// The next incarnation began.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Started {
+    /// From 1, one more at each start.
+    pub incarnation: u32,
+    /// Container id.
+    pub container: String,
+    /// PID in the host's PID namespace, where it can be trusted.
+    pub host_pid: Option<i32>,
+    /// Its MySQL user.
+    pub mysql_user: String,
+}
+
+/// How a signal was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Means {
+    /// To the host's PID.
+    HostPid(i32),
+    /// By the engine, where the PID is not to be had (another namespace, another host, no right).
+    Engine,
+}
+
+/// The evidence of an OOM kill.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OomEvidence {
+    /// The kernel's counter of the container's cgroup.
+    Counter {
+        /// At the incarnation's start.
+        baseline: u64,
+        /// Greatest value seen.
+        count: u64,
+    },
+    /// The kernel's log names cgroup and process.
+    KernelLog {
+        /// The line.
+        line: String,
+    },
+    /// The engine's `oom` event, together with the death.
+    EngineEvent,
+    /// Nothing proves it.
+    None,
+}
+
+/// The four-part definition of ready.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Readiness {
+    /// All parts hold.
+    pub ready: bool,
+    /// Which do not, and why.
+    pub reasons: Vec<String>,
+}
+
+/// A row of `show`: values by column name, NULL as none.
+pub type ShowRow = BTreeMap<String, Option<String>>;
+
+/// What can go wrong between harness and tablet.
+#[derive(Debug, thiserror::Error)]
+pub enum TabletError {
+    /// The engine failed.
+    #[error("tablet {tablet}: {phase} failed")]
+    Engine {
+        /// Its alias.
+        tablet: String,
+        /// What was attempted.
+        phase: &'static str,
+        /// Why.
+        #[source]
+        source: DockerError,
+    },
+    /// Its MySQL failed.
+    #[error("tablet {tablet}: {phase} failed")]
+    Cluster {
+        /// Its alias.
+        tablet: String,
+        /// What was attempted.
+        phase: &'static str,
+        /// Why.
+        #[source]
+        source: ClusterError,
+    },
+    /// It refused a call, or did not answer.
+    #[error("tablet {tablet}: {call}: {}", source.message())]
+    Rpc {
+        /// Its alias.
+        tablet: String,
+        /// The call.
+        call: &'static str,
+        /// Its answer.
+        #[source]
+        source: Box<tonic::Status>,
+    },
+    /// HTTP did not answer as it should.
+    #[error("tablet {tablet}: GET {path} failed")]
+    Http {
+        /// Its alias.
+        tablet: String,
+        /// The path.
+        path: String,
+        /// Why.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// It does not run.
+    #[error("tablet {tablet} does not run")]
+    NotRunning {
+        /// Its alias.
+        tablet: String,
+    },
+    /// The helper inside the container failed.
+    #[error("tablet {tablet}: the memory helper ended with {exit_code:?}: {output}")]
+    Helper {
+        /// Its alias.
+        tablet: String,
+        /// Exit code.
+        exit_code: Option<i64>,
+        /// What it said.
+        output: String,
+    },
+}
+
+impl TabletError {
+    /// Whether the tablet said that there is no such thing (as against: it did not answer).
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        match self {
+            Self::Rpc { source, .. } => {
+                source.code() == tonic::Code::NotFound
+                    || source.message().contains("no vdiff found")
+            }
+            _ => false,
+        }
+    }
+}
+
+impl OomEvidence {
+    /// As the journal has it; none when nothing proves the kill.
+    #[must_use]
+    pub fn into_evidence(self, exit_code: i64) -> Option<Evidence> {
+        match self {
+            Self::Counter { baseline, count } if count > baseline => {
+                Some(Evidence::OomCounter { baseline, count, exit_code })
+            }
+            Self::KernelLog { line } => Some(Evidence::KernelLog { line }),
+            Self::EngineEvent => Some(Evidence::EngineEvent { exit_code }),
+            Self::Counter { .. } | Self::None => None,
+        }
+    }
+}
+
+impl fmt::Display for Means {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::HostPid(pid) => write!(f, "by host PID {pid}"),
+            Self::Engine => f.write_str("through the engine"),
+        }
+    }
+}
+
+/// What a trial needs of a tablet.
+pub trait SystemUnderTest: Send + Sync {
+    /// Starts the next incarnation: the first time, or after the last one ended.
+    fn start_incarnation(&self) -> impl Future<Output = Result<Started, TabletError>> + Send;
+    /// Waits until the running incarnation has ended; its exit code (128 + signal for a signal).
+    fn wait_exit(&self) -> impl Future<Output = Result<i64, TabletError>> + Send;
+    /// Sends a signal to its process.
+    fn kill(&self, signal: Signal) -> impl Future<Output = Result<Means, TabletError>> + Send;
+    /// Has the kernel kill it for memory; returns when it is dead, or the deadline of it passed.
+    fn oom(&self) -> impl Future<Output = Result<OomEvidence, TabletError>> + Send;
+    /// The four-part definition of ready, now.
+    fn readiness(&self) -> impl Future<Output = Readiness> + Send;
+    /// Its wire protocols at their present addresses.
+    fn client(&self) -> Client;
+    /// The database with its sidecar tables, on its side's MySQL.
+    fn sidecar_db(&self) -> &str;
+    /// The MySQL users of all incarnations, in order.
+    fn user_names(&self) -> Vec<String>;
+}
+
+/// How long a tablet that is run out of memory may live on.
+pub(crate) const OOM_WITHIN: Duration = Duration::from_secs(15);

@@ -1,0 +1,490 @@
+//! Our tablet in a container: its life over many incarnations, in one container and file system, as
+//! under a supervisor.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::Stream;
+use reports::journal::Side;
+use reports::schedule::Bug;
+use serde_json::{Value, json};
+use tablet_wire::query::QueryResult;
+use tablet_wire::tabletmanagerdata::VDiffResponse;
+
+use super::cgroup::{CgroupPaths, belongs_to};
+use super::{
+    Client, Means, OomEvidence, Readiness, RowStream, ShowRow, Signal, Started, SystemUnderTest,
+    TabletError, TabletSpec,
+};
+use crate::cluster::{ClusterError, MysqlServer, Servers};
+use crate::docker::{Container, ContainerSpec, ContainerState, DockerError, Engine, LogLine, Site};
+use crate::images::Image;
+
+pub(super) const GRPC_PORT: u16 = 15999;
+const HTTP_PORT: u16 = 15100;
+const CREDENTIALS: &str = "/etc/tablet/mysql.json";
+/// How long one call of the engine waits for an exit, before the next one does.
+const WAIT: Duration = Duration::from_secs(60);
+
+/// A tablet in a container.
+#[derive(Debug)]
+pub struct ContainerTablet {
+    pub(super) engine: Engine,
+    site: Site,
+    servers: Arc<Servers>,
+    image: Image,
+    spec: TabletSpec,
+    life: Mutex<Life>,
+}
+
+/// What changes from incarnation to incarnation.
+#[derive(Debug, Default)]
+struct Life {
+    container: Option<Arc<Container>>,
+    incarnation: u32,
+    users: Vec<String>,
+    host_pid: Option<i32>,
+    cgroup: Option<CgroupPaths>,
+    oom_baseline: u64,
+    client: Option<Client>,
+    /// The user of the running or last incarnation.
+    last: Option<MysqlUser>,
+    /// The user of the next one.
+    prepared: Option<MysqlUser>,
+}
+
+#[derive(Clone, Debug)]
+struct MysqlUser {
+    name: String,
+    password: String,
+}
+
+/// The running incarnation, as faults need it.
+#[derive(Clone, Debug)]
+pub(super) struct Current {
+    pub(super) container: String,
+    pub(super) host_pid: Option<i32>,
+    pub(super) cgroup: Option<CgroupPaths>,
+    pub(super) oom_baseline: u64,
+}
+
+impl ContainerTablet {
+    /// A tablet that was never started: its container comes with its first incarnation.
+    #[must_use]
+    pub fn new(
+        engine: &Engine,
+        site: &Site,
+        servers: Arc<Servers>,
+        image: &Image,
+        spec: TabletSpec,
+    ) -> Self {
+        let life = Mutex::default();
+        Self {
+            engine: engine.clone(),
+            site: site.clone(),
+            servers,
+            image: image.clone(),
+            spec,
+            life,
+        }
+    }
+
+    /// What it was made from.
+    #[must_use]
+    pub fn spec(&self) -> &TabletSpec {
+        &self.spec
+    }
+
+    pub(super) fn site(&self) -> &Site {
+        &self.site
+    }
+
+    /// The servers that it uses.
+    #[must_use]
+    pub fn servers(&self) -> &Arc<Servers> {
+        &self.servers
+    }
+
+    /// Its MySQL.
+    #[must_use]
+    pub fn mysql(&self) -> &MysqlServer {
+        match self.spec.side {
+            Side::Source => &self.servers.source,
+            Side::Target => &self.servers.target,
+        }
+    }
+
+    /// Its name on the run's network.
+    #[must_use]
+    pub fn network_name(&self) -> String {
+        self.site.name(&self.spec.what)
+    }
+
+    /// Starts the next incarnation, under a MySQL user of its own.
+    pub async fn start_incarnation(&self) -> Result<Started, TabletError> {
+        let (incarnation, container) = {
+            let life = self.life();
+            (life.incarnation + 1, life.container.clone())
+        };
+        let user = self.user_of(incarnation).await?;
+        let credentials = json!({"user": user.name, "password": user.password}).to_string();
+        let state = match &container {
+            None => self.start_first(credentials).await,
+            Some(container) => self.start_again(container.id(), &credentials).await,
+        };
+        let state = state.map_err(|source| self.failed("the start", source))?;
+        let started = self.began(incarnation, user, &state);
+        self.prepare_user(incarnation + 1).await;
+        Ok(started)
+    }
+
+    /// Waits until the running incarnation has ended; its exit code.
+    pub async fn wait_exit(&self) -> Result<i64, TabletError> {
+        let id = self.container_id().ok_or_else(|| self.not_running())?;
+        loop {
+            match self.engine.wait_exit(&id, WAIT).await {
+                Err(DockerError::Deadline { .. }) => {}
+                other => return other.map_err(|source| self.failed("waiting for its end", source)),
+            }
+        }
+    }
+
+    /// As [`ContainerTablet::wait_exit`], at most so long; none when it still runs then.
+    pub async fn wait_exit_within(&self, deadline: Duration) -> Result<Option<i64>, TabletError> {
+        let id = self.container_id().ok_or_else(|| self.not_running())?;
+        match self.engine.wait_exit(&id, deadline).await {
+            Ok(code) => Ok(Some(code)),
+            Err(DockerError::Deadline { .. }) => Ok(None),
+            Err(source) => Err(self.failed("waiting for its end", source)),
+        }
+    }
+
+    /// The container as the engine sees it; none before the first start.
+    pub async fn state(&self) -> Result<Option<ContainerState>, TabletError> {
+        match self.container_id() {
+            None => Ok(None),
+            Some(id) => {
+                let state = self.engine.inspect(&id).await;
+                state.map(Some).map_err(|source| self.failed("inspecting it", source))
+            }
+        }
+    }
+
+    /// The container's id; none before the first start.
+    #[must_use]
+    pub fn container_id(&self) -> Option<String> {
+        self.life().container.as_ref().map(|container| container.id().to_owned())
+    }
+
+    /// The running incarnation's number, or the last one's; 0 before the first.
+    #[must_use]
+    pub fn incarnation(&self) -> u32 {
+        self.life().incarnation
+    }
+
+    /// The MySQL users of all incarnations, in order.
+    #[must_use]
+    pub fn user_names(&self) -> Vec<String> {
+        self.life().users.clone()
+    }
+
+    /// Its wire protocols. Ask again after each start: the ports may change.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        // Before the first start there is nobody: port 9 (discard) refuses.
+        let nobody = || Client::new(&self.spec.alias, &self.spec.keyspace, &self.spec.shard, 9, 9);
+        self.life().client.clone().unwrap_or_else(nobody)
+    }
+
+    /// The running incarnation's memory cgroup, where it can be seen.
+    #[must_use]
+    pub fn cgroup(&self) -> Option<CgroupPaths> {
+        self.life().cgroup.clone()
+    }
+
+    /// Resident set of its process, bytes; none while it is down or cannot be seen.
+    #[must_use]
+    pub fn rss_bytes(&self) -> Option<u64> {
+        use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
+        let (pid, container) = {
+            let life = self.life();
+            (life.host_pid?, life.container.as_ref()?.id().to_owned())
+        };
+        let mut system = System::new().ok()?;
+        let wanted = Pid::from_u32(u32::try_from(pid).ok()?);
+        let kind = ProcessRefreshKind::nothing().with_memory();
+        system.refresh_processes_specifics(ProcessesToUpdate::Some(&[wanted]), false, kind);
+        let bytes = system.process(wanted)?.memory();
+        belongs_to(pid, &container).then_some(bytes)
+    }
+
+    /// Bytes charged to its container; none while it is down or cannot be seen.
+    #[must_use]
+    pub fn charged_bytes(&self) -> Option<u64> {
+        self.life().cgroup.as_ref()?.charged_bytes()
+    }
+
+    /// Its log from `since_s` (Unix seconds, 0 is all) until its process ends.
+    pub fn log_lines(
+        &self,
+        since_s: i64,
+    ) -> impl Stream<Item = Result<LogLine, DockerError>> + Send + use<> {
+        let id = self.container_id().unwrap_or_default();
+        self.engine.logs(&id, since_s, true)
+    }
+
+    /// Removes the container.
+    pub async fn remove(&self) -> Result<(), TabletError> {
+        match self.container_id() {
+            None => Ok(()),
+            Some(id) => {
+                self.engine.remove(&id).await.map_err(|source| self.failed("the removal", source))
+            }
+        }
+    }
+
+    pub(super) fn current(&self) -> Result<Current, TabletError> {
+        let life = self.life();
+        let container = life.container.as_ref().ok_or_else(|| self.not_running())?;
+        Ok(Current {
+            container: container.id().to_owned(),
+            host_pid: life.host_pid,
+            cgroup: life.cgroup.clone(),
+            oom_baseline: life.oom_baseline,
+        })
+    }
+
+    pub(super) fn failed(&self, phase: &'static str, source: DockerError) -> TabletError {
+        TabletError::Engine { tablet: self.spec.alias.clone(), phase, source }
+    }
+
+    pub(super) fn not_running(&self) -> TabletError {
+        TabletError::NotRunning { tablet: self.spec.alias.clone() }
+    }
+
+    fn life(&self) -> MutexGuard<'_, Life> {
+        self.life.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The user of an incarnation. A supervisor restarts a tablet also while its MySQL is away, so
+    /// each start makes the user of the next one too; when even that one is used up, the last
+    /// user serves again: without MySQL nobody has connected under it in between.
+    async fn user_of(&self, incarnation: u32) -> Result<MysqlUser, TabletError> {
+        let (prepared, last) = {
+            let mut life = self.life();
+            (life.prepared.take(), life.last.clone())
+        };
+        if let Some(prepared) = prepared {
+            return Ok(prepared);
+        }
+        match (self.create_user(incarnation).await, last) {
+            (Ok(user), _) | (Err(_), Some(user)) => Ok(user),
+            (Err(source), None) => {
+                let tablet = self.spec.alias.clone();
+                Err(TabletError::Cluster { tablet, phase: "creating its MySQL user", source })
+            }
+        }
+    }
+
+    async fn create_user(&self, incarnation: u32) -> Result<MysqlUser, ClusterError> {
+        let name = format!("{}_i{incarnation}", self.spec.user_prefix);
+        let password = hex::encode(rand::random::<[u8; 12]>());
+        self.mysql().create_user(&name, &password).await?;
+        Ok(MysqlUser { name, password })
+    }
+
+    async fn prepare_user(&self, incarnation: u32) {
+        match self.create_user(incarnation).await {
+            Ok(user) => self.life().prepared = Some(user),
+            Err(error) => tracing::debug!(%error, "the next MySQL user must wait"),
+        }
+    }
+
+    /// testcontainers creates and starts in one: the credentials are copied in between.
+    async fn start_first(&self, credentials: String) -> Result<ContainerState, DockerError> {
+        let mut spec = self.container_spec();
+        spec.files.push((CREDENTIALS.to_owned(), 0o600, credentials.into_bytes()));
+        let container = self.engine.launch(&self.site, spec).await?;
+        let id = container.id().to_owned();
+        self.life().container = Some(Arc::new(container));
+        self.engine.inspect(&id).await
+    }
+
+    async fn start_again(
+        &self,
+        id: &str,
+        credentials: &str,
+    ) -> Result<ContainerState, DockerError> {
+        self.engine.upload(id, CREDENTIALS, credentials.as_bytes()).await?;
+        self.engine.start(id).await
+    }
+
+    fn began(&self, incarnation: u32, user: MysqlUser, state: &ContainerState) -> Started {
+        // A PID of another namespace or host may be a stranger here: only its cgroup tells.
+        let host_pid = state.pid.filter(|pid| belongs_to(*pid, &state.id));
+        let cgroup = host_pid.and_then(CgroupPaths::of_process);
+        let port = |inside: u16| state.ports.get(&inside).copied().unwrap_or(9);
+        let spec = &self.spec;
+        let (grpc, http) = (port(GRPC_PORT), port(HTTP_PORT));
+        let mut life = self.life();
+        life.incarnation = incarnation;
+        life.users.push(user.name.clone());
+        life.users.dedup();
+        life.last = Some(user.clone());
+        life.host_pid = host_pid;
+        life.oom_baseline = cgroup.as_ref().and_then(CgroupPaths::oom_kill_count).unwrap_or(0);
+        life.cgroup = cgroup;
+        life.client = Some(Client::new(&spec.alias, &spec.keyspace, &spec.shard, grpc, http));
+        Started { incarnation, container: state.id.clone(), host_pid, mysql_user: user.name }
+    }
+
+    fn container_spec(&self) -> ContainerSpec {
+        let spec = &self.spec;
+        let pace = &spec.pace;
+        let option = |name: &str, value: &dyn std::fmt::Display| format!("--{name}={value}");
+        let mut command = vec![
+            option("alias", &spec.alias),
+            option("keyspace", &spec.keyspace),
+            option("shard", &spec.shard),
+            option("hostname", &self.network_name()),
+            option("grpc-port", &GRPC_PORT),
+            option("http-port", &HTTP_PORT),
+            option("topo-address", &self.servers.etcd.network_address()),
+            option("topo-root", &spec.topo_root),
+            option("mysql-host", &self.mysql().network_name()),
+            option("mysql-credentials-file", &CREDENTIALS),
+            option("db-name", &spec.db_name),
+            option("sidecar-db", &spec.sidecar_db),
+            option("vdiff-checkpoint-rows", &pace.checkpoint_rows),
+            option("vdiff-checkpoint-interval-ms", &pace.checkpoint_interval_ms),
+            option("vdiff-rows-per-second", &pace.rows_per_second),
+            option("vdiff-retry-min-ms", &spec.retry_min_ms),
+            option("vdiff-retry-max-ms", &spec.retry_max_ms),
+            option("lease-ttl-seconds", &spec.lease_ttl_seconds),
+        ];
+        command.extend(spec.options.iter().cloned());
+        let bug = spec.bug.map(|bug| ("TABLET_SEEDED_BUGS".to_owned(), bug_name(bug).to_owned()));
+        ContainerSpec {
+            what: spec.what.clone(),
+            image: self.image.reference.clone(),
+            command,
+            env: bug.into_iter().collect(),
+            ports: vec![GRPC_PORT, HTTP_PORT],
+            memory_bytes: Some(pace.memory_limit_bytes),
+            // Larger than the limit: the limit must be reached first.
+            shm_bytes: Some(pace.memory_limit_bytes.saturating_mul(2)),
+            hosts: spec.hosts.clone(),
+            ..Default::default()
+        }
+    }
+}
+
+/// What the tablet calls a bug.
+fn bug_name(bug: Bug) -> &'static str {
+    match bug {
+        Bug::RegistryBeforeInit => "registry-before-init",
+        Bug::WatchEndUnwrap => "watch-end-unwrap",
+    }
+}
+
+/// The client's calls, at the present address.
+impl ContainerTablet {
+    /// See [`Client::vdiff_create`].
+    pub async fn vdiff_create(
+        &self,
+        workflow: &str,
+        uuid: &str,
+    ) -> Result<VDiffResponse, TabletError> {
+        self.client().vdiff_create(workflow, uuid).await
+    }
+
+    /// See [`Client::vdiff_stop`].
+    pub async fn vdiff_stop(
+        &self,
+        workflow: &str,
+        uuid: &str,
+    ) -> Result<VDiffResponse, TabletError> {
+        self.client().vdiff_stop(workflow, uuid).await
+    }
+
+    /// See [`Client::vdiff_resume`].
+    pub async fn vdiff_resume(
+        &self,
+        workflow: &str,
+        uuid: &str,
+    ) -> Result<VDiffResponse, TabletError> {
+        self.client().vdiff_resume(workflow, uuid).await
+    }
+
+    /// See [`Client::vdiff_delete`].
+    pub async fn vdiff_delete(
+        &self,
+        workflow: &str,
+        uuid: &str,
+    ) -> Result<VDiffResponse, TabletError> {
+        self.client().vdiff_delete(workflow, uuid).await
+    }
+
+    /// See [`Client::vdiff_show`].
+    pub async fn vdiff_show(
+        &self,
+        workflow: &str,
+        which: &str,
+    ) -> Result<Vec<ShowRow>, TabletError> {
+        self.client().vdiff_show(workflow, which).await
+    }
+
+    /// See [`Client::vreplication_exec`].
+    pub async fn vreplication_exec(&self, query: &str) -> Result<QueryResult, TabletError> {
+        self.client().vreplication_exec(query).await
+    }
+
+    /// See [`Client::vstream_rows`].
+    pub async fn vstream_rows(&self, query: &str) -> Result<RowStream, TabletError> {
+        self.client().vstream_rows(query).await
+    }
+
+    /// See [`Client::debug_vars`].
+    pub async fn debug_vars(&self) -> Result<Value, TabletError> {
+        self.client().debug_vars().await
+    }
+
+    /// See [`Client::set_rows_per_second`].
+    pub async fn set_rows_per_second(&self, rows: u64) -> Result<(), TabletError> {
+        self.client().set_rows_per_second(rows).await
+    }
+}
+
+impl SystemUnderTest for ContainerTablet {
+    async fn start_incarnation(&self) -> Result<Started, TabletError> {
+        ContainerTablet::start_incarnation(self).await
+    }
+
+    async fn wait_exit(&self) -> Result<i64, TabletError> {
+        ContainerTablet::wait_exit(self).await
+    }
+
+    async fn kill(&self, signal: Signal) -> Result<Means, TabletError> {
+        ContainerTablet::kill(self, signal).await
+    }
+
+    async fn oom(&self) -> Result<OomEvidence, TabletError> {
+        ContainerTablet::oom(self).await
+    }
+
+    async fn readiness(&self) -> Readiness {
+        ContainerTablet::readiness(self).await
+    }
+
+    fn client(&self) -> Client {
+        ContainerTablet::client(self)
+    }
+
+    fn sidecar_db(&self) -> &str {
+        &self.spec.sidecar_db
+    }
+
+    fn user_names(&self) -> Vec<String> {
+        ContainerTablet::user_names(self)
+    }
+}

@@ -1,0 +1,109 @@
+//! The tablet as a system under test, on the real engine.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use harness::cluster::Servers;
+use harness::docker::{Engine, Run};
+use harness::images::{self, ImageOptions, Images};
+use harness::tablet::{ContainerTablet, Means, OomEvidence, Signal, TabletSpec};
+use reports::journal::Side;
+use reports::schedule::Pace;
+
+const LIMIT: u64 = 64 << 20;
+
+async fn images(engine: &Engine) -> Images {
+    images::ensure(engine, &ImageOptions::default(), &|line| println!("{line}")).await.unwrap()
+}
+
+fn spec(what: &str) -> TabletSpec {
+    TabletSpec {
+        side: Side::Target,
+        what: what.to_owned(),
+        user_prefix: "t0_target".to_owned(),
+        alias: "zone1-0000000200".to_owned(),
+        keyspace: "customer".to_owned(),
+        shard: "0".to_owned(),
+        db_name: "vt_customer".to_owned(),
+        sidecar_db: "_vt_0".to_owned(),
+        topo_root: "/t0".to_owned(),
+        workflow: "move".to_owned(),
+        pace: Pace {
+            rows_per_second: 0,
+            checkpoint_rows: 500,
+            checkpoint_interval_ms: 100,
+            memory_limit_bytes: LIMIT,
+        },
+        retry_min_ms: 200,
+        retry_max_ms: 2000,
+        lease_ttl_seconds: 10,
+        bug: None,
+        hosts: vec![],
+        options: vec![],
+    }
+}
+
+/// Every kill must be proven by the kernel's own counter, and each incarnation must be a fresh start:
+/// new user, baseline of its own, ports that answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tablet_is_killed_in_every_way_and_started_again() {
+    let engine = Engine::connect().await.unwrap();
+    let images = images(&engine).await;
+    let run = Run::begin(&engine, &format!("test-{}", Run::fresh_id())).await.unwrap();
+    let servers = Arc::new(Servers::start(&engine, &run, &images).await.unwrap());
+    let tablet =
+        ContainerTablet::new(&engine, run.site(), servers.clone(), &images.tablet, spec("target"));
+    assert!(!tablet.readiness().await.ready);
+
+    let first = tablet.start_incarnation().await.unwrap();
+    assert_eq!((first.incarnation, first.mysql_user.as_str()), (1, "t0_target_i1"));
+    let began = Instant::now();
+    println!("rss {:?}, charged {:?}", tablet.rss_bytes(), tablet.charged_bytes());
+    let means = tablet.kill(Signal::SIGKILL).await.unwrap();
+    assert_eq!(tablet.wait_exit().await.unwrap(), 137);
+    println!("killed {means} after {:?}", began.elapsed());
+    if let Some(pid) = first.host_pid {
+        assert_eq!(means, Means::HostPid(pid));
+    }
+    // Its PID is nobody's or somebody else's now: neither may be hit.
+    assert!(tablet.kill(Signal::SIGKILL).await.is_err());
+
+    let kills: u32 = std::env::var("OOM_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(3);
+    let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
+    for _ in 0..kills {
+        let started = tablet.start_incarnation().await.unwrap();
+        assert_eq!(started.mysql_user, format!("t0_target_i{}", started.incarnation));
+        let began = Instant::now();
+        let evidence = tablet.oom().await.unwrap();
+        println!("{evidence:?} after {:?}", began.elapsed());
+        let kind = match &evidence {
+            OomEvidence::Counter { baseline, count } if count > baseline => "counter",
+            OomEvidence::Counter { .. } | OomEvidence::None => "none",
+            OomEvidence::KernelLog { .. } => "kernel log",
+            OomEvidence::EngineEvent => "engine event",
+        };
+        *counts.entry(kind).or_default() += 1;
+        assert_eq!(tablet.wait_exit().await.unwrap(), 137);
+    }
+    println!("evidence of {kills} OOM kills: {counts:?}");
+    assert_eq!(counts.get("none"), None);
+
+    // The server is away: a supervisor starts the tablet all the same.
+    servers.target.kill().await.unwrap();
+    tablet.start_incarnation().await.unwrap();
+    let before = tablet.charged_bytes();
+    tablet.squeeze(LIMIT / 2).await.unwrap();
+    println!("squeezed from {before:?} to {:?}", tablet.charged_bytes());
+    if let Some(charged) = tablet.charged_bytes() {
+        assert!(charged > LIMIT * 4 / 10 && charged < LIMIT * 6 / 10, "{charged}");
+    }
+    tablet.release_squeeze().await.unwrap();
+    if let Some(charged) = tablet.charged_bytes() {
+        assert!(charged < LIMIT * 4 / 10, "{charged}");
+    }
+    tablet.kill(Signal::SIGKILL).await.unwrap();
+    let ended = tablet.wait_exit_within(Duration::from_secs(5)).await.unwrap();
+    assert_eq!(ended, Some(137));
+    run.remove().await.unwrap();
+}
