@@ -155,13 +155,13 @@ impl JournalBuilder {
     pub(super) fn append(&mut self, changes: Vec<SidecarChange>) {
         self.gtid += 1;
         let place = self.events.iter().position(|(_, e)| matches!(e, Event::HistoryRead { .. }));
-        let mut place = place.unwrap_or(self.events.len());
-        let at_ms = 15_800;
-        for mut change in changes {
-            change.gtid = format!("s:{}", self.gtid);
-            self.events.insert(place, (at_ms, Event::SidecarChange(change)));
-            place += 1;
-        }
+        let place = place.unwrap_or(self.events.len());
+        let gtid = format!("s:{}", self.gtid);
+        let events = changes.into_iter().map(|mut change| {
+            change.gtid.clone_from(&gtid);
+            (15_800, Event::SidecarChange(change))
+        });
+        self.events.splice(place..place, events);
         self.recount();
     }
 
