@@ -1,0 +1,119 @@
+//! What all scenarios of a feature run share: images, servers with loaded data, the run's directory.
+//! Made when the first scenario needs it, removed explicitly at the end: nothing here relies on `Drop`.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::Context as _;
+use harness::campaign::Slots;
+use harness::docker::{Engine, Run};
+use harness::images::{self, ImageOptions};
+use harness::trial::Environment;
+use reports::TrialRecord;
+use reports::schedule::Schedule;
+use tokio::sync::{Mutex as AsyncMutex, OnceCell, OwnedMutexGuard};
+
+use crate::record::Record;
+
+/// Shared by all scenarios.
+pub struct Suite {
+    directory: PathBuf,
+    record: Record,
+    slots: OnceCell<Slots>,
+    images: ImageOptions,
+    own_servers: Arc<AsyncMutex<()>>,
+    trials: Mutex<Trials>,
+}
+
+#[derive(Default)]
+struct Trials {
+    begun: u32,
+    done: Vec<TrialRecord>,
+}
+
+impl Suite {
+    /// A suite whose journals and reports go into this directory.
+    #[must_use]
+    pub fn new(directory: &Path, record: Record, images: ImageOptions) -> Self {
+        Self {
+            directory: directory.to_owned(),
+            record,
+            slots: OnceCell::new(),
+            images,
+            own_servers: Arc::default(),
+            trials: Mutex::default(),
+        }
+    }
+
+    /// The record of the run.
+    #[must_use]
+    pub fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// The number of the next trial.
+    #[must_use]
+    pub fn next_trial(&self) -> u32 {
+        let mut trials = self.trials.lock().unwrap_or_else(PoisonError::into_inner);
+        trials.begun += 1;
+        trials.begun - 1
+    }
+
+    /// The directory of a trial.
+    #[must_use]
+    pub fn trial_directory(&self, trial: u32) -> PathBuf {
+        reports::layout::RunDirectory::new(&self.directory).trial(trial)
+    }
+
+    /// Keeps a judged trial for the report.
+    pub fn keep(&self, trial: TrialRecord) {
+        self.trials.lock().unwrap_or_else(PoisonError::into_inner).done.push(trial);
+    }
+
+    /// The judged trials, in the order of their numbers.
+    #[must_use]
+    pub fn trials(&self) -> Vec<TrialRecord> {
+        let mut done = self.trials.lock().unwrap_or_else(PoisonError::into_inner).done.clone();
+        done.sort_by_key(|trial| trial.schedule.trial);
+        done
+    }
+
+    /// The turn of a scenario that hurts servers: one at a time has servers of its own.
+    pub async fn turn_with_own_servers(&self) -> OwnedMutexGuard<()> {
+        Arc::clone(&self.own_servers).lock_owned().await
+    }
+
+    /// Servers with the schedule's workload; `own`: not shared with other scenarios.
+    ///
+    /// # Errors
+    /// When Docker, an image, a server or the data fails.
+    pub async fn environment(&self, schedule: &Schedule, own: bool) -> anyhow::Result<Environment> {
+        let slots = self.slots.get_or_try_init(|| self.prepare()).await?;
+        slots.environment(schedule, own, &say).await.context("preparing the servers")
+    }
+
+    /// Removes everything that the suite started.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    pub async fn remove(&self) -> anyhow::Result<()> {
+        match self.slots.get() {
+            Some(slots) => slots.remove().await.context("removing the servers"),
+            None => Ok(()),
+        }
+    }
+
+    async fn prepare(&self) -> anyhow::Result<Slots> {
+        let engine = Engine::connect().await.context("no container engine answers")?;
+        let swept = harness::clean::sweep(&engine).await.context("sweeping dead runs")?;
+        if !swept.removed.is_empty() {
+            say(&format!("swept    {} things of dead runs", swept.removed.len()));
+        }
+        let images = images::ensure(&engine, &self.images, &say).await.context("no images")?;
+        Ok(Slots::new(engine, images, Run::fresh_id()))
+    }
+}
+
+fn say(line: &str) {
+    eprintln!("{line}");
+}

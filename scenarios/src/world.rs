@@ -1,0 +1,325 @@
+//! The world of a scenario: what was said of the trial, the stage it plays on, and its judgement.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+use harness::fault::{self, Struck};
+use harness::plan::{self, PlanOptions};
+use harness::trial::{Action, Stage, WORKFLOW, Waited};
+use harness::trigger::{self, Fired};
+use reports::TrialRecord;
+use reports::journal::Side;
+use reports::schedule::{Fault, Schedule, Step, Trigger};
+use reports::verdict::{Invariant, Judgement, Verdict};
+use tokio::sync::OwnedMutexGuard;
+
+use crate::suite::Suite;
+
+/// Collecting a trial's evidence takes at most this long.
+const COLLECT_WITHIN: Duration = Duration::from_secs(120);
+/// Removing its containers takes at most this long.
+const CLOSE_WITHIN: Duration = Duration::from_secs(60);
+/// The seed of every scenario: the same rows, so that all scenarios share the loaded data.
+const SEED: u64 = 17_637;
+
+static SUITE: OnceLock<Arc<Suite>> = OnceLock::new();
+
+/// Hands the suite to the worlds that cucumber makes.
+///
+/// # Errors
+/// When there is one already: one feature run a process.
+pub fn install(suite: Arc<Suite>) -> anyhow::Result<()> {
+    SUITE.set(suite).map_err(|_| anyhow::anyhow!("a feature run is under way in this process"))
+}
+
+/// One scenario's state.
+#[derive(cucumber::World)]
+#[world(init = Self::new)]
+pub struct World {
+    suite: Arc<Suite>,
+    trial: u32,
+    plan: PlanOptions,
+    differences: Option<u32>,
+    own_servers: Option<OwnedMutexGuard<()>>,
+    stage: Option<Stage>,
+    struck: Vec<Struck>,
+    judgements: Option<Vec<Judgement>>,
+}
+
+impl std::fmt::Debug for World {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("World").field("trial", &self.trial).finish_non_exhaustive()
+    }
+}
+
+impl World {
+    fn new() -> anyhow::Result<Self> {
+        let suite = SUITE.get().context("scenarios run under the feature run only")?;
+        Ok(Self {
+            suite: Arc::clone(suite),
+            trial: suite.next_trial(),
+            plan: PlanOptions::default(),
+            differences: None,
+            own_servers: None,
+            stage: None,
+            struck: Vec::new(),
+            judgements: None,
+        })
+    }
+
+    /// Waits for the turn of a scenario that hurts its servers.
+    pub async fn take_own_servers(&mut self) {
+        self.own_servers = Some(self.suite.turn_with_own_servers().await);
+    }
+
+    /// What will be planned; only before the workflow is there.
+    ///
+    /// # Errors
+    /// When the workflow is there already.
+    pub fn plan(&mut self) -> anyhow::Result<&mut PlanOptions> {
+        ensure!(
+            self.stage.is_none(),
+            "say this before the workflow: its tables are loaded by then"
+        );
+        Ok(&mut self.plan)
+    }
+
+    /// So many single planted differences.
+    ///
+    /// # Errors
+    /// As [`World::plan`].
+    pub fn plant(&mut self, differences: u32) -> anyhow::Result<()> {
+        self.plan()?;
+        self.differences = Some(differences);
+        Ok(())
+    }
+
+    fn schedule(&self) -> anyhow::Result<Schedule> {
+        let mut schedule = plan::schedule(SEED, self.trial, &self.plan)?;
+        schedule.steps.clear();
+        if let Some(differences) = self.differences {
+            schedule.workload.differences = differences;
+        }
+        Ok(schedule)
+    }
+
+    /// Starts the tablets and creates the workflow.
+    ///
+    /// # Errors
+    /// When the harness fails.
+    pub async fn open(&mut self) -> anyhow::Result<()> {
+        ensure!(self.stage.is_none(), "a scenario has one workflow");
+        let schedule = self.schedule()?;
+        let environment = self.suite.environment(&schedule, self.own_servers.is_some()).await?;
+        let name = format!("f{:03}", self.trial);
+        let directory = self.suite.trial_directory(self.trial);
+        let stage = Stage::open(&environment, &schedule, &name, &directory).await?;
+        let stage = self.stage.insert(stage);
+        stage.launch().await?;
+        stage.start_workflow().await?;
+        Ok(())
+    }
+
+    /// The stage, for acts; not once the trial was judged.
+    ///
+    /// # Errors
+    /// When there is no workflow yet, or the trial was judged.
+    pub fn stage(&self) -> anyhow::Result<&Stage> {
+        ensure!(
+            self.judgements.is_none(),
+            "the trial was judged by a step before this one, which ended it: say this earlier"
+        );
+        self.stage.as_ref().context("say `Given a workflow …` first")
+    }
+
+    /// Creates a VDiff.
+    ///
+    /// # Errors
+    /// When the tablet does not acknowledge it.
+    pub async fn create_vdiff(&self) -> anyhow::Result<()> {
+        let stage = self.stage()?;
+        let uuid = match u32::try_from(stage.uuids().len())? {
+            0 => stage.schedule().vdiff_uuid.clone(),
+            nth => plan::following_uuid(stage.schedule(), nth),
+        };
+        Ok(stage.create_vdiff(&uuid).await?)
+    }
+
+    /// Waits for the trigger and injects the fault, which must land.
+    ///
+    /// # Errors
+    /// When it missed: the scenario says nothing then.
+    pub async fn strike(&mut self, trigger: Trigger, fault: Fault) -> anyhow::Result<()> {
+        let stage = self.stage()?;
+        let step = stage.add_step(Step { trigger, fault });
+        let latch = match trigger::wait_for(stage, step, &trigger).await? {
+            Fired::Now { latch } => latch,
+            Fired::Gone { reason, .. } => bail!("the moment did not come: {reason}"),
+        };
+        let struck = fault::inject(stage, step, fault, latch).await?;
+        let landed = struck.landed;
+        self.struck.push(struck);
+        ensure!(landed, "the fault did not land: {}", self.why_missed());
+        self.suite.record().landed(1);
+        Ok(())
+    }
+
+    /// Injects the fault now, wherever the diff is: it need not be in its middle.
+    ///
+    /// # Errors
+    /// When the harness fails.
+    pub async fn strike_now(&mut self, fault: Fault) -> anyhow::Result<()> {
+        let stage = self.stage()?;
+        let step = stage.add_step(Step { trigger: Trigger::Progress { fraction: 0.0 }, fault });
+        let struck = fault::inject(stage, step, fault, None).await?;
+        self.struck.push(struck);
+        Ok(())
+    }
+
+    fn why_missed(&self) -> String {
+        let records = self.stage.as_ref().map(Stage::records).unwrap_or_default();
+        let missed = records.into_iter().rev().find_map(|record| match record.event {
+            reports::journal::Event::FaultMissed { reason, .. } => Some(reason),
+            _ => None,
+        });
+        missed.unwrap_or_else(|| "for an unknown reason".to_owned())
+    }
+
+    /// Ends the harm of the last fault of these kinds.
+    ///
+    /// # Errors
+    /// When there was none, or the harness fails.
+    pub async fn heal(&self, faults: &[Fault]) -> anyhow::Result<()> {
+        let last = self.struck.iter().rev().find(|struck| faults.contains(&struck.fault));
+        let struck = last.with_context(|| format!("none of {faults:?} was injected before"))?;
+        Ok(fault::heal(self.stage()?, struck).await?)
+    }
+
+    /// Whether an operator resumed the VDiff.
+    #[must_use]
+    pub fn was_resumed_by_hand(&self) -> bool {
+        let resumed = Action::Resume.name();
+        let records = self.stage.as_ref().map(Stage::records).unwrap_or_default();
+        records.iter().any(|record| match &record.event {
+            reports::journal::Event::VdiffAction(action) => action.action == resumed,
+            _ => false,
+        })
+    }
+
+    /// Collects the evidence, ends the trial and judges it, once.
+    ///
+    /// # Errors
+    /// When the harness fails.
+    pub async fn judge(&mut self) -> anyhow::Result<&[Judgement]> {
+        if self.judgements.is_none() {
+            let stage = self.stage.as_ref().context("say `Given a workflow …` first")?;
+            tokio::time::timeout(COLLECT_WITHIN, stage.collect())
+                .await
+                .context("the evidence was not collected in time")?;
+            self.end().await?;
+        }
+        self.judgements.as_deref().context("the trial was not judged")
+    }
+
+    /// The invariants must have passed (or not be touched by this trial).
+    ///
+    /// # Errors
+    /// With what the oracles say, when one did not pass.
+    pub async fn must_hold(&mut self, which: &[Invariant]) -> anyhow::Result<()> {
+        let which: BTreeSet<Invariant> = which.iter().copied().collect();
+        let judged = self.judge().await?;
+        let mut broken = Vec::new();
+        let mut passed = 0_u32;
+        for judgement in judged.iter().filter(|judgement| which.contains(&judgement.invariant)) {
+            match (judgement.not_applicable, judgement.verdict) {
+                (true, _) => {}
+                (false, Verdict::Pass) => passed += 1,
+                (false, Verdict::Fail | Verdict::Inconclusive) => broken.push(told(judgement)),
+            }
+        }
+        ensure!(broken.is_empty(), "{}", broken.join("\n"));
+        ensure!(passed > 0, "none of {which:?} was tried by this trial");
+        Ok(())
+    }
+
+    /// Ends and judges the trial, wherever the scenario stopped; removes its containers.
+    ///
+    /// # Errors
+    /// When the harness fails.
+    pub async fn end(&mut self) -> anyhow::Result<()> {
+        if self.judgements.is_some() {
+            return Ok(());
+        }
+        let Some(stage) = self.stage.as_ref() else { return Ok(()) };
+        let closed = tokio::time::timeout(CLOSE_WITHIN, stage.close()).await;
+        stage.journal().finish().context("writing the journal")?;
+        let records = stage.records();
+        let judgements = harness::oracle::judge(&records);
+        let schedule = stage.executed_schedule();
+        reports::schedule::save(
+            &schedule,
+            &self.suite.trial_directory(self.trial).join("schedule.json"),
+        )?;
+        self.suite.keep(TrialRecord { schedule, records, judgements: judgements.clone() });
+        self.judgements = Some(judgements);
+        closed.context("the scenario's tablets were not removed in time")
+    }
+
+    /// Waits until the diff is in this state.
+    ///
+    /// # Errors
+    /// When it is not, in time.
+    pub async fn wait_state(&self, state: &str, within: Duration) -> anyhow::Result<()> {
+        yes(self.stage()?.wait_state(state, within).await?)
+    }
+
+    /// The VDiff's last error, as `show` tells it.
+    ///
+    /// # Errors
+    /// When the tablet does not answer.
+    pub async fn shown_error(&self) -> anyhow::Result<String> {
+        let stage = self.stage()?;
+        let rows = stage.target().tablet().vdiff_show(WORKFLOW, &stage.uuid()?).await?;
+        let error = rows.first().and_then(|row| row.get("last_error")).cloned().flatten();
+        Ok(error.unwrap_or_default())
+    }
+
+    /// Waits until the diff came to rest, which must be in this state.
+    ///
+    /// # Errors
+    /// When it did not, in time, or in another state.
+    pub async fn wait_settled_as(&self, state: &str, within: Duration) -> anyhow::Result<()> {
+        let stage = self.stage()?;
+        yes(stage.wait_settled(within).await?)?;
+        let found = stage.progress().await?.state;
+        ensure!(
+            found.as_deref() == Some(state),
+            "expected the VDiff to be {state}, found {found:?}: {}",
+            self.shown_error().await?
+        );
+        Ok(())
+    }
+
+    /// Waits until the target tablet is ready, and has been so for a while.
+    ///
+    /// # Errors
+    /// When it is not, in time.
+    pub async fn wait_ready(&self, within: Duration, holds: Duration) -> anyhow::Result<()> {
+        yes(self.stage()?.wait_ready(Side::Target, within, holds).await)
+    }
+}
+
+/// A wait that came true.
+fn yes(waited: Waited) -> anyhow::Result<()> {
+    match waited {
+        Waited::Yes { .. } => Ok(()),
+        Waited::No { reason } => bail!("waited in vain for {reason}"),
+    }
+}
+
+fn told(judgement: &Judgement) -> String {
+    let reasons: Vec<&str> = judgement.reasons.iter().map(|reason| reason.text.as_str()).collect();
+    format!("{:?} {:?}: {}", judgement.invariant, judgement.verdict, reasons.join("; "))
+}

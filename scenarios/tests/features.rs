@@ -1,0 +1,85 @@
+//! `cargo test` runs the project's features from here, on real containers.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use scenarios::Options;
+use scenarios::args::Arguments;
+use scenarios::record::Floor;
+use tokio_util::sync::CancellationToken;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::parse(std::env::args().skip(1)) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::from(64);
+        }
+    };
+    match execute(arguments) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(3)
+        }
+    }
+}
+
+fn execute(arguments: Arguments) -> anyhow::Result<bool> {
+    let options = options(arguments)?;
+    if options.arguments.list {
+        for name in scenarios::list(&options)? {
+            println!("{name}: test");
+        }
+        return Ok(true);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let outcome = runtime.block_on(async {
+        let stop = CancellationToken::new();
+        let interrupt = tokio::signal::ctrl_c();
+        let run = scenarios::run(&options, &stop);
+        tokio::pin!(run);
+        tokio::select! {
+            outcome = &mut run => outcome,
+            _ = interrupt => {
+                eprintln!("stopping: removing containers, writing reports");
+                stop.cancel();
+                run.await
+            }
+        }
+    })?;
+    let counts = &outcome.counts;
+    println!("report   {}", outcome.report.display());
+    println!("landed   {} faults in {} scenarios", counts.landed, counts.scenarios);
+    for reason in &outcome.reasons {
+        println!("FAIL     {reason}");
+    }
+    // The closing line of a test run, as runners read it.
+    let verdict = if outcome.reasons.is_empty() { "ok" } else { "FAILED" };
+    println!(
+        "test result: {verdict}. {} passed; {} failed; 0 ignored; 0 measured; 0 filtered out",
+        counts.scenarios - counts.failed,
+        counts.failed
+    );
+    Ok(outcome.reasons.is_empty())
+}
+
+fn options(arguments: Arguments) -> anyhow::Result<Options> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize()?;
+    let features: PathBuf = root.join("features");
+    let floor = features.join("floor.json");
+    let text = std::fs::read_to_string(&floor)
+        .with_context(|| format!("cannot read {}", floor.display()))?;
+    let floor: Floor = serde_json::from_str(&text)
+        .with_context(|| format!("{} is not a floor", floor.display()))?;
+    let run = format!("features-{}", harness::docker::Run::fresh_id());
+    Ok(Options {
+        features,
+        arguments,
+        floor: Some(floor),
+        directory: root.join("reports/runs").join(run),
+        images: harness::images::ImageOptions::default(),
+    })
+}
