@@ -1,7 +1,7 @@
 //! The topology: records about keyspaces, shards and tablets in etcd.
 //!
-//! [`etcd`] is the only module that speaks to etcd. etcd may be away or restarted at any moment:
-//! every call has a deadline and fails with a [`TopoError`]; whoever calls tries again.
+//! `etcd` is the only module that speaks to etcd. etcd may be away or restarted at any moment:
+//! every call has a deadline and fails with a `TopoError`; whoever calls tries again.
 
 pub(crate) mod etcd;
 pub(crate) mod locator;
