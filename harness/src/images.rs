@@ -122,7 +122,7 @@ pub enum ImageError {
         official: String,
         /// The registry's failure.
         #[source]
-        source: DockerError,
+        source: Box<DockerError>,
     },
     /// The first boot of an image failed.
     #[error("image {image}: first boot ended with {exit_code}: {log}")]
@@ -225,7 +225,7 @@ pub async fn ensure_server(
             image: recipe.name.clone(),
             packages,
             official: recipe.official.clone(),
-            source,
+            source: Box::new(source),
         }),
     }
 }
@@ -238,6 +238,17 @@ pub async fn list(engine: &Engine) -> Result<Vec<String>, ImageError> {
         found.extend(of.map_err(ImageError::engine(name))?);
     }
     Ok(found)
+}
+
+/// Whether the recipes can work on this host: the first mirror, or what is missing.
+pub fn packages_possible() -> Result<String, ImageError> {
+    let host = apt::host()?;
+    Ok(host.mirrors.first().cloned().unwrap_or_default())
+}
+
+/// The reference of this checkout's tablet image, built or not.
+pub fn tablet_reference(seeded_bugs: bool) -> Result<String, ImageError> {
+    tablet::reference(seeded_bugs).map(|(_, reference)| reference)
 }
 
 /// An image that somebody named: local, or pulled.

@@ -3,6 +3,7 @@
 pub mod clean;
 pub mod cluster;
 pub mod docker;
+pub mod doctor;
 pub mod history;
 pub mod images;
 pub mod journal;

@@ -144,7 +144,7 @@ pub enum TabletError {
         phase: &'static str,
         /// Why.
         #[source]
-        source: ClusterError,
+        source: Box<ClusterError>,
     },
     /// It refused a call, or did not answer.
     #[error("tablet {tablet}: {call}: {}", source.message())]

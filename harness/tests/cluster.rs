@@ -10,8 +10,10 @@ use mysql_async::prelude::Queryable;
 const BOOT: Duration = Duration::from_secs(30);
 
 async fn server_images(engine: &Engine) -> Images {
-    let mysql = images::ensure_server(engine, &Recipe::mysql(), None, &|_| ()).await.unwrap();
-    let etcd = images::ensure_server(engine, &Recipe::etcd(), None, &|_| ()).await.unwrap();
+    let mysql =
+        images::ensure_server(engine, &Recipe::mysql(), None, &|_| ()).await.expect("the image");
+    let etcd =
+        images::ensure_server(engine, &Recipe::etcd(), None, &|_| ()).await.expect("the image");
     let none = Image { reference: String::new(), id: String::new(), by_recipe: false };
     Images { mysql, etcd, tablet: none }
 }

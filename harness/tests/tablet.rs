@@ -14,7 +14,9 @@ use reports::schedule::Pace;
 const LIMIT: u64 = 64 << 20;
 
 async fn images(engine: &Engine) -> Images {
-    images::ensure(engine, &ImageOptions::default(), &|line| println!("{line}")).await.unwrap()
+    images::ensure(engine, &ImageOptions::default(), &|line| println!("{line}"))
+        .await
+        .expect("the images")
 }
 
 fn spec(what: &str) -> TabletSpec {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use futures::{StreamExt, TryStreamExt};
 use tokio::process::Command;
 
 use super::recipe::{self, FirstBoot, Recipe};
@@ -82,15 +83,12 @@ impl Build<'_> {
         }
         let wanted: Vec<_> = packages.iter().filter(|file| !self.left_out(file)).collect();
         (self.say)(&format!("unpacking {} packages", wanted.len()));
-        let unpack = futures::stream::iter(wanted.into_iter().map(|file| async move {
+        let unpack = wanted.into_iter().map(|file| async move {
             let mut dpkg = Command::new("dpkg-deb");
             dpkg.arg("--extract").arg(file).arg(root);
             command::run(&mut dpkg, UNPACK, &|_| ()).await.map(|_| ())
-        }));
-        futures::TryStreamExt::try_collect::<()>(futures::StreamExt::buffer_unordered(
-            unpack, AT_ONCE,
-        ))
-        .await?;
+        });
+        futures::stream::iter(unpack).buffer_unordered(AT_ONCE).try_collect::<()>().await?;
         for name in &self.recipe.prune {
             let path = root.join(name);
             let removed = if path.is_dir() {

@@ -41,9 +41,8 @@ pub(super) async fn ensure(
     progress: Progress<'_>,
 ) -> Result<Image, ImageError> {
     let root = workspace_root()?;
-    let name = if seeded_bugs { "tablet-seeded" } else { "tablet" };
-    let tag = hash_of_sources(&root, name)?;
-    let reference = format!("{}:{tag}", repository(name));
+    let (tag, reference) = reference(seeded_bugs)?;
+    let name = name(seeded_bugs);
     if let Some(image) = local(engine, &reference).await? {
         return Ok(image);
     }
@@ -76,6 +75,18 @@ pub(super) async fn ensure(
     local(engine, &reference)
         .await?
         .ok_or_else(|| ImageError::NoPackages(format!("{reference} vanished after its build")))
+}
+
+/// Tag and reference of the image that the checkout makes.
+pub(super) fn reference(seeded_bugs: bool) -> Result<(String, String), ImageError> {
+    let name = name(seeded_bugs);
+    let tag = hash_of_sources(&workspace_root()?, name)?;
+    let reference = format!("{}:{tag}", repository(name));
+    Ok((tag, reference))
+}
+
+fn name(seeded_bugs: bool) -> &'static str {
+    if seeded_bugs { "tablet-seeded" } else { "tablet" }
 }
 
 /// The checkout: where this program was compiled, or around the current directory.

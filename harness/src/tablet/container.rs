@@ -281,6 +281,7 @@ impl ContainerTablet {
             (Ok(user), _) | (Err(_), Some(user)) => Ok(user),
             (Err(source), None) => {
                 let tablet = self.spec.alias.clone();
+                let source = Box::new(source);
                 Err(TabletError::Cluster { tablet, phase: "creating its MySQL user", source })
             }
         }
