@@ -12,11 +12,16 @@ pub(crate) mod http;
 pub mod logging;
 pub mod memory_guard;
 pub(crate) mod metrics;
+pub mod mysql;
 pub mod panics;
 pub mod run;
 pub mod seeded_bugs;
+pub mod sidecardb;
 pub mod tabletmanager;
 pub mod topo;
+pub mod vdiff;
+pub mod vreplication;
+pub mod vstreamer;
 
 /// An error and its sources in one line.
 pub fn error_chain(error: &dyn std::error::Error) -> String {

@@ -89,8 +89,8 @@ impl Sidecar {
                 continue;
             }
             for column in missing {
-                let added = session.run(attempted, &table.add(&self.table(table.name), column));
-                match added.await {
+                let statement = table.add(&self.table(table.name), column);
+                match session.run(attempted, &statement).await {
                     Err(error) if error.code() == Some(schema::DUPLICATE_COLUMN) => {}
                     other => {
                         other?;

@@ -42,14 +42,13 @@ pub(super) async fn run(context: Context, diff: DiffRow, cancel: CancellationTok
     let _counted = Counted::new(&context, &diff.uuid);
     tracing::info!(uuid = diff.uuid, state = diff.state, "a vdiff controller begins");
     let mut backoff = resumed_backoff(&context, diff.retries);
-    let mut waiting = diff.state == DiffState::Error.name();
-    let mut next_retry_at = diff.next_retry_at_ms.filter(|_| waiting);
+    let failed_before = diff.state == DiffState::Error.name();
+    let mut retry_at = failed_before.then(|| diff.next_retry_at_ms.unwrap_or_default());
     let end = loop {
-        if waiting {
-            match wait_and_retry(&context, &diff, next_retry_at, &mut backoff, &cancel).await {
-                Ok(()) => waiting = false,
-                Err(error) => break error,
-            }
+        if let Some(at) = retry_at
+            && let Err(error) = wait_and_retry(&context, &diff, at, &mut backoff, &cancel).await
+        {
+            break error;
         }
         let error = match caught(workflow_differ::run(&context, &diff, &cancel)).await {
             Ok(Ok(())) => {
@@ -64,7 +63,7 @@ pub(super) async fn run(context: Context, diff: DiffRow, cancel: CancellationTok
         }
         context.deps.stats.errors_total.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let retry = error.is_ephemeral() && auto_retry(&diff);
-        let retry_at = retry.then(|| now_ms().saturating_add(millis(backoff.wait())));
+        retry_at = retry.then(|| now_ms().saturating_add(millis(backoff.wait())));
         tracing::warn!(uuid = diff.uuid, error = error.text(), retry_at, "the vdiff failed");
         if let Err(error) = record(&context, &diff, &error, retry_at, &cancel).await {
             break error;
@@ -72,7 +71,6 @@ pub(super) async fn run(context: Context, diff: DiffRow, cancel: CancellationTok
         if !retry {
             return;
         }
-        (waiting, next_retry_at) = (true, retry_at);
     };
     if matches!(end, DiffError::Cancelled) {
         release(&context, &diff).await;
@@ -99,11 +97,11 @@ fn auto_retry(diff: &DiffRow) -> bool {
 async fn wait_and_retry(
     context: &Context,
     diff: &DiffRow,
-    next_retry_at: Option<i64>,
+    next_retry_at: i64,
     backoff: &mut Backoff,
     cancel: &CancellationToken,
 ) -> Result<(), DiffError> {
-    let mut at = next_retry_at.unwrap_or_default();
+    let mut at = next_retry_at;
     loop {
         let wait = u64::try_from(at.saturating_sub(now_ms())).unwrap_or_default();
         // A clock that was set back must not keep a diff waiting for hours.

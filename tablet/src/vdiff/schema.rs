@@ -32,7 +32,6 @@ pub(super) struct TableRow {
     pub(super) state: String,
     pub(super) lastpk: Option<Vec<u8>>,
     pub(super) report: Option<String>,
-    pub(super) checkpoints: i64,
 }
 
 /// What a checkpoint saves, in one statement.
@@ -115,7 +114,7 @@ impl Store {
         let statement = bind(
             &format!(
                 "select cast(table_name as char), cast(coalesce(state, '') as char), lastpk, \
-                 cast(report as char), coalesce(checkpoints, 0) from {} where vdiff_id = ? \
+                 cast(report as char) from {} where vdiff_id = ? \
                  order by table_name",
                 self.vdiff_table()
             ),
@@ -480,6 +479,5 @@ fn table_row(row: &Row) -> Option<TableRow> {
         state: row.get(1)?,
         lastpk: row.get::<Option<Vec<u8>>, _>(2)?,
         report: row.get::<Option<String>, _>(3)?,
-        checkpoints: row.get(4)?,
     })
 }

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::Context;
@@ -60,10 +61,10 @@ impl TableDiffer<'_> {
         work.saved_at = Instant::now();
         let outcome = self.compare(&mut sides, &mut work).await;
         if let Err(error) = outcome {
-            self.save_on_the_way_out(&sides, &mut work, &error).await;
+            self.save_on_the_way_out(&mut sides, &mut work, &error).await;
             return Err(error);
         }
-        self.save(&sides, &mut work).await?;
+        self.save(&mut sides, &mut work).await?;
         drop(sides); // Both snapshots end before the rest is done.
         self.finish(work).await
     }
@@ -166,12 +167,7 @@ impl TableDiffer<'_> {
                 biased;
                 () = self.cancel.cancelled() => return Err(DiffError::Cancelled),
                 received = side.receive(&sides.plan) => received?,
-                high = memory.wait_for(|pressure| *pressure == Pressure::High) => {
-                    if high.is_ok() {
-                        return Err(DiffError::MemoryPressure);
-                    }
-                    return Err(DiffError::Cancelled); // The guard ends with the process.
-                }
+                error = memory_pressure(&mut memory) => return Err(error),
                 () = tokio::time::sleep_until(due), if work.unsaved > 0 => {
                     self.save(sides, work).await?;
                 }
@@ -203,7 +199,7 @@ impl TableDiffer<'_> {
         self.context.deps.options.checkpoint_rows.max(1)
     }
 
-    async fn save_if_due(&self, sides: &Sides, work: &mut Work) -> Result<(), DiffError> {
+    async fn save_if_due(&self, sides: &mut Sides, work: &mut Work) -> Result<(), DiffError> {
         let old = work.saved_at.elapsed() >= self.context.deps.options.checkpoint_interval;
         if work.unsaved >= self.rows_max() || (old && work.unsaved > 0) {
             self.save(sides, work).await?;
@@ -211,7 +207,7 @@ impl TableDiffer<'_> {
         Ok(())
     }
 
-    async fn save(&self, sides: &Sides, work: &mut Work) -> Result<(), DiffError> {
+    async fn save(&self, sides: &mut Sides, work: &mut Work) -> Result<(), DiffError> {
         if work.unsaved == 0 {
             return Ok(());
         }
@@ -237,7 +233,7 @@ impl TableDiffer<'_> {
         self.show(VdiffPhase::Streaming, work);
     }
 
-    async fn save_on_the_way_out(&self, sides: &Sides, work: &mut Work, error: &DiffError) {
+    async fn save_on_the_way_out(&self, sides: &mut Sides, work: &mut Work, error: &DiffError) {
         let writable = match error {
             DiffError::Gone | DiffError::TakenOver(_) => false,
             DiffError::Cancelled
@@ -305,6 +301,14 @@ impl TableDiffer<'_> {
             rows_compared: work.report.processed_rows,
         };
         self.context.deps.stats.set(self.uuid, progress);
+    }
+}
+
+/// Ends when memory runs short.
+async fn memory_pressure(memory: &mut watch::Receiver<Pressure>) -> DiffError {
+    match memory.wait_for(|pressure| *pressure == Pressure::High).await {
+        Ok(_) => DiffError::MemoryPressure,
+        Err(_) => DiffError::Cancelled, // The guard ends with the process.
     }
 }
 
