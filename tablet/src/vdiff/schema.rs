@@ -108,14 +108,13 @@ impl Store {
         rows.iter().map(|row| diff_row(row).ok_or_else(shape)).collect()
     }
 
-    /// The tables of a diff, in name order.
+    /// The tables of a diff.
     pub(super) async fn tables(&self, id: i64) -> Result<Vec<TableRow>, DbError> {
         let attempted = "reading a diff's tables";
         let statement = bind(
             &format!(
                 "select cast(table_name as char), cast(coalesce(state, '') as char), lastpk, \
-                 cast(report as char) from {} where vdiff_id = ? \
-                 order by table_name",
+                 cast(report as char) from {} where vdiff_id = ?",
                 self.vdiff_table()
             ),
             &[Value::from(id)],
@@ -129,7 +128,7 @@ impl Store {
     pub(super) async fn sweep_orphans(&self) -> Result<(), DbError> {
         for child in [self.vdiff_table(), self.vdiff_log()] {
             let statement = format!(
-                "delete c from {child} c left join {} v on v.id = c.vdiff_id where v.id is null",
+                "delete from {child} where vdiff_id not in (select id from {})",
                 self.vdiff()
             );
             let done = self.db().run("sweeping orphaned rows", &statement).await?;

@@ -4,7 +4,7 @@ use tablet_wire::query::{Field, QueryResult, Type};
 
 use super::schema::Store;
 use crate::mysql::{DbError, Row, quote_text};
-use crate::vstreamer::encode_row;
+use crate::vstreamer::{RowCells, encode_row};
 
 const SHOW_ALL_MAX: usize = 100;
 
@@ -81,13 +81,19 @@ pub(super) async fn last(store: &Store, workflow: &str) -> Result<QueryResult, D
 
 async fn detail(store: &Store, condition: &str) -> Result<QueryResult, DbError> {
     let rest = format!(
-        "from {} v left join {} t on t.vdiff_id = v.id where v.db_name = {} and {condition} \
-         order by t.table_name",
+        "from {} v left join {} t on t.vdiff_id = v.id where v.db_name = {} and {condition}",
         store.vdiff(),
         store.vdiff_table(),
         quote_text(store.sidecar.db_name())
     );
-    select(store, DETAIL, &rest).await
+    // Sorted here: MySQL runs out of sort memory over large reports.
+    let mut result = select(store, DETAIL, &rest).await?;
+    let name_at = DETAIL.iter().position(|(name, ..)| *name == "table_name").unwrap_or_default();
+    result.rows.sort_by_cached_key(|row| {
+        let cells = RowCells::new(row.clone(), DETAIL.len());
+        cells.and_then(|cells| cells.get(name_at).map(<[u8]>::to_vec))
+    });
+    Ok(result)
 }
 
 async fn select(
