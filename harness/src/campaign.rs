@@ -24,7 +24,8 @@ use crate::docker::{DockerError, Engine, Run};
 use crate::images::{self, ImageError, ImageOptions, Images};
 use crate::plan::{self, PlanError, PlanOptions};
 
-pub use slot::{Slot, SlotError};
+pub use deal::is_exclusive;
+pub use slot::{Slot, SlotError, Slots};
 
 /// What a campaign shall do.
 #[derive(Clone, Debug)]

@@ -1,15 +1,23 @@
 //! The harness of vdiff-chaos: containers, workloads, faults, triggers, observers, oracles, campaigns.
 
+pub mod campaign;
 pub mod clean;
+pub mod cli;
 pub mod cluster;
 pub mod docker;
 pub mod doctor;
+pub mod fault;
 pub mod history;
 pub mod images;
 pub mod journal;
 pub mod judge;
+pub mod memory;
 pub mod naive;
+pub mod observer;
 pub mod oracle;
 pub mod plan;
 pub mod tablet;
+pub mod trial;
+pub mod trigger;
 pub mod workload;
+pub mod zoo;

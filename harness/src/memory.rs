@@ -162,8 +162,12 @@ pub fn table(all: &[Measured], limit_bytes: u64) -> String {
 }
 
 fn plan_of(rows: u64, limit_bytes: u64) -> Result<Schedule, PlanError> {
-    let options =
-        PlanOptions { trials: 1, tables: vec!["customer".to_owned()], rows, ..PlanOptions::default() };
+    let options = PlanOptions {
+        trials: 1,
+        tables: vec!["customer".to_owned()],
+        rows,
+        ..PlanOptions::default()
+    };
     let mut schedule = plan::schedule(1, 0, &options)?;
     schedule.steps.clear();
     // At full speed, as users run it.

@@ -22,7 +22,6 @@ use tokio_util::sync::CancellationToken;
 use crate::journal::Journal;
 
 pub use process::{Expectation, ProcessState, Supervised};
-pub(crate) use process::CRASH_LOOP_EXITS;
 pub use readiness::Ready;
 pub use sampler::{Progress, SamplerOptions};
 
@@ -42,7 +41,12 @@ impl Observers {
     /// None yet.
     #[must_use]
     pub fn new(journal: Journal) -> Observers {
-        Observers { tasks: JoinSet::new(), running: Vec::new(), stop: CancellationToken::new(), journal }
+        Observers {
+            tasks: JoinSet::new(),
+            running: Vec::new(),
+            stop: CancellationToken::new(),
+            journal,
+        }
     }
 
     /// Watches a tablet's process and log, and restarts it when it ends unasked.

@@ -11,6 +11,7 @@ mod driver;
 mod parts;
 mod residue;
 mod stage;
+mod strikes;
 mod waits;
 
 use std::sync::Arc;
@@ -22,7 +23,8 @@ use crate::workload::Dataset;
 
 pub use acts::Action;
 pub use driver::run_trial;
-pub use stage::{SOURCE_DB, SOURCE_KEYSPACE, SHARD, Stage, TARGET_DB, TARGET_KEYSPACE, WORKFLOW};
+pub(crate) use stage::image_ids;
+pub use stage::{SHARD, SOURCE_DB, SOURCE_KEYSPACE, Stage, TARGET_DB, TARGET_KEYSPACE, WORKFLOW};
 pub use waits::Waited;
 
 /// What trials of one slot share: servers, images, loaded data.

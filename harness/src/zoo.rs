@@ -68,7 +68,8 @@ pub async fn run(
     stop: &CancellationToken,
     say: &(dyn Fn(&str) + Send + Sync),
 ) -> Result<Vec<Specimen>, CampaignError> {
-    let write = |source, path: &std::path::Path| CampaignError::Write { path: path.to_owned(), source };
+    let write =
+        |source, path: &std::path::Path| CampaignError::Write { path: path.to_owned(), source };
     std::fs::create_dir_all(&options.out).map_err(|source| write(source, &options.out))?;
     let mut specimens = Vec::new();
     for bug in BUGS {
@@ -76,18 +77,26 @@ pub async fn run(
             break;
         }
         let name = bug_name(bug);
-        say(&format!("bug      {name}{}", if options.clean_tablet { " (off: control)" } else { "" }));
+        say(&format!(
+            "bug      {name}{}",
+            if options.clean_tablet { " (off: control)" } else { "" }
+        ));
         let outcome = campaign::run(&campaign_of(bug, options), stop, say).await?;
         let specimen = specimen(bug, options, &outcome.trials, &outcome.directory);
         say(&format!(
             "bug      {name}: {}",
-            if specimen.found { format!("found by {}", specimen.oracle.join(", ")) } else { "not found".to_owned() }
+            if specimen.found {
+                format!("found by {}", specimen.oracle.join(", "))
+            } else {
+                "not found".to_owned()
+            }
         ));
         specimens.push(specimen);
     }
     let path = options.out.join("zoo.json");
     let text = serde_json::to_string_pretty(&specimens).map_err(std::io::Error::other);
-    text.and_then(|text| std::fs::write(&path, text + "\n")).map_err(|source| write(source, &path))?;
+    text.and_then(|text| std::fs::write(&path, text + "\n"))
+        .map_err(|source| write(source, &path))?;
     Ok(specimens)
 }
 

@@ -128,7 +128,8 @@ fn in_shard(trial: u32, shard: Option<(u32, u32)>) -> bool {
 }
 
 /// Whether a trial hurts servers that others may use.
-pub(super) fn is_exclusive(schedule: &Schedule) -> bool {
+#[must_use]
+pub fn is_exclusive(schedule: &Schedule) -> bool {
     schedule.steps.iter().any(|step| match step.fault {
         Fault::EtcdRestart | Fault::HostCrash => true,
         Fault::Sigkill
@@ -235,7 +236,8 @@ mod tests {
     // Shards that overlap, or leave a trial out, would still look green one by one.
     #[test]
     fn shards_cover_the_plan_without_overlap() {
-        let whole: Vec<u32> = Pending::plan(&work(20, None)).unwrap().known().map(|s| s.trial).collect();
+        let whole: Vec<u32> =
+            Pending::plan(&work(20, None)).unwrap().known().map(|s| s.trial).collect();
         let mut joined: Vec<u32> = (1..=3)
             .flat_map(|index| {
                 let shard = Pending::plan(&work(20, Some((index, 3)))).unwrap();

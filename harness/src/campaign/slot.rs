@@ -42,7 +42,9 @@ pub enum SlotError {
     #[error("the planted truth could not be checked")]
     Naive(#[source] NaiveError),
     /// The loaded data is not what was planted.
-    #[error("the loaded data differs from what was planted in table `{table}`: this is a bug of vdiff-chaos")]
+    #[error(
+        "the loaded data differs from what was planted in table `{table}`: this is a bug of vdiff-chaos"
+    )]
     Truth {
         /// The first table that differs.
         table: String,
@@ -99,7 +101,12 @@ impl Slot {
 
     /// What trials see of it.
     #[must_use]
-    pub fn environment(&self, engine: &Engine, images: &Arc<Images>, calibrated_ms: u64) -> Environment {
+    pub fn environment(
+        &self,
+        engine: &Engine,
+        images: &Arc<Images>,
+        calibrated_ms: u64,
+    ) -> Environment {
         Environment {
             engine: engine.clone(),
             run: Arc::clone(&self.run),
@@ -135,15 +142,16 @@ async fn fill(servers: &Servers, dataset: &Dataset) -> Result<(), SlotError> {
         .await
         .map_err(SlotError::Naive)?;
     let truth = dataset.truth();
-    let differing = truth.tables.iter().find(|(name, table)| found.tables.get(*name) != Some(table));
+    let differing =
+        truth.tables.iter().find(|(name, table)| found.tables.get(*name) != Some(table));
     match differing {
         None => Ok(()),
         Some((table, _)) => Err(SlotError::Truth { table: table.clone() }),
     }
 }
 
-/// The slots of a campaign.
-pub(super) struct Slots {
+/// The slots of a campaign or of a feature run.
+pub struct Slots {
     engine: Engine,
     images: Arc<Images>,
     id: String,
@@ -160,14 +168,19 @@ struct State {
 }
 
 impl Slots {
-    pub(super) fn new(engine: Engine, images: Images, id: String) -> Slots {
+    /// None yet; `id` begins the ids of all runs that are begun for them.
+    #[must_use]
+    pub fn new(engine: Engine, images: Images, id: String) -> Slots {
         let images = Arc::new(images);
         Slots { engine, images, id, state: Mutex::new(State::default()) }
     }
 
     /// The environment for a trial; servers start, data is loaded and a clean diff is measured the
-    /// first time.
-    pub(super) async fn environment(
+    /// first time. Callers wait for each other.
+    ///
+    /// # Errors
+    /// When servers, data or the clean diff fail.
+    pub async fn environment(
         &self,
         schedule: &Schedule,
         exclusive: bool,
@@ -220,7 +233,8 @@ impl Slots {
         let id = format!("{}-{kind}{}", self.id, state.made);
         let begun = std::time::Instant::now();
         let slot = Slot::start(&self.engine, &self.images, &id, &schedule.workload).await?;
-        let what = if exclusive { "servers of their own for trials that hurt them" } else { "servers" };
+        let what =
+            if exclusive { "servers of their own for trials that hurt them" } else { "servers" };
         say(&format!(
             "cluster  {what}: up and loaded in {:.1} s ({} rows to compare)",
             begun.elapsed().as_secs_f64(),
@@ -232,7 +246,10 @@ impl Slots {
     }
 
     /// Removes both slots; goes on after an error and returns the first.
-    pub(super) async fn remove(&self) -> Result<(), DockerError> {
+    ///
+    /// # Errors
+    /// When the engine fails.
+    pub async fn remove(&self) -> Result<(), DockerError> {
         let mut state = self.state.lock().await;
         let (shared, exclusive) = (state.shared.take(), state.exclusive.take());
         let remove = |slot: Option<Slot>| async move {
@@ -292,7 +309,8 @@ async fn calibrate(
     match state.as_deref() {
         Some("completed") => Ok(length.max(1)),
         other => {
-            let text = format!("it ended {}, last lines:\n{}", other.unwrap_or("?"), log.join("\n"));
+            let text =
+                format!("it ended {}, last lines:\n{}", other.unwrap_or("?"), log.join("\n"));
             Err(SlotError::Calibration(ActError::new(text)))
         }
     }

@@ -28,13 +28,17 @@ pub enum Command {
     #[command(after_help = "Example:\n  vdiff-chaos run --seed 7 --trials 40 --faults sigkill,oom")]
     Run(Box<RunArgs>),
     /// A schedule again, exactly.
-    #[command(after_help = "Example:\n  vdiff-chaos replay reports/runs/latest/trials/0003/schedule.json --times 5")]
+    #[command(
+        after_help = "Example:\n  vdiff-chaos replay reports/runs/latest/trials/0003/schedule.json --times 5"
+    )]
     Replay(ReplayArgs),
     /// A saved run judged again, from its journals alone.
     #[command(after_help = "Example:\n  vdiff-chaos judge reports/runs/latest")]
     Judge(JudgeArgs),
     /// Each known bug switched on: which are found?
-    #[command(after_help = "Example:\n  vdiff-chaos zoo\n  vdiff-chaos zoo --clean-tablet   # the control: must find nothing")]
+    #[command(
+        after_help = "Example:\n  vdiff-chaos zoo\n  vdiff-chaos zoo --clean-tablet   # the control: must find nothing"
+    )]
     Zoo(ZooArgs),
     /// The catalogue of faults, and what works on this host.
     #[command(after_help = "Example:\n  vdiff-chaos faults")]
@@ -49,7 +53,9 @@ pub enum Command {
     #[command(after_help = "Example:\n  vdiff-chaos images --mysql-image mysql:8.4")]
     Images(ImageArgs),
     /// Removes what dead runs left.
-    #[command(after_help = "Example:\n  vdiff-chaos clean\n  vdiff-chaos clean --all   # also of owners that cannot be told dead")]
+    #[command(
+        after_help = "Example:\n  vdiff-chaos clean\n  vdiff-chaos clean --all   # also of owners that cannot be told dead"
+    )]
     Clean(CleanArgs),
 }
 

@@ -92,7 +92,8 @@ fn recorded_images(file: &Path) -> Option<std::collections::BTreeMap<String, Str
 
 pub(super) async fn zoo(args: ZooArgs, stop: &CancellationToken) -> Result<Exit, Failure> {
     let kind = if args.clean_tablet { "zoo-control" } else { "zoo" };
-    let default = Path::new("reports/runs").join(format!("{}-{kind}", crate::docker::Run::fresh_id()));
+    let default =
+        Path::new("reports/runs").join(format!("{}-{kind}", crate::docker::Run::fresh_id()));
     let options = ZooOptions {
         clean_tablet: args.clean_tablet,
         seed: args.seed,
@@ -129,8 +130,9 @@ fn told(outcome: &Outcome) -> Exit {
 /// What the user asked for cannot be, or the harness failed.
 fn failure(error: &CampaignError) -> Failure {
     match error {
-        CampaignError::Plan(_)
-        | CampaignError::Slot(crate::campaign::SlotError::Workload(_)) => Failure::usage(error),
+        CampaignError::Plan(_) | CampaignError::Slot(crate::campaign::SlotError::Workload(_)) => {
+            Failure::usage(error)
+        }
         CampaignError::Engine { .. }
         | CampaignError::Images(_)
         | CampaignError::Slot(_)

@@ -20,8 +20,11 @@ pub(super) fn judge(args: &JudgeArgs) -> Result<Exit, Failure> {
 
 pub(super) async fn faults() -> Result<Exit, Failure> {
     for fault in FAULTS {
-        let triggers: Vec<&str> =
-            TriggerKind::ALL.into_iter().filter(|kind| fits(fault, *kind)).map(TriggerKind::name).collect();
+        let triggers: Vec<&str> = TriggerKind::ALL
+            .into_iter()
+            .filter(|kind| fits(fault, *kind))
+            .map(TriggerKind::name)
+            .collect();
         println!("{:<15} {:<30} {}", plan::fault_name(fault), triggers.join(", "), about(fault));
     }
     println!("\nWhat of it works on this host:");
@@ -90,8 +93,7 @@ pub(super) async fn images(args: ImageArgs) -> Result<Exit, Failure> {
     let images = crate::images::ensure(&engine, &args.options(false), &say)
         .await
         .map_err(|error| Failure::harness(&error))?;
-    for (name, image) in
-        [("mysql", images.mysql), ("etcd", images.etcd), ("tablet", images.tablet)]
+    for (name, image) in [("mysql", images.mysql), ("etcd", images.etcd), ("tablet", images.tablet)]
     {
         println!("{name:<8} {}  {}", image.reference, image.id);
     }

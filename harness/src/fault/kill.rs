@@ -7,7 +7,7 @@ use reports::schedule::{Fault, Phase};
 
 use super::{LATCH_AFTER_CALL, Strike, Struck};
 use crate::observer::ProcessState;
-use crate::tablet::{OomEvidence, Signal};
+use crate::tablet::Signal;
 use crate::trial::{ActError, Action, During, Stage};
 use crate::trigger::Latch;
 
@@ -70,10 +70,11 @@ pub(super) async fn inject(
     };
     let evidence = match oom {
         None => Evidence::Exit { exit_code },
-        Some(evidence) => match oom_evidence(evidence?, exit_code) {
+        Some(evidence) => match evidence?.into_evidence(exit_code) {
             Some(evidence) => evidence,
             None => {
-                let reason = "the process died, but nothing proves that the kernel ran out of memory";
+                let reason =
+                    "the process died, but nothing proves that the kernel ran out of memory";
                 return Ok(strike.missed(reason.to_owned(), false));
             }
         },
@@ -92,7 +93,7 @@ pub(super) async fn heal(stage: &Stage, struck: &Struck) -> Result<(), ActError>
     match struck.fault {
         Fault::HostCrash => {
             let mysql = &stage.environment().servers.target;
-            mysql.start_again().await.during("starting the target's MySQL")?;
+            mysql.start().await.during("starting the target's MySQL")?;
             let within = Duration::from_secs(30);
             mysql.wait_ready(within).await.during("waiting for the target's MySQL")?;
         }
@@ -132,17 +133,6 @@ async fn wait_exit(strike: &Strike<'_>, incarnation: u32) -> Result<Option<i64>,
     target.tablet().kill(Signal::SIGKILL).await.during("killing what did not end")?;
     target.wait_exited(incarnation, KILL_WITHIN).await;
     Ok(None)
-}
-
-fn oom_evidence(evidence: OomEvidence, exit_code: i64) -> Option<Evidence> {
-    match evidence {
-        OomEvidence::Counter { baseline, count } if count > baseline => {
-            Some(Evidence::OomCounter { baseline, count, exit_code })
-        }
-        OomEvidence::Counter { .. } | OomEvidence::None => None,
-        OomEvidence::KernelLog { line } => Some(Evidence::KernelLog { line }),
-        OomEvidence::EngineEvent => Some(Evidence::EngineEvent { exit_code }),
-    }
 }
 
 /// The diff as it lies in MySQL between death and restart. What the dead process had sent may still

@@ -15,7 +15,8 @@ pub(super) async fn inject(strike: &Strike<'_>) -> Result<Struck, ActError> {
     let interrupted = strike.interrupted(&before);
     let began = Instant::now();
     strike.injected("etcd's container restarted through the engine");
-    etcd.restart(READY_WITHIN).await.during("restarting etcd")?;
+    etcd.restart().await.during("restarting etcd")?;
+    etcd.wait_ready(READY_WITHIN).await.during("waiting for etcd")?;
     let what = format!(
         "etcd's process was replaced; it answers again after {} ms",
         began.elapsed().as_millis()

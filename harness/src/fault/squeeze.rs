@@ -66,5 +66,6 @@ pub(super) async fn heal(stage: &Stage) -> Result<(), ActError> {
 }
 
 fn gave_way(progress: &Progress) -> bool {
-    progress.state.as_deref() == Some("error") && progress.error_kind.as_deref() == Some("ephemeral")
+    progress.state.as_deref() == Some("error")
+        && progress.error_kind.as_deref() == Some("ephemeral")
 }

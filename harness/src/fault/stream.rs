@@ -46,7 +46,9 @@ pub(super) async fn inject(strike: &Strike<'_>) -> Result<Struck, ActError> {
         let left: Vec<u64> = transactions(strike).await?.intersection(&ours).copied().collect();
         let after = began.elapsed().as_millis();
         if left.is_empty() {
-            break format!("its snapshot transaction (connections {ours:?}) was gone after {after} ms");
+            break format!(
+                "its snapshot transaction (connections {ours:?}) was gone after {after} ms"
+            );
         }
         if began.elapsed() >= GONE_WITHIN {
             stage.journal().record(Event::DeadlinePassed {

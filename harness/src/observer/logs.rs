@@ -198,11 +198,15 @@ mod tests {
     // A panic that is not recognised would pass as an ordinary log line.
     #[test]
     fn panics_are_recognised_in_both_forms_and_nothing_else_is() {
-        let json = r#"{"level":"ERROR","event":"panic","caught":true,"location":"a.rs:1","message":"m"}"#;
+        let json =
+            r#"{"level":"ERROR","event":"panic","caught":true,"location":"a.rs:1","message":"m"}"#;
         let table = [
             (json, Some((true, "m at a.rs:1"))),
             (r#"{"event":"start","message":"panicked at"}"#, None),
-            ("thread 'main' panicked at src/x.rs:1:1:", Some((false, "thread 'main' panicked at src/x.rs:1:1:"))),
+            (
+                "thread 'main' panicked at src/x.rs:1:1:",
+                Some((false, "thread 'main' panicked at src/x.rs:1:1:")),
+            ),
             ("free text that says panic", None),
         ];
         for (line, expected) in table {

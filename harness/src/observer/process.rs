@@ -14,7 +14,7 @@ use crate::journal::Journal;
 use crate::tablet::{ContainerTablet, TabletError};
 
 /// So many unscheduled exits within [`CRASH_LOOP_WINDOW`] are a crash loop.
-pub(crate) const CRASH_LOOP_EXITS: usize = 3;
+const CRASH_LOOP_EXITS: usize = 3;
 const CRASH_LOOP_WINDOW: Duration = Duration::from_secs(60);
 /// The supervisor's pause before it restarts a tablet that ended unasked.
 const RESTART_PAUSE: Duration = Duration::from_millis(200);
@@ -262,7 +262,11 @@ async fn supervise(supervised: &Supervised, pulse: &mut Pulse) -> Result<(), Tab
             supervised.state.send_replace(ProcessState::CrashLoop { incarnation });
             continue;
         }
-        supervised.state.send_replace(ProcessState::Exited { incarnation, exit_code, scheduled_by });
+        supervised.state.send_replace(ProcessState::Exited {
+            incarnation,
+            exit_code,
+            scheduled_by,
+        });
         beating(pulse, tokio::time::sleep(RESTART_PAUSE)).await;
         supervised.start().await?;
     }

@@ -49,7 +49,9 @@ impl Stage {
         target?;
         let holds = Duration::ZERO;
         for side in [Side::Source, Side::Target] {
-            if let Waited::No { reason } = self.wait_ready(side, self.ready_within() * 2, holds).await {
+            if let Waited::No { reason } =
+                self.wait_ready(side, self.ready_within() * 2, holds).await
+            {
                 return Err(ActError::new(format!("the tablets did not come up: {reason}")));
             }
         }
@@ -71,8 +73,12 @@ impl Stage {
     /// When the target tablet refuses.
     pub async fn start_workflow(&self) -> Result<(), ActError> {
         let environment = self.environment();
-        let position =
-            environment.servers.source.gtid_executed().await.during("reading the source's position")?;
+        let position = environment
+            .servers
+            .source
+            .gtid_executed()
+            .await
+            .during("reading the source's position")?;
         let source = environment.dataset.workflow_source(SOURCE_KEYSPACE, SHARD);
         let query = format!(
             "insert into _vt.vreplication (workflow, source, pos, max_tps, max_replication_lag, \

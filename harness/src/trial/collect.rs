@@ -2,20 +2,16 @@
 //! history from the binlog.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use mysql_async::prelude::Queryable;
-use reports::journal::{
-    Difference, DifferenceKind, Event, FinalReport, TableReport,
-};
-use prost::Message;
+use reports::journal::{Difference, DifferenceKind, Event, FinalReport, TableReport};
 use serde_json::Value;
-use tablet_wire::topodata::{Shard, TabletAlias};
-use tablet_wire::vttime::Time;
 
 use super::waits::millis;
-use crate::cluster::MysqlServer;
 use super::{ActError, During, SHARD, Stage, TARGET_DB, TARGET_KEYSPACE, WORKFLOW};
+use crate::cluster::MysqlServer;
+use crate::tablet::ShowRow;
 
 /// The workflow must run again in this time after the end of the diff.
 const WORKFLOW_WITHIN: Duration = Duration::from_secs(90);
@@ -86,17 +82,14 @@ impl Stage {
         );
         let pool = self.environment().servers.target.pool();
         let mut conn = pool.get_conn().await.during(what)?;
-        let crash_loop = matches!(
-            self.target().state_now(),
-            crate::observer::ProcessState::CrashLoop { .. }
-        );
+        let crash_loop =
+            matches!(self.target().state_now(), crate::observer::ProcessState::CrashLoop { .. });
         loop {
             tick.tick().await;
             let row: Option<(String, String, String)> =
                 conn.exec_first(&query, (WORKFLOW,)).await.during(what)?;
-            let (state, message, stop_pos) = row.unwrap_or_else(|| {
-                ("(no row)".to_owned(), String::new(), String::new())
-            });
+            let (state, message, stop_pos) =
+                row.unwrap_or_else(|| ("(no row)".to_owned(), String::new(), String::new()));
             let restored = state == "Running" && message.is_empty() && stop_pos.is_empty();
             if restored || crash_loop || began.elapsed() >= WORKFLOW_WITHIN {
                 let after_ms = millis(began.elapsed());
@@ -125,17 +118,9 @@ impl Stage {
             return Ok(());
         }
         let etcd = &self.environment().servers.etcd;
-        let what = "writing a newer term into the shard record";
-        let key = format!(
-            "{}/global/keyspaces/{TARGET_KEYSPACE}/shards/{SHARD}/Shard",
-            self.topo_root()
-        );
-        let Some(held) = etcd.get(&key).await.during(what)? else {
-            return Err(ActError::new(format!("{what}: there is no {key}")));
-        };
-        let mut shard = Shard::decode(held.value.as_slice()).during(what)?;
-        usurp(&mut shard);
-        etcd.put(&key, shard.encode_to_vec()).await.during(what)?;
+        etcd.usurp(self.topo_root(), TARGET_KEYSPACE, SHARD)
+            .await
+            .during("writing a newer term into the shard record")?;
         let began = Instant::now();
         let mut tick = tokio::time::interval(LOOK);
         loop {
@@ -213,23 +198,6 @@ impl Stage {
     }
 }
 
-/// Makes another tablet the primary, from now on, or from just after the term that there is.
-fn usurp(shard: &mut Shard) {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let now = Time {
-        seconds: i64::try_from(now.as_secs()).unwrap_or(i64::MAX),
-        nanoseconds: i32::try_from(now.subsec_nanos()).unwrap_or(0),
-    };
-    let term = match shard.primary_term_start_time.take() {
-        Some(term) if (term.seconds, term.nanoseconds) >= (now.seconds, now.nanoseconds) => {
-            Time { seconds: term.seconds + 1, nanoseconds: 0 }
-        }
-        Some(_) | None => now,
-    };
-    shard.primary_term_start_time = Some(term);
-    shard.primary_alias = Some(TabletAlias { cell: "zone1".to_owned(), uid: 999 });
-}
-
 /// How to reach a server as its root, from the host.
 fn root_options(server: &MysqlServer) -> mysql_async::Opts {
     let (host, port) = server.host_addr();
@@ -240,9 +208,6 @@ fn root_options(server: &MysqlServer) -> mysql_async::Opts {
         .pass(Some(server.password()))
         .into()
 }
-
-/// One row of `show`, by column.
-pub(crate) type ShowRow = BTreeMap<String, Option<String>>;
 
 /// What `show` said, in the journal's form; none when it said nothing.
 fn report_of(

@@ -5,14 +5,13 @@ use std::time::{Duration, Instant};
 
 use reports::journal::{Event, Side};
 use reports::run::TrialRecord;
-use reports::schedule::{Fault, Schedule, Step, Trigger};
+use reports::schedule::{Schedule, Step, Trigger};
 use tokio_util::sync::CancellationToken;
 
 use super::waits::millis;
 use super::{ActError, Environment, Stage, Waited};
 use crate::fault::{self, Struck};
 use crate::plan;
-use crate::trigger::{self, Fired};
 
 /// A fault whose aim was gone is redrawn at most so often.
 const REDRAWS_MAX: u32 = 2;
@@ -122,7 +121,8 @@ async fn take_step(
     let mut trigger = step.trigger;
     let mut redraws = 0;
     loop {
-        let struck = attempt(stage, index, step.fault, &trigger).await?;
+        let aimed = Step { trigger, fault: step.fault };
+        let struck = stage.attempt(index, &aimed).await?;
         if crash_loop(stage) {
             return Ok(Taken::CrashLoop);
         }
@@ -138,29 +138,13 @@ async fn take_step(
     let recovery_follows =
         next.is_some_and(|next| matches!(next.trigger, Trigger::DuringRecovery { .. }));
     if plan::restarts_target(step.fault) && !recovery_follows {
-        let waited =
-            stage.wait_ready(Side::Target, stage.ready_within(), Duration::ZERO).await;
+        let waited = stage.wait_ready(Side::Target, stage.ready_within(), Duration::ZERO).await;
         if crash_loop(stage) {
             stage.journal().note(format!("given up: {waited:?}"));
             return Ok(Taken::CrashLoop);
         }
     }
     Ok(Taken::On)
-}
-
-async fn attempt(
-    stage: &Stage,
-    step: usize,
-    fault: Fault,
-    trigger: &Trigger,
-) -> Result<Struck, ActError> {
-    match trigger::wait_for(stage, step, trigger).await? {
-        Fired::Now { latch } => fault::inject(stage, step, fault, latch).await,
-        Fired::Gone { reason, diff_ended } => {
-            stage.journal().record(Event::FaultMissed { step, fault, reason });
-            Ok(Struck { step, fault, landed: false, diff_ended })
-        }
-    }
 }
 
 /// Whether the last attempt of this step came as far as the injection: only then is there harm to heal.
@@ -202,7 +186,9 @@ async fn again(
     // The diff goes on: aim a little further on in it.
     let done = progress.fraction(stage.rows_total());
     let fraction = (done + (1.0 - done) * 0.3).clamp(0.05, 0.95);
-    stage.journal().note(format!("redrawn, try {attempt}: at {:.0} % of the rows", fraction * 100.0));
+    stage
+        .journal()
+        .note(format!("redrawn, try {attempt}: at {:.0} % of the rows", fraction * 100.0));
     Ok(match trigger {
         Trigger::Phase { .. } => *trigger,
         Trigger::Time { .. } | Trigger::Progress { .. } | Trigger::DuringRecovery { .. } => {

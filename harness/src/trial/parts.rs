@@ -1,10 +1,12 @@
 //! A trial's tablets: how they are specified, created and removed.
 
+use std::sync::Arc;
+
 use reports::journal::{Event, Side};
 use reports::schedule::Schedule;
 
-use super::stage::{SHARD, SOURCE_DB, SOURCE_KEYSPACE, TARGET_DB, TARGET_KEYSPACE};
-use super::{ActError, During, Environment};
+use super::Environment;
+use super::stage::{SHARD, SOURCE_DB, SOURCE_KEYSPACE, TARGET_DB, TARGET_KEYSPACE, WORKFLOW};
 use crate::journal::Journal;
 use crate::observer::side_name;
 use crate::tablet::{ContainerTablet, TabletSpec};
@@ -16,28 +18,58 @@ pub(super) struct Names<'a> {
     pub(super) topo_root: &'a str,
 }
 
-/// Creates both tablets; neither runs yet. Nothing is left of one when the other fails.
-pub(super) async fn create(
+/// First and longest pause before an ephemeral error is retried: short, for trials last seconds.
+const RETRY_MS: (u64, u64) = (500, 2_000);
+const LEASE_TTL_SECONDS: u64 = 5;
+/// The source tablet is no target of memory faults; it gets room.
+const SOURCE_MEMORY_BYTES: u64 = 256 << 20;
+
+/// A tablet that was never started; its container comes with its first incarnation.
+pub(super) fn tablet(
     environment: &Environment,
     schedule: &Schedule,
     names: &Names<'_>,
-    journal: &Journal,
-) -> Result<(ContainerTablet, ContainerTablet), ActError> {
-    let [source, target] = [Side::Source, Side::Target].map(|side| {
-        let spec = spec(environment, schedule, names, side);
-        async move {
-            ContainerTablet::launch(spec)
-                .await
-                .during(format!("creating the {} tablet", side_name(side)))
-        }
-    });
-    match tokio::join!(source, target) {
-        (Ok(source), Ok(target)) => Ok((source, target)),
-        (Ok(made), Err(error)) | (Err(error), Ok(made)) => {
-            remove(&made, journal).await;
-            Err(error)
-        }
-        (Err(error), Err(_)) => Err(error),
+    side: Side,
+) -> ContainerTablet {
+    ContainerTablet::new(
+        &environment.engine,
+        &environment.run.site(),
+        Arc::clone(&environment.servers),
+        &environment.images.tablet,
+        spec(schedule, names, side),
+    )
+}
+
+fn spec(schedule: &Schedule, names: &Names<'_>, side: Side) -> TabletSpec {
+    let mut pace = schedule.pace.clone();
+    let (alias, keyspace, db_name) = match side {
+        Side::Source => ("zone1-0000000100", SOURCE_KEYSPACE, SOURCE_DB),
+        Side::Target => ("zone1-0000000200", TARGET_KEYSPACE, TARGET_DB),
+    };
+    if side == Side::Source {
+        // The diff's pace is the target's business; its source streams as fast as it is read.
+        pace.rows_per_second = 0;
+        pace.memory_limit_bytes = pace.memory_limit_bytes.max(SOURCE_MEMORY_BYTES);
+    }
+    let side_name = side_name(side);
+    TabletSpec {
+        side,
+        what: format!("{}-{side_name}", names.stage),
+        user_prefix: format!("{}_{}", names.stage, &side_name[..1]),
+        alias: alias.to_owned(),
+        keyspace: keyspace.to_owned(),
+        shard: SHARD.to_owned(),
+        db_name: db_name.to_owned(),
+        sidecar_db: names.sidecar_db.to_owned(),
+        topo_root: names.topo_root.to_owned(),
+        workflow: WORKFLOW.to_owned(),
+        pace,
+        retry_min_ms: RETRY_MS.0,
+        retry_max_ms: RETRY_MS.1,
+        lease_ttl_seconds: LEASE_TTL_SECONDS,
+        bug: schedule.bug.filter(|_| side == Side::Target),
+        hosts: Vec::new(),
+        options: Vec::new(),
     }
 }
 

@@ -59,7 +59,9 @@ impl Stage {
         let all: BTreeSet<String> = users.iter().cloned().collect();
         let alive = matches!(tablet.state_now(), crate::observer::ProcessState::Running { .. });
         let living = if alive { users.pop() } else { None };
-        let dead: BTreeSet<String> = users.into_iter().collect();
+        // A start while MySQL was away had to take the user of the incarnation before.
+        let dead: BTreeSet<String> =
+            users.into_iter().filter(|user| Some(user) != living.as_ref()).collect();
         let what = format!("looking for residue on the {} MySQL", side_name(side));
         let mut conn = server.pool().get_conn().await.during(what.clone())?;
 
@@ -73,10 +75,14 @@ impl Stage {
         for (id, user, command, state, info) in &processes {
             let place = side_name(side);
             if dead.contains(user) {
-                residue.connections.push(format!("{place} MySQL: connection {id} of {user} ({command})"));
+                residue
+                    .connections
+                    .push(format!("{place} MySQL: connection {id} of {user} ({command})"));
                 if let Some(info) = info {
                     let state = state.clone().unwrap_or_default();
-                    residue.statements.push(format!("{place} MySQL: {id} of {user}: {info} ({state})"));
+                    residue
+                        .statements
+                        .push(format!("{place} MySQL: {id} of {user}: {info} ({state})"));
                 }
             }
         }
@@ -115,7 +121,8 @@ impl Stage {
         residue: &mut Residue,
     ) -> Result<(), ActError> {
         let what = "looking for locks in the performance schema";
-        let on: Option<String> = conn.query_first("select @@performance_schema").await.during(what)?;
+        let on: Option<String> =
+            conn.query_first("select @@performance_schema").await.during(what)?;
         if on.as_deref() != Some("1") {
             return Ok(());
         }

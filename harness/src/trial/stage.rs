@@ -57,11 +57,11 @@ struct Facts {
 }
 
 impl Stage {
-    /// Creates the trial's tablets (not started), its journal in `dir`, and its observers.
+    /// Prepares the trial's tablets (not started), its journal in `dir`, and its observers.
     /// `name` is unique within the run: it names containers, sidecar database and topology root.
     ///
     /// # Errors
-    /// When a container or the journal cannot be created; nothing is left behind then.
+    /// When the journal cannot be created, or MySQL does not say its position.
     pub async fn open(
         environment: &Environment,
         schedule: &Schedule,
@@ -73,10 +73,15 @@ impl Stage {
         let sidecar_db = format!("_vt_{}", identifier(name));
         let topo_root = format!("/{}", identifier(name));
         journal.record(Event::TrialStarted(Box::new(head(environment, schedule))));
-        let gtid_begin =
-            environment.servers.target.gtid_executed().await.during("reading the target's position")?;
+        let gtid_begin = environment
+            .servers
+            .target
+            .gtid_executed()
+            .await
+            .during("reading the target's position")?;
         let names = Names { stage: name, sidecar_db: &sidecar_db, topo_root: &topo_root };
-        let (source, target) = parts::create(environment, schedule, &names, &journal).await?;
+        let [source, target] = [Side::Source, Side::Target]
+            .map(|side| parts::tablet(environment, schedule, &names, side));
         let supervise = |side, tablet| {
             let log: PathBuf = dir.join(format!("tablet-{}.log", side_name(side)));
             Supervised::new(side, Arc::new(tablet), journal.clone(), log)
@@ -323,5 +328,7 @@ pub(crate) fn image_ids(images: &crate::images::Images) -> BTreeMap<String, Stri
 
 /// Letters, digits and underscores; what SQL and etcd take without quoting.
 fn identifier(name: &str) -> String {
-    name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' }).collect()
+    name.chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' })
+        .collect()
 }

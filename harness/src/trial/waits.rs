@@ -85,7 +85,9 @@ impl Stage {
         loop {
             tick.tick().await;
             if let ProcessState::CrashLoop { .. } = self.target().state_now() {
-                return Ok(Waited::No { reason: "the target tablet is in a crash loop".to_owned() });
+                return Ok(Waited::No {
+                    reason: "the target tablet is in a crash loop".to_owned(),
+                });
             }
             match self.progress().await {
                 Ok(progress) if fulfilled(&progress) => {
@@ -167,8 +169,7 @@ impl Stage {
 
     fn passed(&self, waiting_for: String, began: Instant) -> Waited {
         let after_ms = millis(began.elapsed());
-        self.journal()
-            .record(Event::DeadlinePassed { waiting_for: waiting_for.clone(), after_ms });
+        self.journal().record(Event::DeadlinePassed { waiting_for: waiting_for.clone(), after_ms });
         Waited::No { reason: format!("{waiting_for} (waited {after_ms} ms)") }
     }
 }

@@ -84,7 +84,10 @@ impl Latch {
     /// What was seen, for the journal.
     #[must_use]
     pub fn seen(&self) -> String {
-        format!("connection {} of {} waits: {}", self.ghost.connection, self.ghost.user, self.ghost.statement)
+        format!(
+            "connection {} of {} waits: {}",
+            self.ghost.connection, self.ghost.user, self.ghost.statement
+        )
     }
 
     /// The statement lived on after its process died: kills its connection, and waits until it is
@@ -110,7 +113,9 @@ impl Latch {
                 break;
             }
             if began.elapsed() > GHOST_GONE {
-                return Err(ActError::new(format!("{what}: it is still there after {GHOST_GONE:?}")));
+                return Err(ActError::new(format!(
+                    "{what}: it is still there after {GHOST_GONE:?}"
+                )));
             }
             match conn.query_drop(format!("kill {}", self.ghost.connection)).await {
                 Ok(()) => {}
@@ -136,9 +141,9 @@ impl Latch {
 /// The snapshot that is caught is the second table's or a later one: by then some rows are compared,
 /// and the fault hits the middle of the diff.
 fn is_before(progress: &Progress, phase: Phase) -> bool {
-    let streaming = progress
-        .at_work()
-        .is_some_and(|table| table.phase.as_deref() == Some("streaming") && table.rows_compared > 0);
+    let streaming = progress.at_work().is_some_and(|table| {
+        table.phase.as_deref() == Some("streaming") && table.rows_compared > 0
+    });
     let others = progress.tables.iter().any(|table| table.state == "pending");
     match phase {
         Phase::Snapshot => streaming && others,

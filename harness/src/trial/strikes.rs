@@ -1,0 +1,46 @@
+//! Faults as acts on a stage: what a scenario says in one line.
+
+use reports::journal::Event;
+use reports::schedule::Step;
+
+use super::{ActError, Stage};
+use crate::fault::{self, Struck};
+use crate::trigger::{self, Fired};
+
+impl Stage {
+    /// Adds a step to the trial, waits for its trigger and injects its fault. The harm goes on until
+    /// [`Stage::heal`]; a killed tablet stays down until then.
+    ///
+    /// # Errors
+    /// When the harness fails; a fault that missed says so in the result and in the journal.
+    pub async fn strike(&self, step: Step) -> Result<Struck, ActError> {
+        let fault = step.fault;
+        let index = self.add_step(step.clone());
+        self.attempt(index, &step).await.inspect(|struck| {
+            if !struck.landed {
+                tracing::debug!(fault = fault.name(), "missed");
+            }
+        })
+    }
+
+    /// Ends the harm of a fault: restarts, resumes, releases, or creates the diff that follows a
+    /// deleted one.
+    ///
+    /// # Errors
+    /// When the harness fails.
+    pub async fn heal(&self, struck: &Struck) -> Result<(), ActError> {
+        fault::heal(self, struck).await
+    }
+
+    /// Waits for a step's trigger and injects its fault, which `index` names in the journal.
+    pub(super) async fn attempt(&self, index: usize, step: &Step) -> Result<Struck, ActError> {
+        match trigger::wait_for(self, index, &step.trigger).await? {
+            Fired::Now { latch } => fault::inject(self, index, step.fault, latch).await,
+            Fired::Gone { reason, diff_ended } => {
+                let (step, fault) = (index, step.fault);
+                self.journal().record(Event::FaultMissed { step, fault, reason });
+                Ok(Struck { step, fault, landed: false, diff_ended })
+            }
+        }
+    }
+}
