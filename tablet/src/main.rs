@@ -2,11 +2,13 @@
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
 use tablet::config::{Config, Settings};
 use tablet::exit::Exit;
+use tablet::vdiff::VdiffEngines;
 use tablet::{logging, panics, run};
 
 /// For threads that are still inside the operating system (name look-ups) at the end.
@@ -32,7 +34,7 @@ fn main() -> ExitCode {
     };
     let exit = runtime.block_on(run::run(
         settings,
-        |_deps| std::sync::Arc::new(unbuilt::NoEngines::default()),
+        |deps| Arc::new(VdiffEngines::new(deps)),
         fatal,
     ));
     runtime.shutdown_timeout(LINGER);
@@ -44,40 +46,4 @@ fn usage(error: &clap::Error) -> ExitCode {
     let printed = std::io::stderr().is_terminal().then(|| error.print());
     drop(printed);
     Exit::Usage(error.to_string().trim().to_owned()).report()
-}
-
-mod unbuilt {
-    use futures::stream::BoxStream;
-    use std::sync::atomic::{AtomicBool, Ordering};
-    use tablet::engine::*;
-    use tablet_wire::{binlogdata::*, query::*, tabletmanagerdata::*};
-    use tonic::Status;
-    #[derive(Default)]
-    pub(crate) struct NoEngines(AtomicBool);
-    #[tonic::async_trait]
-    impl Engines for NoEngines {
-        async fn open(&self, _: Epoch) -> Result<(), EngineError> {
-            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-            self.0.store(true, Ordering::SeqCst);
-            Ok(())
-        }
-        async fn close(&self) {
-            self.0.store(false, Ordering::SeqCst);
-        }
-        fn is_open(&self) -> bool {
-            self.0.load(Ordering::SeqCst)
-        }
-        async fn vdiff(&self, _: VDiffRequest) -> Result<VDiffResponse, Status> {
-            Err(Status::unimplemented("no engines yet"))
-        }
-        async fn vreplication_exec(&self, _: String) -> Result<QueryResult, Status> {
-            Err(Status::unimplemented("no engines yet"))
-        }
-        async fn vstream_rows(
-            &self,
-            _: VStreamRowsRequest,
-        ) -> Result<BoxStream<'static, Result<VStreamRowsResponse, Status>>, Status> {
-            Err(Status::unimplemented("no engines yet"))
-        }
-    }
 }
