@@ -7,16 +7,16 @@ use std::time::{Duration, Instant};
 use harness::cluster::Servers;
 use harness::docker::{Engine, Run};
 use harness::images::{self, ImageOptions, Images};
-use harness::tablet::{ContainerTablet, Means, OomEvidence, Signal, TabletSpec};
+use harness::tablet::{ContainerTablet, Means, OomEvidence, Readiness, Signal, TabletSpec};
 use reports::journal::Side;
 use reports::schedule::Pace;
 
 const LIMIT: u64 = 64 << 20;
 
 async fn images(engine: &Engine) -> Images {
-    images::ensure(engine, &ImageOptions::default(), &|line| println!("{line}"))
-        .await
-        .expect("the images")
+    let tablet = std::env::var("VDIFF_CHAOS_TABLET_IMAGE").ok();
+    let options = ImageOptions { tablet, ..Default::default() };
+    images::ensure(engine, &options, &|line| println!("{line}")).await.expect("the images")
 }
 
 fn spec(what: &str) -> TabletSpec {
@@ -46,6 +46,19 @@ fn spec(what: &str) -> TabletSpec {
     }
 }
 
+/// The first readiness that holds, or the last that did not.
+async fn ready_within(tablet: &ContainerTablet, deadline: Duration) -> Readiness {
+    let began = Instant::now();
+    let mut pause = tokio::time::interval(Duration::from_millis(50));
+    loop {
+        pause.tick().await;
+        let now = tablet.readiness().await;
+        if now.ready || began.elapsed() > deadline {
+            return now;
+        }
+    }
+}
+
 /// Every kill must be proven by the kernel's own counter, and each incarnation must be a fresh start:
 /// new user, baseline of its own, ports that answer.
 #[tokio::test(flavor = "multi_thread")]
@@ -58,8 +71,13 @@ async fn a_tablet_is_killed_in_every_way_and_started_again() {
         ContainerTablet::new(&engine, run.site(), servers.clone(), &images.tablet, spec("target"));
     assert!(!tablet.readiness().await.ready);
 
+    let began = Instant::now();
     let first = tablet.start_incarnation().await.unwrap();
     assert_eq!((first.incarnation, first.mysql_user.as_str()), (1, "t0_target_i1"));
+    let ready = ready_within(&tablet, Duration::from_secs(15)).await;
+    println!("{ready:?} after {:?}", began.elapsed());
+    let log = engine.last_log_lines(&first.container, 15).await.join("\n");
+    assert!(ready.ready, "{ready:?}\n{log}");
     let began = Instant::now();
     println!("rss {:?}, charged {:?}", tablet.rss_bytes(), tablet.charged_bytes());
     let means = tablet.kill(Signal::SIGKILL).await.unwrap();
