@@ -32,11 +32,8 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return Exit::Fatal(format!("no runtime: {error}")).report(),
     };
-    let exit = runtime.block_on(run::run(
-        settings,
-        |deps| Arc::new(VdiffEngines::new(deps)),
-        fatal,
-    ));
+    let exit =
+        runtime.block_on(run::run(settings, |deps| Arc::new(VdiffEngines::new(deps)), fatal));
     runtime.shutdown_timeout(LINGER);
     exit.report()
 }
