@@ -156,7 +156,7 @@ fn write_report(directory: &Path, suite: &Suite) -> anyhow::Result<PathBuf> {
         run: directory.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         program: "vdiff-chaos".to_owned(),
         directory: directory.display().to_string(),
-        planned: trials.len() as u64,
+        planned: Some(trials.len() as u64),
         ..reports::RunInfo::default()
     };
     let summary = reports::summary::Summary::build(&info, &trials);

@@ -16,7 +16,7 @@ use tokio::sync::{Mutex as AsyncMutex, OnceCell, OwnedMutexGuard};
 use crate::record::Record;
 
 /// Shared by all scenarios.
-pub struct Suite {
+pub(crate) struct Suite {
     directory: PathBuf,
     record: Record,
     slots: OnceCell<Slots>,
@@ -34,7 +34,7 @@ struct Trials {
 impl Suite {
     /// A suite whose journals and reports go into this directory.
     #[must_use]
-    pub fn new(directory: &Path, record: Record, images: ImageOptions) -> Self {
+    pub(crate) fn new(directory: &Path, record: Record, images: ImageOptions) -> Self {
         Self {
             directory: directory.to_owned(),
             record,
@@ -47,13 +47,13 @@ impl Suite {
 
     /// The record of the run.
     #[must_use]
-    pub fn record(&self) -> &Record {
+    pub(crate) fn record(&self) -> &Record {
         &self.record
     }
 
     /// The number of the next trial.
     #[must_use]
-    pub fn next_trial(&self) -> u32 {
+    pub(crate) fn next_trial(&self) -> u32 {
         let mut trials = self.trials.lock().unwrap_or_else(PoisonError::into_inner);
         trials.begun += 1;
         trials.begun - 1
@@ -61,25 +61,25 @@ impl Suite {
 
     /// The directory of a trial.
     #[must_use]
-    pub fn trial_directory(&self, trial: u32) -> PathBuf {
+    pub(crate) fn trial_directory(&self, trial: u32) -> PathBuf {
         reports::layout::RunDirectory::new(&self.directory).trial(trial)
     }
 
     /// Keeps a judged trial for the report.
-    pub fn keep(&self, trial: TrialRecord) {
+    pub(crate) fn keep(&self, trial: TrialRecord) {
         self.trials.lock().unwrap_or_else(PoisonError::into_inner).done.push(trial);
     }
 
     /// The judged trials, in the order of their numbers.
     #[must_use]
-    pub fn trials(&self) -> Vec<TrialRecord> {
+    pub(crate) fn trials(&self) -> Vec<TrialRecord> {
         let mut done = self.trials.lock().unwrap_or_else(PoisonError::into_inner).done.clone();
         done.sort_by_key(|trial| trial.schedule.trial);
         done
     }
 
     /// The turn of a scenario that hurts servers: one at a time has servers of its own.
-    pub async fn turn_with_own_servers(&self) -> OwnedMutexGuard<()> {
+    pub(crate) async fn turn_with_own_servers(&self) -> OwnedMutexGuard<()> {
         Arc::clone(&self.own_servers).lock_owned().await
     }
 
@@ -87,7 +87,11 @@ impl Suite {
     ///
     /// # Errors
     /// When Docker, an image, a server or the data fails.
-    pub async fn environment(&self, schedule: &Schedule, own: bool) -> anyhow::Result<Environment> {
+    pub(crate) async fn environment(
+        &self,
+        schedule: &Schedule,
+        own: bool,
+    ) -> anyhow::Result<Environment> {
         let slots = self.slots.get_or_try_init(|| self.prepare()).await?;
         slots.environment(schedule, own, &say).await.context("preparing the servers")
     }
@@ -96,7 +100,7 @@ impl Suite {
     ///
     /// # Errors
     /// When the engine fails.
-    pub async fn remove(&self) -> anyhow::Result<()> {
+    pub(crate) async fn remove(&self) -> anyhow::Result<()> {
         match self.slots.get() {
             Some(slots) => slots.remove().await.context("removing the servers"),
             None => Ok(()),

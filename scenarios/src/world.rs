@@ -30,14 +30,14 @@ static SUITE: OnceLock<Arc<Suite>> = OnceLock::new();
 ///
 /// # Errors
 /// When there is one already: one feature run a process.
-pub fn install(suite: Arc<Suite>) -> anyhow::Result<()> {
+pub(crate) fn install(suite: Arc<Suite>) -> anyhow::Result<()> {
     SUITE.set(suite).map_err(|_| anyhow::anyhow!("a feature run is under way in this process"))
 }
 
 /// One scenario's state.
 #[derive(cucumber::World)]
 #[world(init = Self::new)]
-pub struct World {
+pub(crate) struct World {
     suite: Arc<Suite>,
     trial: u32,
     plan: PlanOptions,
@@ -70,7 +70,7 @@ impl World {
     }
 
     /// Waits for the turn of a scenario that hurts its servers.
-    pub async fn take_own_servers(&mut self) {
+    pub(crate) async fn take_own_servers(&mut self) {
         self.own_servers = Some(self.suite.turn_with_own_servers().await);
     }
 
@@ -78,7 +78,7 @@ impl World {
     ///
     /// # Errors
     /// When the workflow is there already.
-    pub fn plan(&mut self) -> anyhow::Result<&mut PlanOptions> {
+    pub(crate) fn plan(&mut self) -> anyhow::Result<&mut PlanOptions> {
         ensure!(
             self.stage.is_none(),
             "say this before the workflow: its tables are loaded by then"
@@ -90,7 +90,7 @@ impl World {
     ///
     /// # Errors
     /// As [`World::plan`].
-    pub fn plant(&mut self, differences: u32) -> anyhow::Result<()> {
+    pub(crate) fn plant(&mut self, differences: u32) -> anyhow::Result<()> {
         self.plan()?;
         self.differences = Some(differences);
         Ok(())
@@ -109,7 +109,7 @@ impl World {
     ///
     /// # Errors
     /// When the harness fails.
-    pub async fn open(&mut self) -> anyhow::Result<()> {
+    pub(crate) async fn open(&mut self) -> anyhow::Result<()> {
         ensure!(self.stage.is_none(), "a scenario has one workflow");
         let schedule = self.schedule()?;
         let environment = self.suite.environment(&schedule, self.own_servers.is_some()).await?;
@@ -126,7 +126,7 @@ impl World {
     ///
     /// # Errors
     /// When there is no workflow yet, or the trial was judged.
-    pub fn stage(&self) -> anyhow::Result<&Stage> {
+    pub(crate) fn stage(&self) -> anyhow::Result<&Stage> {
         ensure!(
             self.judgements.is_none(),
             "the trial was judged by a step before this one, which ended it: say this earlier"
@@ -138,7 +138,7 @@ impl World {
     ///
     /// # Errors
     /// When the tablet does not acknowledge it.
-    pub async fn create_vdiff(&self) -> anyhow::Result<()> {
+    pub(crate) async fn create_vdiff(&self) -> anyhow::Result<()> {
         let stage = self.stage()?;
         let uuid = match u32::try_from(stage.uuids().len())? {
             0 => stage.schedule().vdiff_uuid.clone(),
@@ -151,7 +151,7 @@ impl World {
     ///
     /// # Errors
     /// When it missed: the scenario says nothing then.
-    pub async fn strike(&mut self, trigger: Trigger, fault: Fault) -> anyhow::Result<()> {
+    pub(crate) async fn strike(&mut self, trigger: Trigger, fault: Fault) -> anyhow::Result<()> {
         let stage = self.stage()?;
         let step = stage.add_step(Step { trigger, fault });
         let latch = match trigger::wait_for(stage, step, &trigger).await? {
@@ -170,7 +170,7 @@ impl World {
     ///
     /// # Errors
     /// When the harness fails.
-    pub async fn strike_now(&mut self, fault: Fault) -> anyhow::Result<()> {
+    pub(crate) async fn strike_now(&mut self, fault: Fault) -> anyhow::Result<()> {
         let stage = self.stage()?;
         let step = stage.add_step(Step { trigger: Trigger::Progress { fraction: 0.0 }, fault });
         let struck = fault::inject(stage, step, fault, None).await?;
@@ -191,7 +191,7 @@ impl World {
     ///
     /// # Errors
     /// When there was none, or the harness fails.
-    pub async fn heal(&self, faults: &[Fault]) -> anyhow::Result<()> {
+    pub(crate) async fn heal(&self, faults: &[Fault]) -> anyhow::Result<()> {
         let last = self.struck.iter().rev().find(|struck| faults.contains(&struck.fault));
         let struck = last.with_context(|| format!("none of {faults:?} was injected before"))?;
         Ok(fault::heal(self.stage()?, struck).await?)
@@ -199,7 +199,7 @@ impl World {
 
     /// Whether an operator resumed the VDiff.
     #[must_use]
-    pub fn was_resumed_by_hand(&self) -> bool {
+    pub(crate) fn was_resumed_by_hand(&self) -> bool {
         let resumed = Action::Resume.name();
         let records = self.stage.as_ref().map(Stage::records).unwrap_or_default();
         records.iter().any(|record| match &record.event {
@@ -212,7 +212,7 @@ impl World {
     ///
     /// # Errors
     /// When the harness fails.
-    pub async fn judge(&mut self) -> anyhow::Result<&[Judgement]> {
+    pub(crate) async fn judge(&mut self) -> anyhow::Result<&[Judgement]> {
         if self.judgements.is_none() {
             let stage = self.stage.as_ref().context("say `Given a workflow …` first")?;
             tokio::time::timeout(COLLECT_WITHIN, stage.collect())
@@ -227,7 +227,7 @@ impl World {
     ///
     /// # Errors
     /// With what the oracles say, when one did not pass.
-    pub async fn must_hold(&mut self, which: &[Invariant]) -> anyhow::Result<()> {
+    pub(crate) async fn must_hold(&mut self, which: &[Invariant]) -> anyhow::Result<()> {
         let which: BTreeSet<Invariant> = which.iter().copied().collect();
         let judged = self.judge().await?;
         let mut broken = Vec::new();
@@ -248,7 +248,7 @@ impl World {
     ///
     /// # Errors
     /// When the harness fails.
-    pub async fn end(&mut self) -> anyhow::Result<()> {
+    pub(crate) async fn end(&mut self) -> anyhow::Result<()> {
         if self.judgements.is_some() {
             return Ok(());
         }
@@ -271,7 +271,7 @@ impl World {
     ///
     /// # Errors
     /// When it is not, in time.
-    pub async fn wait_state(&self, state: &str, within: Duration) -> anyhow::Result<()> {
+    pub(crate) async fn wait_state(&self, state: &str, within: Duration) -> anyhow::Result<()> {
         yes(self.stage()?.wait_state(state, within).await?)
     }
 
@@ -279,7 +279,7 @@ impl World {
     ///
     /// # Errors
     /// When the tablet does not answer.
-    pub async fn shown_error(&self) -> anyhow::Result<String> {
+    pub(crate) async fn shown_error(&self) -> anyhow::Result<String> {
         let stage = self.stage()?;
         let rows = stage.target().tablet().vdiff_show(WORKFLOW, &stage.uuid()?).await?;
         let error = rows.first().and_then(|row| row.get("last_error")).cloned().flatten();
@@ -290,7 +290,11 @@ impl World {
     ///
     /// # Errors
     /// When it did not, in time, or in another state.
-    pub async fn wait_settled_as(&self, state: &str, within: Duration) -> anyhow::Result<()> {
+    pub(crate) async fn wait_settled_as(
+        &self,
+        state: &str,
+        within: Duration,
+    ) -> anyhow::Result<()> {
         let stage = self.stage()?;
         yes(stage.wait_settled(within).await?)?;
         let found = stage.progress().await?.state;
@@ -306,7 +310,7 @@ impl World {
     ///
     /// # Errors
     /// When it is not, in time.
-    pub async fn wait_ready(&self, within: Duration, holds: Duration) -> anyhow::Result<()> {
+    pub(crate) async fn wait_ready(&self, within: Duration, holds: Duration) -> anyhow::Result<()> {
         yes(self.stage()?.wait_ready(Side::Target, within, holds).await)
     }
 }

@@ -23,7 +23,7 @@ async fn keyspaces(_: &mut World, source: String, target: String) -> anyhow::Res
 }
 
 #[given(expr = "{int} rows in each of the tables {string}")]
-async fn tables(world: &mut World, rows: u64, tables: String) -> anyhow::Result<()> {
+async fn with_tables(world: &mut World, rows: u64, tables: String) -> anyhow::Result<()> {
     let plan = world.plan()?;
     plan.rows = rows;
     plan.tables = tables.split(',').map(|table| table.trim().to_owned()).collect();
@@ -31,12 +31,12 @@ async fn tables(world: &mut World, rows: u64, tables: String) -> anyhow::Result<
 }
 
 #[given(expr = "{int} planted differences")]
-async fn differences(world: &mut World, differences: u32) -> anyhow::Result<()> {
+async fn with_differences(world: &mut World, differences: u32) -> anyhow::Result<()> {
     world.plant(differences)
 }
 
 #[given(expr = "a workflow {string} from {string} to {string}")]
-async fn workflow(
+async fn with_workflow(
     world: &mut World,
     workflow: String,
     source: String,

@@ -8,7 +8,7 @@ use super::{Death, InPhase, at};
 use crate::world::World;
 
 #[when(expr = "the target tablet is {death} at {int}% of the diff")]
-async fn death(world: &mut World, death: Death, percent: u8) -> anyhow::Result<()> {
+async fn dies(world: &mut World, death: Death, percent: u8) -> anyhow::Result<()> {
     world.strike(at(percent), death.into()).await
 }
 
@@ -20,7 +20,7 @@ async fn random_death(world: &mut World, seed: u64) -> anyhow::Result<()> {
         ..PlanOptions::default()
     };
     let drawn = plan::schedule(seed, 0, &one)?;
-    let step = drawn.steps.first().copied();
+    let step = drawn.steps.first().cloned();
     let step = step.ok_or_else(|| anyhow::anyhow!("the seed draws no step"))?;
     world.strike(step.trigger, step.fault).await
 }
