@@ -100,23 +100,22 @@ impl Db {
     /// MySQL is away, or all connections stayed in use.
     pub async fn session(&self) -> Result<Session, DbError> {
         let permit = self.permit(&self.inner.statements).await?;
-        while let Some((conn, since)) = self.take_idle() {
-            let id = conn.id();
-            let session = Session::new(conn, self.clone(), permit, true);
-            if since.elapsed() < TRUSTED_IDLE {
-                return Ok(session);
-            }
-            return match session.tested().await {
-                Some(session) => Ok(session),
-                None => {
-                    tracing::debug!(connection = id, "an idle connection had died");
-                    self.drop_idle();
-                    let permit = self.permit(&self.inner.statements).await?;
-                    let conn = self.connect().await?;
-                    Ok(Session::new(conn, self.clone(), permit, true))
-                }
-            };
+        let Some((conn, since)) = self.take_idle() else {
+            let conn = self.connect().await?;
+            return Ok(Session::new(conn, self.clone(), permit, true));
+        };
+        let id = conn.id();
+        let session = Session::new(conn, self.clone(), permit, true);
+        if since.elapsed() < TRUSTED_IDLE {
+            return Ok(session);
         }
+        if let Some(session) = session.tested().await {
+            return Ok(session);
+        }
+        // The others are as old: MySQL has been restarted, or has closed them.
+        tracing::debug!(connection = id, "an idle connection had died");
+        self.drop_idle();
+        let permit = self.permit(&self.inner.statements).await?;
         let conn = self.connect().await?;
         Ok(Session::new(conn, self.clone(), permit, true))
     }

@@ -242,6 +242,8 @@ impl Store {
         self.change_table("completing a table", id, table, &set, Some(&log)).await
     }
 
+    /// The parent is read without a lock (`READ COMMITTED`): a diff whose row was deleted is not
+    /// written to, and a checkpoint never waits for who holds that row.
     async fn change_table(
         &self,
         attempted: &'static str,
@@ -251,10 +253,12 @@ impl Store {
         log: Option<&str>,
     ) -> Result<(), DiffError> {
         let statement = format!(
-            "update {} set {set} where vdiff_id = {id} and table_name = {} and owner_epoch = {}",
+            "update {} set {set} where vdiff_id = {id} and table_name = {} and owner_epoch = {} \
+             and exists (select 1 from {} v where v.id = {id})",
             self.vdiff_table(),
             quote_text(table),
-            self.epoch
+            self.epoch,
+            self.vdiff()
         );
         let mut session = self.db().session().await?;
         if log.is_some() {
@@ -294,12 +298,14 @@ impl Store {
         let kind = if ephemeral { "ephemeral" } else { "lasting" };
         let set = bind(
             "last_error = ?, error_kind = ?, next_retry_at = ?, \
-             retries = coalesce(retries, 0) + ?, attempts = 0",
+             retries = coalesce(retries, 0) + ?, attempts = if(?, 0, attempts)",
             &[
                 Value::from(text),
                 Value::from(kind),
                 Value::from(retry_at_ms),
                 Value::from(i32::from(retry_at_ms.is_some())),
+                // A lasting error at the cap goes on showing why.
+                Value::from(i32::from(ephemeral)),
             ],
         );
         let mut session = self.db().session().await?;
@@ -391,7 +397,7 @@ impl Store {
             self.vdiff(),
             state.name(),
             self.epoch,
-            state.from_condition()
+            state.reached_from_condition()
         );
         if session.run(attempted, &statement).await?.matched == 0 {
             session.rollback(attempted).await?;

@@ -37,11 +37,11 @@ impl DiffState {
     /// Whether a step from here to there is legal.
     #[cfg(test)]
     fn may_become(self, next: DiffState) -> bool {
-        next.from_states().contains(&self)
+        next.reached_from().contains(&self)
     }
 
     /// The states from which this one is reached: the `where` of the statement that writes it.
-    pub(super) fn from_states(self) -> &'static [DiffState] {
+    pub(super) fn reached_from(self) -> &'static [DiffState] {
         match self {
             // By resume, or by the retry of an ephemeral error.
             DiffState::Pending => &[DiffState::Stopped, DiffState::Completed, DiffState::Error],
@@ -54,9 +54,9 @@ impl DiffState {
     }
 
     /// The `where` condition of the statement that writes this state.
-    pub(super) fn from_condition(self) -> String {
+    pub(super) fn reached_from_condition(self) -> String {
         let names: Vec<String> =
-            self.from_states().iter().map(|state| format!("'{}'", state.name())).collect();
+            self.reached_from().iter().map(|state| format!("'{}'", state.name())).collect();
         format!("state in ({})", names.join(", "))
     }
 }

@@ -100,7 +100,10 @@ pub(super) fn to_diff_error(status: &Status, side: SideName, table: &str) -> Dif
         | Code::Unavailable
         | Code::DataLoss => true,
     };
-    let reason = format!("{} ({})", status.message(), status.code());
+    let reason = match status.message() {
+        "" => status.code().to_string(),
+        text => text.to_owned(),
+    };
     DiffError::Remote { side, table: table.to_owned(), reason, ephemeral }
 }
 
