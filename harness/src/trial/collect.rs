@@ -1,17 +1,21 @@
 //! What is collected at the end of a trial: the final report, the workflow's row, the term probe, the
 //! history from the binlog.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mysql_async::prelude::Queryable;
-use reports::journal::{Difference, DifferenceKind, Event, FinalReport, TableReport};
+use reports::journal::{
+    Difference, DifferenceKind, Event, FinalReport, SidecarChange, TableReport,
+};
 use serde_json::Value;
 
 use super::waits::millis;
 use super::{ActError, During, SHARD, Stage, TARGET_DB, TARGET_KEYSPACE, WORKFLOW};
 use crate::cluster::MysqlServer;
 use crate::tablet::ShowRow;
+use crate::workload::Dataset;
 
 /// The workflow must run again in this time after the end of the diff.
 const WORKFLOW_WITHIN: Duration = Duration::from_secs(90);
@@ -30,6 +34,7 @@ impl Stage {
         self.told("residue", self.look_for_residue().await);
         self.pollers.lock().await.stop().await;
         self.told("the term probe", self.probe_term().await);
+        self.watchers.lock().await.stop().await;
         self.told("the history", self.read_history().await);
     }
 
@@ -160,17 +165,12 @@ impl Stage {
         };
         let changes = crate::history::read(&options).await.during("reading the binlog")?;
         let count = changes.len() as u64;
-        for mut change in changes {
-            if change.table == "vdiff_table" {
-                let after = change.after.as_ref();
-                let text = |column: &str| after?.get(column)?.as_deref();
-                change.cursor_ordinal = match (text("table_name"), text("lastpk")) {
-                    (Some(table), Some(cursor)) => {
-                        self.environment().dataset.cursor_ordinal(table, cursor)
-                    }
-                    _ => None,
-                };
-            }
+        // Finding a cursor's place is work for a processor: not on the threads that observe.
+        let dataset = Arc::clone(&self.environment().dataset);
+        let changes = tokio::task::spawn_blocking(move || placed(&dataset, changes))
+            .await
+            .during("placing the cursors")?;
+        for change in changes {
             self.journal().record(Event::SidecarChange(change));
         }
         self.journal().record(Event::HistoryRead { changes: count });
@@ -196,6 +196,21 @@ impl Stage {
         }
         Ok(keys)
     }
+}
+
+/// Fills in how far an exact diff is at each saved cursor.
+fn placed(dataset: &Dataset, mut changes: Vec<SidecarChange>) -> Vec<SidecarChange> {
+    let mut known: HashMap<(String, String), Option<u64>> = HashMap::new();
+    for change in changes.iter_mut().filter(|change| change.table == "vdiff_table") {
+        let text = |column: &str| change.after.as_ref()?.get(column)?.clone();
+        if let (Some(table), Some(cursor)) = (text("table_name"), text("lastpk")) {
+            let place = known
+                .entry((table, cursor))
+                .or_insert_with_key(|(table, cursor)| dataset.cursor_ordinal(table, cursor));
+            change.cursor_ordinal = *place;
+        }
+    }
+    changes
 }
 
 /// How to reach a server as its root, from the host.

@@ -66,7 +66,7 @@ impl Latch {
             }
             holder.query_drop("rollback").await.during(what.clone())?;
         }
-        match wait_caught(stage, &pool, &holder, deadline).await? {
+        match wait_caught(stage, &pool, deadline).await? {
             Ok(ghost) => Ok(Ok(Latch { phase, holder, pool, ghost })),
             Err(reason) => {
                 holder.query_drop("rollback").await.during(what)?;
@@ -174,7 +174,6 @@ async fn wait_before(
 async fn wait_caught(
     stage: &Stage,
     pool: &Pool,
-    holder: &Conn,
     deadline: Instant,
 ) -> Result<Result<Ghost, String>, ActError> {
     let what = "waiting for the phase's statement";
@@ -184,17 +183,14 @@ async fn wait_caught(
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
-        // By who waits for whom, so that another trial's waits on the same server are not ours.
+        // The user is one incarnation of this trial's tablet, and nobody else locks its tables.
         let waiting: Option<(u64, String, Option<String>)> = conn
             .exec_first(
                 "select p.id, p.user, left(coalesce(t.trx_query, p.info), 300) \
-                 from performance_schema.data_lock_waits w \
-                 join information_schema.innodb_trx t \
-                   on t.trx_id = w.requesting_engine_transaction_id \
+                 from information_schema.innodb_trx t \
                  join information_schema.processlist p on p.id = t.trx_mysql_thread_id \
-                 join performance_schema.threads b on b.thread_id = w.blocking_thread_id \
-                 where b.processlist_id = ? and p.user = ?",
-                (holder.id(), &user),
+                 where t.trx_state = 'LOCK WAIT' and p.user = ?",
+                (&user,),
             )
             .await
             .during(what)?;
