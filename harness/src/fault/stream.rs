@@ -16,7 +16,8 @@ use crate::trial::{ActError, During};
 const PACKETS: usize = 2;
 /// The snapshot transaction must be gone in this time.
 const GONE_WITHIN: Duration = Duration::from_secs(5);
-const LOOK: Duration = Duration::from_millis(10);
+/// Not more often: the server refreshes its list of transactions only when it is left alone for 100 ms.
+const LOOK: Duration = Duration::from_millis(150);
 
 pub(super) async fn inject(strike: &Strike<'_>) -> Result<Struck, ActError> {
     let stage = strike.stage;

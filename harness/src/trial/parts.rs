@@ -33,7 +33,7 @@ pub(super) fn tablet(
 ) -> ContainerTablet {
     ContainerTablet::new(
         &environment.engine,
-        &environment.run.site(),
+        environment.run.site(),
         Arc::clone(&environment.servers),
         &environment.images.tablet,
         spec(schedule, names, side),

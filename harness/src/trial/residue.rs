@@ -11,7 +11,8 @@ use crate::observer::side_name;
 
 /// What a dead incarnation held must be gone in this time.
 const GONE_WITHIN: Duration = Duration::from_secs(5);
-const LOOK: Duration = Duration::from_millis(100);
+/// Not more often: the server refreshes its list of transactions only when it is left alone for 100 ms.
+const LOOK: Duration = Duration::from_millis(250);
 
 impl Stage {
     /// Looks until nothing is left, or the time in which it must be gone is over; records the last

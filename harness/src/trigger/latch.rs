@@ -183,13 +183,15 @@ async fn wait_caught(
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
-        // The user is one incarnation of this trial's tablet, and nobody else locks its tables.
+        // The user is one incarnation of this trial's tablet, and nobody else locks its tables. Not
+        // from innodb_trx: its cache is not refreshed while somebody reads it more often than each
+        // 100 ms, and the wait would be over before it is seen.
         let waiting: Option<(u64, String, Option<String>)> = conn
             .exec_first(
-                "select p.id, p.user, left(coalesce(t.trx_query, p.info), 300) \
-                 from information_schema.innodb_trx t \
-                 join information_schema.processlist p on p.id = t.trx_mysql_thread_id \
-                 where t.trx_state = 'LOCK WAIT' and p.user = ?",
+                "select r.processlist_id, r.processlist_user, left(r.processlist_info, 300) \
+                 from performance_schema.data_lock_waits w \
+                 join performance_schema.threads r on r.thread_id = w.requesting_thread_id \
+                 where r.processlist_user = ?",
                 (&user,),
             )
             .await
