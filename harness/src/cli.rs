@@ -3,6 +3,7 @@
 mod arguments;
 mod campaigns;
 mod exit;
+mod features;
 mod others;
 mod signals;
 
@@ -15,10 +16,11 @@ use tracing_subscriber::EnvFilter;
 
 pub use arguments::{Cli, Command};
 pub use exit::Exit;
+pub use features::{FeatureError, FeatureRequest, FeatureRun, FeatureRunner};
 
 /// Parses the arguments, runs the command and says with which code to exit.
 #[must_use]
-pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+pub fn main(args: impl IntoIterator<Item = OsString>, features: &FeatureRunner) -> ExitCode {
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {
@@ -42,13 +44,13 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             return Exit::Harness.into();
         }
     };
-    let exit = runtime.block_on(execute(cli.command));
+    let exit = runtime.block_on(execute(cli.command, features));
     // What is left (a blocking read of a dead socket, say) shall not hold up the exit.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     exit.into()
 }
 
-async fn execute(command: Command) -> Exit {
+async fn execute(command: Command, features: &FeatureRunner) -> Exit {
     let stop = match signals::on_interrupt() {
         Ok(stop) => stop,
         Err(error) => {
@@ -61,6 +63,7 @@ async fn execute(command: Command) -> Exit {
         Command::Replay(args) => campaigns::replay(args, &stop).await,
         Command::Zoo(args) => campaigns::zoo(args, &stop).await,
         Command::Judge(args) => others::judge(&args),
+        Command::Features(args) => features::run(args, features, &stop).await,
         Command::Faults => others::faults().await,
         Command::Memory(args) => others::memory(args, &stop).await,
         Command::Doctor => others::doctor().await,

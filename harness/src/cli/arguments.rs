@@ -40,6 +40,11 @@ pub enum Command {
         after_help = "Example:\n  vdiff-chaos zoo\n  vdiff-chaos zoo --clean-tablet   # the control: must find nothing"
     )]
     Zoo(ZooArgs),
+    /// A directory of .feature files; yours may lie in your own repository.
+    #[command(
+        after_help = "Example:\n  vdiff-chaos features features/incident\n  vdiff-chaos features my-features 'comes back'"
+    )]
+    Features(FeaturesArgs),
     /// The catalogue of faults, and what works on this host.
     #[command(after_help = "Example:\n  vdiff-chaos faults")]
     Faults,
@@ -166,6 +171,21 @@ pub struct ReplayArgs {
 pub struct JudgeArgs {
     /// A run's directory
     pub run: PathBuf,
+}
+
+/// Arguments of `features`.
+#[derive(Debug, Args)]
+pub struct FeaturesArgs {
+    /// A directory of .feature files, or one of them
+    pub directory: PathBuf,
+    /// Only scenarios whose "feature: scenario" has one of these texts in it
+    pub names: Vec<String>,
+    /// Where reports go.
+    #[command(flatten)]
+    pub out: OutArgs,
+    /// Which images.
+    #[command(flatten)]
+    pub images: ImageArgs,
 }
 
 /// Arguments of `zoo`.

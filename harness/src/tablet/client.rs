@@ -21,6 +21,8 @@ const CONNECT: Duration = Duration::from_secs(1);
 const CALL: Duration = Duration::from_secs(10);
 /// Between two packets of a row stream.
 const PACKET: Duration = Duration::from_secs(30);
+/// HTTP/2 window of a row stream, bytes: the least that the protocol starts with.
+const STREAM_WINDOW: u32 = 65_535;
 /// A `show` with all samples is larger than gRPC's default.
 const MESSAGE_MAX: usize = 256 << 20;
 
@@ -52,6 +54,13 @@ impl RowStream {
     }
 }
 
+fn endpoint(grpc_address: &str) -> Endpoint {
+    Endpoint::from_shared(grpc_address.to_owned())
+        .expect("an address with a number is an address")
+        .connect_timeout(CONNECT)
+        .timeout(CALL)
+}
+
 impl Client {
     pub(super) fn new(
         alias: &str,
@@ -61,18 +70,14 @@ impl Client {
         http_port: u16,
     ) -> Self {
         let grpc_address = format!("http://127.0.0.1:{grpc_port}");
-        let endpoint = Endpoint::from_shared(grpc_address.clone())
-            .expect("an address with a number is an address")
-            .connect_timeout(CONNECT)
-            .timeout(CALL);
         let http = reqwest::Client::builder().connect_timeout(CONNECT).timeout(CALL).no_proxy();
         Self {
             alias: alias.to_owned(),
             keyspace: keyspace.to_owned(),
             shard: shard.to_owned(),
             http_address: format!("http://127.0.0.1:{http_port}"),
+            channel: endpoint(&grpc_address).connect_lazy(),
             grpc_address,
-            channel: endpoint.connect_lazy(),
             http: http.build().expect("no setting of it can fail without TLS"),
         }
     }
@@ -172,8 +177,12 @@ impl Client {
             query: query.to_owned(),
             ..Default::default()
         };
+        // A connection of its own, with a small window: the reader decides how far the tablet gets.
+        let endpoint = endpoint(&self.grpc_address)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(STREAM_WINDOW);
         let mut client =
-            QueryClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_MAX);
+            QueryClient::new(endpoint.connect_lazy()).max_decoding_message_size(MESSAGE_MAX);
         let stream = client.v_stream_rows(request).await;
         let stream = stream.map_err(|source| rpc(&self.alias, "VStreamRows", source))?;
         Ok(RowStream { alias: self.alias.clone(), packets: stream.into_inner() })

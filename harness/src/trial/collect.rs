@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use mysql_async::prelude::Queryable;
 use reports::journal::{
-    Difference, DifferenceKind, Event, FinalReport, SidecarChange, TableReport,
+    Difference, DifferenceKind, Event, FinalReport, Record, SidecarChange, TableReport,
 };
 use serde_json::Value;
 
@@ -53,6 +53,10 @@ impl Stage {
         let mut reports = Vec::new();
         if let crate::observer::ProcessState::CrashLoop { .. } = self.target().state_now() {
             self.journal().note("no final report: the target tablet is in a crash loop");
+            return Ok(reports);
+        }
+        if self.was_usurped() {
+            self.journal().note("no final report: the target tablet is a replica by now");
             return Ok(reports);
         }
         let keys = self.key_columns().await?;
@@ -111,6 +115,12 @@ impl Stage {
         }
     }
 
+    /// Whether the term probe was made already.
+    fn was_usurped(&self) -> bool {
+        let probe = |record: &Record| matches!(record.event, Event::TermProbe { .. });
+        self.journal().inspect(|records| records.iter().any(probe))
+    }
+
     /// Writes a newer term of another tablet into the target's shard record, and waits until the
     /// target tablet stops being its primary: a dead sync task is found this way. The last act of a
     /// trial; readiness is not polled any more.
@@ -120,6 +130,9 @@ impl Stage {
     pub async fn probe_term(&self) -> Result<(), ActError> {
         if !matches!(self.target().state_now(), crate::observer::ProcessState::Running { .. }) {
             self.journal().note("no term probe: the target tablet does not run");
+            return Ok(());
+        }
+        if self.was_usurped() {
             return Ok(());
         }
         let etcd = &self.environment().servers.etcd;

@@ -9,6 +9,8 @@ use crate::observer::{ProcessState, Progress, side_name};
 
 /// How often a wait looks.
 const LOOK: Duration = Duration::from_millis(5);
+/// A small query is answered in this time, also on a busy machine.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
 /// What a wait came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -156,14 +158,16 @@ impl Stage {
     /// The newest VDiff as it lies in MySQL now.
     ///
     /// # Errors
-    /// When MySQL does not answer in a second.
+    /// When MySQL does not answer in time.
     pub async fn progress(&self) -> Result<Progress, ActError> {
         let uuid = self.uuid()?;
         let pool = self.environment().servers.target.pool();
         let read = Progress::read(&pool, self.sidecar_db(), &uuid);
-        tokio::time::timeout(Duration::from_secs(1), read)
+        tokio::time::timeout(ANSWER_WITHIN, read)
             .await
-            .map_err(|_| ActError::new("the target's MySQL did not answer within 1 s"))?
+            .map_err(|_| {
+                ActError::new(format!("the target's MySQL did not answer within {ANSWER_WITHIN:?}"))
+            })?
             .during("reading the diff's state")
     }
 
