@@ -1,23 +1,24 @@
 //! The zoo: known bugs of the tablet, switched on one by one, to measure that the harness finds them.
 //!
-//! Each bug has trials that must find it and an oracle that must name it. The control runs the same
-//! trials on the same image with no bug on, and must find nothing.
+//! Each bug has trials that must find it and oracles that must name it. Where the operator of the
+//! incident had a workaround, one more trial does it, on the tablet with the bug: it must come back.
+//! The control runs the same trials on the same image with no bug on, and must find nothing.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use reports::TrialRecord;
 use reports::journal::Event;
-use reports::schedule::{Bug, Fault};
+use reports::schedule::{Bug, Fault, Schedule};
 use reports::verdict::{Invariant, Verdict};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::campaign::{self, CampaignError, CampaignOptions, Work};
 use crate::images::ImageOptions;
-use crate::plan::{self, BUGS, PlanOptions, TriggerKind, bug_name};
+use crate::plan::{self, BUGS, PlanError, PlanOptions, TriggerKind, bug_name, fault_name};
 
-/// Trials for each bug.
+/// Trials that hunt for each bug.
 const TRIALS: u32 = 2;
 const DEADLINE: Duration = Duration::from_secs(900);
 
@@ -43,20 +44,37 @@ pub struct Specimen {
     pub bug: String,
     /// It was switched on.
     pub switched_on: bool,
-    /// A trial failed by an invariant that this bug breaks.
+    /// A trial failed by an invariant that this bug breaks; for the control: by any.
     pub found: bool,
     /// The invariants that failed.
     pub oracle: Vec<String>,
-    /// Trials until it was found, or all.
+    /// Trials that hunted for it, and were run.
     pub trials: u64,
-    /// Exits that nobody asked for, over all trials: side and code.
+    /// The first of them that found it, from 1.
+    pub found_in: Option<u64>,
+    /// Exits that nobody asked for, over all trials that hunted: side and code.
     pub exits: Vec<String>,
     /// What the oracles said, a line each.
     pub reasons: Vec<String>,
     /// Trials that say nothing.
     pub inconclusive: u64,
+    /// The operator's way out, where there is one.
+    pub workaround: Option<Workaround>,
     /// Where its run is.
     pub directory: String,
+}
+
+/// What became of a trial in which the operator works around the bug.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Workaround {
+    /// The fault that is a kill and the operator's act in one.
+    pub fault: &'static str,
+    /// The act came about.
+    pub landed: bool,
+    /// The tablet came back, and stayed.
+    pub comes_back: bool,
+    /// The whole trial's verdict: the next diff completed, exact, and so on.
+    pub verdict: Verdict,
 }
 
 /// Switches each bug on, or none for the control, and writes `zoo.json`.
@@ -81,7 +99,8 @@ pub async fn run(
             "bug      {name}{}",
             if options.clean_tablet { " (off: control)" } else { "" }
         ));
-        let outcome = campaign::run(&campaign_of(bug, options), stop, say).await?;
+        let work = campaign_of(bug, options).map_err(CampaignError::Plan)?;
+        let outcome = campaign::run(&work, stop, say).await?;
         let specimen = specimen(bug, options, &outcome.trials, &outcome.directory);
         say(&format!(
             "bug      {name}: {}",
@@ -100,12 +119,17 @@ pub async fn run(
     Ok(specimens)
 }
 
-/// Whether the zoo did what it should: all found, or, as control, none, and nothing unclear.
+/// Whether the zoo did what it should: all found, and every workaround worked; or, as control, none,
+/// and nothing unclear.
 #[must_use]
 pub fn verdict(specimens: &[Specimen], clean_tablet: bool) -> Verdict {
     let all = BUGS.len();
+    let as_wanted = |specimen: &Specimen| {
+        let worked = specimen.workaround.as_ref().is_none_or(|one| one.landed && one.comes_back);
+        specimen.found && worked
+    };
     match clean_tablet {
-        false if specimens.len() == all && specimens.iter().all(|s| s.found) => Verdict::Pass,
+        false if specimens.len() == all && specimens.iter().all(as_wanted) => Verdict::Pass,
         false => Verdict::Fail,
         true if specimens.iter().any(|s| s.found) => Verdict::Fail,
         true if specimens.len() < all || specimens.iter().any(|s| s.inconclusive > 0) => {
@@ -115,17 +139,9 @@ pub fn verdict(specimens: &[Specimen], clean_tablet: bool) -> Verdict {
     }
 }
 
-fn campaign_of(bug: Bug, options: &ZooOptions) -> CampaignOptions {
-    let (faults, triggers) = hunt(bug);
-    let plan = PlanOptions {
-        trials: TRIALS,
-        faults,
-        triggers,
-        bug: (!options.clean_tablet).then_some(bug),
-        ..PlanOptions::default()
-    };
-    CampaignOptions {
-        work: Work::Planned { seed: options.seed, plan, shard: None, duration: None },
+fn campaign_of(bug: Bug, options: &ZooOptions) -> Result<CampaignOptions, PlanError> {
+    Ok(CampaignOptions {
+        work: Work::Given(schedules(bug, options)?),
         jobs: 2,
         floor: Some(1),
         deadline: DEADLINE,
@@ -133,15 +149,69 @@ fn campaign_of(bug: Bug, options: &ZooOptions) -> CampaignOptions {
         junit: None,
         images: ImageOptions { seeded_bugs: true, ..options.images.clone() },
         program: options.program.clone(),
+    })
+}
+
+/// The trials that must find a bug, and after them the one that works around it.
+fn schedules(bug: Bug, options: &ZooOptions) -> Result<Vec<Schedule>, PlanError> {
+    let on = (!options.clean_tablet).then_some(bug);
+    let plan = |fault: Fault| PlanOptions {
+        trials: TRIALS,
+        faults: vec![fault],
+        triggers: vec![TriggerKind::Progress],
+        bug: on,
+        ..PlanOptions::default()
+    };
+    let mut schedules = plan::campaign(options.seed, &plan(hunt(bug)))?;
+    if let Some(way_out) = workaround(bug) {
+        schedules.push(plan::schedule(options.seed, TRIALS, &plan(way_out))?);
+    }
+    Ok(schedules)
+}
+
+/// The fault that brings a bug out.
+fn hunt(bug: Bug) -> Fault {
+    match bug {
+        Bug::RegistryBeforeInit => Fault::Sigkill,
+        Bug::WatchEndUnwrap => Fault::EtcdRestart,
     }
 }
 
-/// The trials that must find a bug.
-fn hunt(bug: Bug) -> (Vec<Fault>, Vec<TriggerKind>) {
+/// The fault that is the operator's way around a bug.
+fn workaround(bug: Bug) -> Option<Fault> {
     match bug {
-        Bug::RegistryBeforeInit => (vec![Fault::Sigkill], vec![TriggerKind::Progress]),
-        Bug::WatchEndUnwrap => (vec![Fault::EtcdRestart], vec![TriggerKind::Progress]),
+        Bug::RegistryBeforeInit => Some(Fault::RowSurgery),
+        Bug::WatchEndUnwrap => None,
     }
+}
+
+/// The invariants that a bug breaks: one of them must name it.
+fn breaks(bug: Bug) -> &'static [Invariant] {
+    match bug {
+        // A crash loop, each exit of which is a panic.
+        Bug::RegistryBeforeInit => &[Invariant::I1, Invariant::I2],
+        // The supervisor brings it back at once: an unscheduled exit, and no loop.
+        Bug::WatchEndUnwrap => &[Invariant::I2],
+    }
+}
+
+/// Whether every one of a bug's invariants failed, or, in the control, any at all.
+fn finds(bug: Bug, options: &ZooOptions, trial: &TrialRecord) -> bool {
+    let failed = failures(trial);
+    if options.clean_tablet {
+        return !failed.is_empty();
+    }
+    breaks(bug).iter().all(|broken| failed.contains(broken))
+}
+
+fn failures(trial: &TrialRecord) -> Vec<Invariant> {
+    let failed = trial.judgements.iter().filter(|judgement| judgement.is_fail());
+    failed.map(|judgement| judgement.invariant).collect()
+}
+
+fn reasons_of(trial: &TrialRecord) -> impl Iterator<Item = &String> {
+    let failed = trial.judgements.iter().filter(|judgement| judgement.is_fail());
+    failed.flat_map(|judgement| judgement.reasons.iter().map(|reason| &reason.text))
 }
 
 fn specimen(
@@ -150,37 +220,132 @@ fn specimen(
     trials: &[TrialRecord],
     directory: &std::path::Path,
 ) -> Specimen {
-    let failed = |trial: &&TrialRecord| trial.verdict() == Verdict::Fail;
-    let first = trials.iter().position(|trial| failed(&trial));
-    let mut oracle: Vec<Invariant> = Vec::new();
-    let mut reasons = Vec::new();
-    for judgement in trials.iter().flat_map(|trial| &trial.judgements) {
-        if judgement.verdict == Verdict::Fail && !judgement.not_applicable {
-            oracle.push(judgement.invariant);
-            reasons.extend(judgement.reasons.iter().map(|reason| reason.text.clone()));
-        }
-    }
+    let way_out = workaround(bug);
+    let works_around =
+        |trial: &&TrialRecord| trial.schedule.steps.iter().any(|step| Some(step.fault) == way_out);
+    let (around, hunting): (Vec<&TrialRecord>, Vec<&TrialRecord>) =
+        trials.iter().partition(works_around);
+    // A control must find nothing in any trial.
+    let looked_at = || hunting.iter().chain(around.iter().filter(|_| options.clean_tablet));
+    let first = looked_at().position(|trial| finds(bug, options, trial));
+    let mut oracle: Vec<Invariant> = looked_at().flat_map(|trial| failures(trial)).collect();
     oracle.sort_unstable();
     oracle.dedup();
-    reasons.dedup();
-    let exits = trials.iter().flat_map(|trial| &trial.records).filter_map(|r| match &r.event {
+    let mut reasons: Vec<String> = Vec::new();
+    for reason in looked_at().flat_map(|trial| reasons_of(trial)) {
+        if !reasons.contains(reason) {
+            reasons.push(reason.clone());
+        }
+    }
+    let inconclusive =
+        trials.iter().filter(|trial| trial.verdict() == Verdict::Inconclusive).count();
+    Specimen {
+        bug: bug_name(bug).to_owned(),
+        switched_on: !options.clean_tablet,
+        found: first.is_some(),
+        oracle: oracle.iter().map(|invariant| format!("{invariant:?}")).collect(),
+        trials: hunting.len() as u64,
+        found_in: first.map(|place| place as u64 + 1),
+        exits: looked_at().flat_map(|trial| unscheduled_exits(trial)).collect(),
+        reasons,
+        inconclusive: inconclusive as u64,
+        workaround: around.first().map(|trial| way_out_of(trial)),
+        directory: directory.display().to_string(),
+    }
+}
+
+fn unscheduled_exits(trial: &TrialRecord) -> impl Iterator<Item = String> + '_ {
+    trial.records.iter().filter_map(|record| match &record.event {
         Event::TabletExited(exit) if exit.scheduled_by.is_none() => Some(format!(
-            "{} incarnation {}: exit {}",
+            "trial {}: {} incarnation {}: exit {}",
+            trial.number(),
             crate::observer::side_name(exit.side),
             exit.incarnation,
             exit.exit_code
         )),
         _ => None,
-    });
-    Specimen {
-        bug: plan::bug_name(bug).to_owned(),
-        switched_on: !options.clean_tablet,
-        found: first.is_some(),
-        oracle: oracle.iter().map(|invariant| format!("{invariant:?}")).collect(),
-        trials: first.map_or(trials.len(), |place| place + 1) as u64,
-        exits: exits.collect(),
-        reasons,
-        inconclusive: trials.iter().filter(|t| t.verdict() == Verdict::Inconclusive).count() as u64,
-        directory: directory.display().to_string(),
+    })
+}
+
+fn way_out_of(trial: &TrialRecord) -> Workaround {
+    let landed = |record: &reports::journal::Record| matches!(record.event, Event::FaultLanded(_));
+    let comes_back = |judgement: &reports::verdict::Judgement| {
+        judgement.invariant == Invariant::I1 && judgement.is_pass()
+    };
+    let fault = trial.schedule.steps.first().map_or("", |step| fault_name(step.fault));
+    Workaround {
+        fault,
+        landed: trial.records.iter().any(landed),
+        comes_back: trial.judgements.iter().any(comes_back),
+        verdict: trial.verdict(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn specimen(bug: Bug, found: bool, comes_back: bool) -> Specimen {
+        let workaround = workaround(bug).map(|fault| Workaround {
+            fault: fault_name(fault),
+            landed: true,
+            comes_back,
+            verdict: Verdict::Pass,
+        });
+        Specimen {
+            bug: bug_name(bug).to_owned(),
+            switched_on: true,
+            found,
+            oracle: Vec::new(),
+            trials: 2,
+            found_in: None,
+            exits: Vec::new(),
+            reasons: Vec::new(),
+            inconclusive: 0,
+            workaround,
+            directory: String::new(),
+        }
+    }
+
+    // The zoo measures the harness: a bug that slips through must not look green.
+    #[test]
+    fn every_bug_must_be_found_and_every_workaround_must_work() {
+        let all = |found, comes_back| BUGS.map(|bug| specimen(bug, found, comes_back));
+        assert_eq!(verdict(&all(true, true), false), Verdict::Pass);
+        assert_eq!(verdict(&all(false, true), false), Verdict::Fail);
+        assert_eq!(verdict(&all(true, false), false), Verdict::Fail);
+        assert_eq!(verdict(&all(true, true)[..1], false), Verdict::Fail);
+    }
+
+    #[test]
+    fn the_control_must_find_nothing_and_say_something() {
+        let all = |found| BUGS.map(|bug| specimen(bug, found, true));
+        assert_eq!(verdict(&all(false), true), Verdict::Pass);
+        assert_eq!(verdict(&all(true), true), Verdict::Fail);
+        assert_eq!(verdict(&all(false)[..1], true), Verdict::Inconclusive);
+        let mut unclear = all(false);
+        unclear[0].inconclusive = 1;
+        assert_eq!(verdict(&unclear, true), Verdict::Inconclusive);
+    }
+
+    // Replay needs a trial's file alone, and files of one run must not overwrite each other.
+    #[test]
+    fn the_control_differs_from_the_hunt_in_the_bug_only() {
+        let options = |clean_tablet| ZooOptions {
+            clean_tablet,
+            seed: 1,
+            out: PathBuf::new(),
+            images: ImageOptions::default(),
+            program: String::new(),
+        };
+        for bug in BUGS {
+            let hunt = schedules(bug, &options(false)).unwrap();
+            let numbers: Vec<u32> = hunt.iter().map(|schedule| schedule.trial).collect();
+            assert_eq!(numbers, (0..hunt.len() as u32).collect::<Vec<_>>());
+            let mut control = schedules(bug, &options(true)).unwrap();
+            assert!(control.iter().all(|schedule| schedule.bug.is_none()));
+            control.iter_mut().for_each(|schedule| schedule.bug = Some(bug));
+            assert_eq!(control, hunt);
+        }
     }
 }

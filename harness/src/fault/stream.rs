@@ -1,7 +1,8 @@
 //! The reader of a row stream goes away after some packets.
 //!
 //! The harness is that reader. The source tablet holds a snapshot transaction for it, which must be
-//! gone soon after the reader is, seen in MySQL.
+//! gone soon after the reader is, seen in MySQL. It reads a table of its own, which is larger than all
+//! the buffers on the way: a small table is sent whole before its reader could go.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -10,8 +11,10 @@ use mysql_async::prelude::Queryable;
 use reports::journal::{Event, Evidence};
 
 use super::{Strike, Struck};
-use crate::trial::{ActError, During};
+use crate::trial::{ActError, During, SOURCE_DB};
 
+/// The table that the reader reads, in the source's database; no workflow has it.
+const TABLE: &str = "chaos_reader";
 /// Packets that are read before the reader goes away.
 const PACKETS: usize = 2;
 /// The snapshot transaction must be gone in this time.
@@ -22,19 +25,17 @@ const LOOK: Duration = Duration::from_millis(150);
 pub(super) async fn inject(strike: &Strike<'_>) -> Result<Struck, ActError> {
     let stage = strike.stage;
     let source = stage.source().tablet();
-    let table = stage.environment().dataset.tables().into_iter().next_back().unwrap_or_default();
+    make_table(strike).await?;
     let before_diff = stage.progress().await?;
-    let before = transactions(strike).await?;
-    let query = format!("select * from {table}");
+    let query = format!("select * from {TABLE}");
     let mut stream = source.vstream_rows(&query).await.during("opening a row stream")?;
-    strike.injected(format!("a reader of {table} goes away after {PACKETS} packets"));
+    strike.injected(format!("a reader of {TABLE} goes away after {PACKETS} packets"));
     for _ in 0..PACKETS {
         if stream.next_packet().await.during("reading a row stream")?.is_none() {
             return Ok(strike.missed("the stream ended before its reader went".to_owned(), false));
         }
     }
-    let open = transactions(strike).await?;
-    let ours: BTreeSet<u64> = open.difference(&before).copied().collect();
+    let ours = snapshots(strike, &BTreeSet::new()).await?;
     if ours.is_empty() {
         let reason = "the snapshot transaction was over before the reader went".to_owned();
         return Ok(strike.missed(reason, false));
@@ -44,7 +45,7 @@ pub(super) async fn inject(strike: &Strike<'_>) -> Result<Struck, ActError> {
     let mut tick = tokio::time::interval(LOOK);
     let what = loop {
         tick.tick().await;
-        let left: Vec<u64> = transactions(strike).await?.intersection(&ours).copied().collect();
+        let left = snapshots(strike, &ours).await?;
         let after = began.elapsed().as_millis();
         if left.is_empty() {
             break format!(
@@ -62,20 +63,46 @@ pub(super) async fn inject(strike: &Strike<'_>) -> Result<Struck, ActError> {
     Ok(strike.proven(Evidence::Observed { what }, strike.interrupted(&before_diff)))
 }
 
-/// Connections of the source tablet with an open transaction.
-async fn transactions(strike: &Strike<'_>) -> Result<BTreeSet<u64>, ActError> {
-    let what = "listing the source tablet's transactions";
+/// 64 rows of 256 KiB: 16 MiB, where buffers on the way hold about one.
+async fn make_table(strike: &Strike<'_>) -> Result<(), ActError> {
+    let what = "making the table of the reader that goes away";
+    let pool = strike.stage.environment().servers.source.pool();
+    let mut conn = pool.get_conn().await.during(what)?;
+    for statement in [
+        "set sql_log_bin = 0".to_owned(),
+        format!(
+            "create table if not exists {SOURCE_DB}.{TABLE} \
+             (id int primary key, filler longblob not null)"
+        ),
+        format!(
+            "insert ignore into {SOURCE_DB}.{TABLE} with recursive numbers (n) as \
+             (select 1 union all select n + 1 from numbers where n < 64) \
+             select n, repeat('x', 262144) from numbers"
+        ),
+        "set sql_log_bin = 1".to_owned(),
+    ] {
+        conn.query_drop(statement).await.during(what)?;
+    }
+    Ok(())
+}
+
+/// Connections of the source tablet that read the reader's table, and those of `known` that still have
+/// a transaction.
+async fn snapshots(strike: &Strike<'_>, known: &BTreeSet<u64>) -> Result<BTreeSet<u64>, ActError> {
+    let what = "listing the source tablet's snapshots";
     let stage = strike.stage;
     let user = stage.source().tablet().user_names().pop().unwrap_or_default();
     let mut conn = stage.environment().servers.source.pool().get_conn().await.during(what)?;
-    let ids: Vec<u64> = conn
+    let reading: Vec<u64> = conn
         .exec(
-            "select p.id from information_schema.innodb_trx t \
-             join information_schema.processlist p on p.id = t.trx_mysql_thread_id \
-             where p.user = ?",
-            (user,),
+            "select id from information_schema.processlist where user = ? and info like ?",
+            (user, format!("%{TABLE}%")),
         )
         .await
         .during(what)?;
-    Ok(ids.into_iter().collect())
+    let open: Vec<u64> = conn
+        .query("select trx_mysql_thread_id from information_schema.innodb_trx")
+        .await
+        .during(what)?;
+    Ok(reading.into_iter().chain(open.into_iter().filter(|id| known.contains(id))).collect())
 }

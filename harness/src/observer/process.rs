@@ -268,7 +268,7 @@ async fn supervise(supervised: &Supervised, pulse: &mut Pulse) -> Result<(), Tab
             scheduled_by,
         });
         beating(pulse, tokio::time::sleep(RESTART_PAUSE)).await;
-        supervised.start().await?;
+        beating(pulse, supervised.start()).await?;
     }
 }
 
