@@ -98,6 +98,9 @@ pub enum CampaignError {
     /// The servers, the data or the calibration failed.
     #[error("the cluster could not be prepared")]
     Slot(#[source] SlotError),
+    /// The user stopped it before it began.
+    #[error("stopped before the first trial")]
+    Stopped,
     /// A directory or report could not be written.
     #[error("cannot write {}", path.display())]
     Write {
@@ -134,9 +137,10 @@ pub async fn run(
     let host = host::describe(&engine).await;
     say(&format!("host     {host}"));
     sweep(&engine, say).await;
-    let images = images::ensure(&engine, &options.images, &|line| say(&format!("images   {line}")))
-        .await
-        .map_err(CampaignError::Images)?;
+    let tell = |line: &str| say(&format!("images   {line}"));
+    let ensured = images::ensure(&engine, &options.images, &tell);
+    let ensured = stop.run_until_cancelled(ensured).await.ok_or(CampaignError::Stopped)?;
+    let images = ensured.map_err(CampaignError::Images)?;
     let id = Run::fresh_id();
     let name = format!("{id}-seed{}", pending.seed());
     let out = options.out.clone().unwrap_or_else(|| Path::new("reports/runs").join(&name));

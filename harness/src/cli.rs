@@ -92,6 +92,11 @@ impl Failure {
         Failure { exit: Exit::Usage, text: crate::trial::chain(error) }
     }
 
+    /// The user stopped it before there was anything to report.
+    pub(crate) fn stopped(error: &dyn std::error::Error) -> Failure {
+        Failure { exit: Exit::Inconclusive, text: crate::trial::chain(error) }
+    }
+
     /// The harness failed.
     pub(crate) fn harness(error: &dyn std::error::Error) -> Failure {
         Failure { exit: Exit::Harness, text: crate::trial::chain(error) }

@@ -90,18 +90,20 @@ pub async fn run(
         options.rows.iter().map(|rows| plan_of(*rows, options.limit_bytes)).collect();
     let plans = plans.map_err(MemoryError::Plan)?;
     let engine = Engine::connect().await.map_err(MemoryError::Engine)?;
-    let images = images::ensure(&engine, &options.images, &|line| say(line))
-        .await
-        .map_err(MemoryError::Images)?;
+    let tell = |line: &str| say(&format!("images   {line}"));
+    let ensured = images::ensure(&engine, &options.images, &tell);
+    let ensured = stop.run_until_cancelled(ensured).await.ok_or(MemoryError::Stopped)?;
+    let images = ensured.map_err(MemoryError::Images)?;
     let images = Arc::new(images);
     let id = Run::fresh_id();
     let mut all = Vec::new();
     for (index, schedule) in plans.iter().enumerate() {
         let rows = schedule.workload.rows;
         say(&format!("load     {rows} rows"));
-        let slot = Slot::start(&engine, &images, &format!("{id}-m{index}"), &schedule.workload)
-            .await
-            .map_err(MemoryError::Slot)?;
+        let id = format!("{id}-m{index}");
+        let started = Slot::start(&engine, &images, &id, &schedule.workload);
+        let started = stop.run_until_cancelled(started).await.ok_or(MemoryError::Stopped)?;
+        let slot = started.map_err(MemoryError::Slot)?;
         let environment = slot.environment(&engine, &images, 1);
         let measured = stop.run_until_cancelled(measure(&environment, schedule)).await;
         slot.remove().await.map_err(MemoryError::Engine)?;

@@ -154,7 +154,7 @@ pub(super) async fn deal(
 ) -> Result<(Vec<TrialRecord>, Option<String>), SlotError> {
     let cut = CancellationToken::new();
     let mut interrupted = None;
-    let deadline = tokio::time::Instant::now() + options.deadline;
+    let mut ending = std::pin::pin!(ending(stop, options.deadline));
     let mut trials: Vec<TrialRecord> = Vec::new();
     let mut running: JoinSet<(bool, TrialRecord)> = JoinSet::new();
     let mut exclusive_is_free = true;
@@ -167,13 +167,16 @@ pub(super) async fn deal(
             let prepared = slots.environment(&schedule, exclusive, say);
             let environment = tokio::select! {
                 environment = prepared => environment?,
-                () = stop.cancelled() => break,
-                () = tokio::time::sleep_until(deadline) => break,
+                why = &mut ending => {
+                    interrupted = Some(why);
+                    cut.cancel();
+                    break;
+                }
             };
             exclusive_is_free &= !exclusive;
             spawn(&mut running, environment, schedule, directory, exclusive, &cut);
         }
-        if running.is_empty() && (interrupted.is_some() || !stop.is_cancelled()) {
+        if running.is_empty() {
             break;
         }
         tokio::select! {
@@ -183,12 +186,8 @@ pub(super) async fn deal(
                 bar.trial(&trial);
                 trials.push(trial);
             }
-            () = stop.cancelled(), if interrupted.is_none() => {
-                interrupted = Some("the user stopped it".to_owned());
-                cut.cancel();
-            }
-            () = tokio::time::sleep_until(deadline), if interrupted.is_none() => {
-                interrupted = Some(format!("its deadline of {} s", options.deadline.as_secs()));
+            why = &mut ending, if interrupted.is_none() => {
+                interrupted = Some(why);
                 cut.cancel();
             }
             _ = tick.tick() => bar.tick(),
@@ -197,6 +196,14 @@ pub(super) async fn deal(
     bar.finish();
     trials.sort_by_key(TrialRecord::number);
     Ok((trials, interrupted))
+}
+
+/// Comes back when the campaign must end before its trials do, and says why.
+async fn ending(stop: &CancellationToken, deadline: Duration) -> String {
+    match tokio::time::timeout(deadline, stop.cancelled()).await {
+        Ok(()) => "the user stopped it".to_owned(),
+        Err(_) => format!("its deadline of {} s", deadline.as_secs()),
+    }
 }
 
 fn spawn(

@@ -133,6 +133,7 @@ fn failure(error: &CampaignError) -> Failure {
         CampaignError::Plan(_) | CampaignError::Slot(crate::campaign::SlotError::Workload(_)) => {
             Failure::usage(error)
         }
+        CampaignError::Stopped => Failure::stopped(error),
         CampaignError::Engine { .. }
         | CampaignError::Images(_)
         | CampaignError::Slot(_)

@@ -68,6 +68,7 @@ pub(super) async fn memory(args: MemoryArgs, stop: &CancellationToken) -> Result
     let options = MemoryOptions { rows, limit_bytes, images: args.images.options(false) };
     let all = memory::run(&options, stop, &say).await.map_err(|error| match error {
         MemoryError::Plan(_) => Failure::usage(&error),
+        MemoryError::Stopped => Failure::stopped(&error),
         _ => Failure::harness(&error),
     })?;
     print!("{}", memory::table(&all, limit_bytes));

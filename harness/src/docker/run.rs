@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::owner::Owner;
-use super::{DockerError, Engine};
+use super::{DockerError, Engine, Labelled, LabelledKind};
 
 /// The label with the run's id.
 pub const LABEL_RUN: &str = "vdiff-chaos.run";
@@ -21,6 +21,9 @@ pub(crate) const OWNER_FILE: &str = "owner";
 
 /// The last resort of a run that was dropped and not removed.
 const DROP_DEADLINE: Duration = Duration::from_secs(20);
+/// A removal looks for what is left so often at most, with this pause.
+const LOOKS_MAX: usize = 5;
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// Where a run's containers live: what their names, labels and network are made of. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -188,12 +191,27 @@ pub(crate) fn temporary_root() -> PathBuf {
     std::env::temp_dir().join(format!("vdiff-chaos-{}", nix::unistd::geteuid()))
 }
 
+/// Removes what carries the label, and looks again a moment later: the engine finishes what it was
+/// asked for even when the asker has gone away (an interrupted start), after the first look.
 async fn remove_labelled(engine: &Engine, id: &str) -> Result<(), DockerError> {
+    let label = format!("{LABEL_RUN}={id}");
     let mut first = Ok(());
-    let things = engine.labelled(&format!("{LABEL_RUN}={id}")).await?;
+    for look in 0..LOOKS_MAX {
+        let things = engine.labelled(&label).await?;
+        if look > 0 && things.is_empty() {
+            break;
+        }
+        first = first.and(remove_all(engine, things).await);
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+    first
+}
+
+async fn remove_all(engine: &Engine, things: Vec<Labelled>) -> Result<(), DockerError> {
+    let mut first = Ok(());
     // Containers at once, then what they used.
     let (containers, rest): (Vec<_>, Vec<_>) =
-        things.into_iter().partition(|t| t.kind == super::LabelledKind::Container);
+        things.into_iter().partition(|thing| thing.kind == LabelledKind::Container);
     let all = containers.iter().map(|thing| engine.remove_labelled(thing));
     for removed in futures::future::join_all(all).await {
         first = first.and(removed);
