@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::owner::Owner;
 use super::{DockerError, Engine, Labelled, LabelledKind};
@@ -20,9 +20,9 @@ pub const NAME_PREFIX: &str = "vdiff-chaos-";
 pub(crate) const OWNER_FILE: &str = "owner";
 
 /// The last resort of a run that was dropped and not removed.
-const DROP_DEADLINE: Duration = Duration::from_secs(20);
-/// A removal looks for what is left so often at most, with this pause.
-const LOOKS_MAX: usize = 5;
+const DROP_DEADLINE: Duration = Duration::from_secs(60);
+/// A removal looks for what is left for so long, with this pause.
+const REMOVE_WITHIN: Duration = Duration::from_secs(45);
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// Where a run's containers live: what their names, labels and network are made of. Cheap to clone.
@@ -192,32 +192,40 @@ pub(crate) fn temporary_root() -> PathBuf {
 }
 
 /// Removes what carries the label, and looks again a moment later: the engine finishes what it was
-/// asked for even when the asker has gone away (an interrupted start), after the first look.
+/// asked for even when the asker has gone away (an interrupted start), or has lost patience (a
+/// removal on a busy disk). Only what is still there at the end is an error.
 async fn remove_labelled(engine: &Engine, id: &str) -> Result<(), DockerError> {
     let label = format!("{LABEL_RUN}={id}");
-    let mut first = Ok(());
-    for look in 0..LOOKS_MAX {
+    let began = Instant::now();
+    loop {
         let things = engine.labelled(&label).await?;
-        if look > 0 && things.is_empty() {
-            break;
-        }
-        first = first.and(remove_all(engine, things).await);
+        let removed = remove_all(engine, &things).await;
         tokio::time::sleep(LOOK_AGAIN).await;
+        if things.is_empty() || engine.labelled(&label).await?.is_empty() {
+            return Ok(());
+        }
+        if began.elapsed() >= REMOVE_WITHIN {
+            let object = things.iter().map(|thing| thing.name.as_str()).collect::<Vec<_>>();
+            return removed.and(Err(DockerError::Deadline {
+                operation: "remove",
+                object: object.join(", "),
+                deadline: REMOVE_WITHIN,
+            }));
+        }
     }
-    first
 }
 
-async fn remove_all(engine: &Engine, things: Vec<Labelled>) -> Result<(), DockerError> {
+/// Goes on after an error, and returns the first.
+async fn remove_all(engine: &Engine, things: &[Labelled]) -> Result<(), DockerError> {
     let mut first = Ok(());
     // Containers at once, then what they used.
-    let (containers, rest): (Vec<_>, Vec<_>) =
-        things.into_iter().partition(|thing| thing.kind == LabelledKind::Container);
-    let all = containers.iter().map(|thing| engine.remove_labelled(thing));
-    for removed in futures::future::join_all(all).await {
-        first = first.and(removed);
-    }
-    for thing in &rest {
-        first = first.and(engine.remove_labelled(thing).await);
+    for container in [true, false] {
+        let all =
+            things.iter().filter(|thing| (thing.kind == LabelledKind::Container) == container);
+        let removed = all.map(|thing| engine.remove_labelled(thing));
+        for one in futures::future::join_all(removed).await {
+            first = first.and(one);
+        }
     }
     first
 }

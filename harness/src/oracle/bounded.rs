@@ -22,7 +22,7 @@ pub(super) fn judge(view: &View<'_>) -> Judgement {
     if !view.landed().iter().any(|landing| is_squeeze(landing.what.1)) {
         exam.missing(None, "the memory squeeze did not land");
     }
-    exam.needs_observer(view, observers::MEMORY);
+    exam.needs_observer_of(view, observers::MEMORY, &[Side::Target]);
     exam.needs_observer(view, observers::PROCESS);
     survives(&mut exam, view);
     stays_under(&mut exam, view, schedule.pace.memory_limit_bytes);

@@ -1,5 +1,6 @@
 //! An oracle's work sheet: checks made, what broke, what evidence was missing.
 
+use reports::journal::Side;
 use reports::verdict::{Invariant, Judgement, Reason, Verdict};
 
 use super::view::{View, reason};
@@ -50,9 +51,19 @@ impl Examination {
         self.missing.push(reason(seq, text.into()));
     }
 
-    /// This observer's silence must prove something. True when it does.
+    /// The silence of this observer of every tablet must prove something. True when it does.
     pub(super) fn needs_observer(&mut self, view: &View<'_>, name: &str) -> bool {
-        let problems = view.observer_problems(name);
+        self.needs_observer_of(view, name, &[Side::Source, Side::Target])
+    }
+
+    /// As [`Self::needs_observer`], of some tablets.
+    pub(super) fn needs_observer_of(
+        &mut self,
+        view: &View<'_>,
+        name: &str,
+        sides: &[Side],
+    ) -> bool {
+        let problems = view.observer_problems(name, sides);
         let whole = problems.is_empty();
         self.missing.extend(problems);
         whole

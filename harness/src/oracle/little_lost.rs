@@ -11,9 +11,9 @@ use super::examination::Examination;
 use super::history::{Change, Row, number, text};
 use super::view::View;
 
-/// Rows of the largest packet: 64 KiB of rows of at least 48 encoded bytes. A tablet may finish the
-/// packet in its hands before it saves.
-pub(super) const PACKET_ROWS: u64 = 65_536 / 48;
+/// The least that a row of any workload takes in a packet, encoded. A tablet may finish the packet in
+/// its hands before it saves.
+pub(super) const ROW_BYTES_MIN: u64 = 48;
 
 /// A table of a diff, followed through the history.
 #[derive(Default)]
@@ -31,7 +31,7 @@ pub(super) fn judge(view: &View<'_>) -> Judgement {
         return exam.finish();
     }
     let Some(schedule) = view.schedule() else { return exam.finish() };
-    let growth_max = schedule.pace.checkpoint_rows + PACKET_ROWS;
+    let growth_max = schedule.pace.checkpoint_rows + schedule.pace.packet_bytes / ROW_BYTES_MIN;
     let mut followers: BTreeMap<(&str, &str), Follower<'_>> = BTreeMap::new();
     for change in &view.history.changes {
         match change.change.table.as_str() {

@@ -104,8 +104,9 @@ impl<'a> View<'a> {
     /// Why an observer's silence proves nothing; empty: it watched from begin to end.
     ///
     /// Observers that have the name, or the name and a side; if there are none, every observer must
-    /// have been whole, since any of them may have been the one.
-    pub(super) fn observer_problems(&self, name: &str) -> Vec<Reason> {
+    /// have been whole, since any of them may have been the one. An observer of a side watches that
+    /// side's tablet alone: each of `sides` that lived needs its own.
+    pub(super) fn observer_problems(&self, name: &str, sides: &[Side]) -> Vec<Reason> {
         let mut watches: BTreeMap<&str, Watch> = BTreeMap::new();
         for record in self.records {
             match &record.event {
@@ -133,7 +134,17 @@ impl<'a> View<'a> {
         if watches.is_empty() {
             return vec![reason(None, format!("no observer of {name} is in the journal"))];
         }
-        watches.into_iter().flat_map(|(observer, watch)| watch.problems(observer)).collect()
+        let mut problems = Vec::new();
+        let by_side = watches.keys().any(|observer| named(observer) && *observer != name);
+        for side in sides.iter().filter(|side| self.lives.iter().any(|life| life.side == **side)) {
+            let observer = format!("{name}/{}", crate::observer::side_name(*side));
+            if by_side && !watches.contains_key(observer.as_str()) {
+                let text = format!("no observer {observer} is in the journal");
+                problems.push(reason(None, text));
+            }
+        }
+        problems.extend(watches.into_iter().flat_map(|(observer, watch)| watch.problems(observer)));
+        problems
     }
 
     /// Ends of the trial's diffs.

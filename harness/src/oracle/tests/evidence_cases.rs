@@ -38,6 +38,19 @@ fn each_loss_silences_what_rests_on_it_and_nothing_else() {
         &[I2],
     );
     silences(
+        "the target's tablet was not watched, another was",
+        |j| {
+            j.edit(|_, e| {
+                if let Event::ObserverStarted { observer }
+                | Event::ObserverStopped { observer, .. } = e
+                {
+                    *observer = observer.replace("/target", "/source");
+                }
+            })
+        },
+        &[I1, I2],
+    );
+    silences(
         "the binlog was not read",
         |j| j.without(|e| matches!(e, Event::HistoryRead { .. })),
         &[I3, I5, I8, I11],

@@ -412,6 +412,7 @@ fn head(fault: Fault) -> TrialStarted {
                 checkpoint_rows: STEP_ROWS,
                 checkpoint_interval_ms: 100,
                 memory_limit_bytes: 64 << 20,
+                packet_bytes: 8 << 10,
             },
             steps: vec![Step { trigger, fault }],
             bug: None,
