@@ -29,6 +29,8 @@ const CHECKPOINT_ROWS: u64 = 500;
 const CHECKPOINT_INTERVAL_MS: u64 = 100;
 /// The target tablet's memory.
 const MEMORY_LIMIT_BYTES: u64 = 64 << 20;
+/// Small packets: a checkpoint may be late by one.
+const PACKET_BYTES: u64 = 8 << 10;
 /// Single planted differences.
 const DIFFERENCES: u32 = 37;
 
@@ -279,6 +281,7 @@ fn pace(options: &PlanOptions) -> Pace {
         checkpoint_rows: CHECKPOINT_ROWS,
         checkpoint_interval_ms: CHECKPOINT_INTERVAL_MS,
         memory_limit_bytes: MEMORY_LIMIT_BYTES,
+        packet_bytes: PACKET_BYTES,
     }
 }
 

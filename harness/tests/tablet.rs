@@ -36,6 +36,7 @@ fn spec(what: &str) -> TabletSpec {
             checkpoint_rows: 500,
             checkpoint_interval_ms: 100,
             memory_limit_bytes: LIMIT,
+            packet_bytes: 8 << 10,
         },
         retry_min_ms: 200,
         retry_max_ms: 2000,

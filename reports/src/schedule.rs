@@ -63,6 +63,8 @@ pub struct Pace {
     pub checkpoint_interval_ms: u64,
     /// The tablet's memory limit in bytes.
     pub memory_limit_bytes: u64,
+    /// Bytes of rows in one packet of a row stream, at most (one row of any size always fits).
+    pub packet_bytes: u64,
 }
 
 /// One fault at one time.

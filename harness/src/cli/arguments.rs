@@ -11,7 +11,7 @@ use crate::plan::{self, TriggerKind};
 
 /// Finds the bugs of a VDiff that is interrupted, before its users do.
 #[derive(Debug, Parser)]
-#[command(name = "vdiff-chaos", version, about, after_help = EXITS, max_term_width = 100)]
+#[command(name = "vdiff-chaos", version, after_help = EXITS, max_term_width = 100)]
 pub struct Cli {
     /// The command.
     #[command(subcommand)]

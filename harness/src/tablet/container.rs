@@ -359,6 +359,7 @@ impl ContainerTablet {
             option("vdiff-checkpoint-rows", &pace.checkpoint_rows),
             option("vdiff-checkpoint-interval-ms", &pace.checkpoint_interval_ms),
             option("vdiff-rows-per-second", &pace.rows_per_second),
+            option("vdiff-packet-bytes", &pace.packet_bytes),
             option("vdiff-retry-min-ms", &spec.retry_min_ms),
             option("vdiff-retry-max-ms", &spec.retry_max_ms),
             option("lease-ttl-seconds", &spec.lease_ttl_seconds),

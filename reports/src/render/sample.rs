@@ -88,6 +88,7 @@ pub(crate) fn schedule(trial: u32) -> Schedule {
             checkpoint_rows: 500,
             checkpoint_interval_ms: 100,
             memory_limit_bytes: LIMIT,
+            packet_bytes: 8 << 10,
         },
         steps: vec![Step { trigger: Trigger::Progress { fraction: 0.42 }, fault: Fault::Sigkill }],
         bug: None,
