@@ -13,7 +13,8 @@ use crate::seeded_bugs::{self, SeededBugs, SeededBugsError};
 
 /// The smallest packet that is worth sending.
 const PACKET_BYTES_MIN: u64 = 1024;
-/// The largest: gRPC refuses messages over 4 MiB, and a packet may overshoot by a row.
+/// The largest: gRPC clients refuse messages over 4 MiB unless told otherwise, as our own is, and a
+/// packet may overshoot by a row.
 const PACKET_BYTES_MAX: u64 = 1024 * 1024;
 
 /// A Vitess-like tablet with a real VDiff.

@@ -39,8 +39,12 @@ pub trait Engines: Send + Sync {
 
     /// Stops all diffs with a last checkpoint and joins their tasks, within seconds also when MySQL
     /// is away. Closing what is closed does nothing. The stop of a demotion or of the process leaves
-    /// diffs `pending` or `started`.
+    /// diffs `pending` or `started`. Row streams that are served to others go on.
     async fn close(&self);
+
+    /// Ends the row streams that are served to others, their snapshots with them, within a second:
+    /// the process ends. Each tells its reader that rows are missing.
+    async fn end_streams(&self);
 
     /// Whether the engines are open.
     fn is_open(&self) -> bool;
@@ -50,9 +54,7 @@ pub trait Engines: Send + Sync {
     ///
     /// # Errors
     /// MySQL does not answer: the tablet is then not ready, and its engines stay open.
-    async fn check(&self) -> Result<(), EngineError> {
-        Ok(())
-    }
+    async fn check(&self) -> Result<(), EngineError>;
 
     /// One VDiff action (`create`, `show`, `stop`, `resume`, `delete`).
     ///

@@ -34,6 +34,7 @@ const DISCONNECT_DEADLINE: Duration = Duration::from_secs(2);
 const STATEMENT_SESSIONS: usize = 16;
 /// Connections for row streams (two for each stream while its snapshot is taken).
 const STREAM_SESSIONS: usize = 64;
+const IDLE_TEST_DEADLINE: Duration = Duration::from_secs(2);
 /// A connection that was idle for longer is tried before it is used.
 const TRUSTED_IDLE: Duration = Duration::from_millis(500);
 
@@ -105,15 +106,17 @@ impl Db {
             return Ok(Session::new(conn, self.clone(), permit, true));
         };
         let id = conn.id();
-        let session = Session::new(conn, self.clone(), permit, true);
+        let mut session = Session::new(conn, self.clone(), permit, true);
         if since.elapsed() < TRUSTED_IDLE {
             return Ok(session);
         }
-        if let Some(session) = session.tested().await {
+        let Err(error) = session.ping("testing an idle connection", IDLE_TEST_DEADLINE).await
+        else {
             return Ok(session);
-        }
+        };
         // The others are as old: MySQL has been restarted, or has closed them.
-        tracing::debug!(connection = id, "an idle connection had died");
+        tracing::debug!(connection = id, %error, "an idle connection had died");
+        drop(session); // Its permit is taken again.
         self.drop_idle();
         let permit = self.permit(&self.inner.statements).await?;
         let conn = self.connect().await?;
@@ -128,6 +131,18 @@ impl Db {
         let permit = self.permit(&self.inner.streams).await?;
         let conn = self.connect().await?;
         Ok(Session::new(conn, self.clone(), permit, false))
+    }
+
+    /// Asks MySQL for a sign of life, over the pool and by no statement; at most for `deadline`.
+    ///
+    /// # Errors
+    /// MySQL is away, or gave none in time.
+    pub async fn ping(&self, deadline: Duration) -> Result<(), DbError> {
+        let attempted = "asking whether MySQL answers";
+        let ping = async { self.session().await?.ping(attempted, deadline).await };
+        tokio::time::timeout(deadline, ping)
+            .await
+            .map_err(|_| DbError::TimedOut { attempted, after: deadline })?
     }
 
     /// Runs one reading statement on a connection of the pool.
@@ -158,11 +173,11 @@ impl Db {
     /// Closes idle connections and waits until the given-up ones are ended, for at most `grace`.
     pub async fn settle(&self, grace: Duration) {
         self.drop_idle();
+        // A closed tracker takes tasks all the same; only closed ones can be waited for.
         self.inner.janitors.close();
         if tokio::time::timeout(grace, self.inner.janitors.wait()).await.is_err() {
             tracing::warn!(late = self.inner.janitors.len(), "connections were still being ended");
         }
-        self.inner.janitors.reopen();
     }
 
     async fn permit(
@@ -210,7 +225,7 @@ impl Db {
         let end = async move {
             let id = conn.id();
             if kill && let Err(error) = db.kill(id).await {
-                tracing::debug!(connection = id, %error, "a given-up connection was not killed");
+                tracing::warn!(connection = id, %error, "a given-up connection was not killed");
             }
             let closed = tokio::time::timeout(DISCONNECT_DEADLINE, conn.disconnect()).await;
             if !matches!(closed, Ok(Ok(()))) {

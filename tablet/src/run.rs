@@ -218,9 +218,8 @@ impl Tablet {
         };
         self.engines.join(engines_within).await;
         self.grpc.join(JOIN).await;
-        self.shard_sync.join(JOIN).await;
         self.locks.close();
-        let registrar = self.registrar.join(JOIN).await;
+        let (registrar, _) = tokio::join!(self.registrar.join(JOIN), self.shard_sync.join(JOIN));
         let deregister = async {
             // Only an orderly end says goodbye: after a panic the records should tell the truth.
             if let (Exit::Stopped, Some(registrar)) = (exit, registrar) {
@@ -231,8 +230,7 @@ impl Tablet {
         if let ((), Err(_elapsed)) = tokio::join!(deregister, locks) {
             tracing::warn!("named locks were not released in time: their leases will run out");
         }
-        self.http.join(JOIN).await;
-        self.memory.join(JOIN).await;
+        tokio::join!(self.http.join(JOIN), self.memory.join(JOIN));
     }
 }
 

@@ -1,9 +1,10 @@
 //! Row streaming: one table from a consistent snapshot at a known position, in key order, after a
 //! given key. The source tablet serves it over gRPC; the target reads its own table by the same code.
 //!
-//! Each response holds one packet of rows, bounded by bytes; at most two packets wait for the reader,
-//! and the server's cursor waits with them, so memory does not depend on the table's size. A stream
-//! ends with `None` only after the last row: every other end is an error item.
+//! Each response holds one packet of rows: the rows that fill its bytes, the last of which may
+//! overshoot. At most two packets wait for the reader, and the server's cursor waits with them, so
+//! memory does not depend on the table's size. A stream ends with `None` only after the last row:
+//! every other end is an error item.
 
 mod packet;
 mod row_streamer;

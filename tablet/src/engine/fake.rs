@@ -22,6 +22,7 @@ pub(crate) struct FakeEngines {
     pub(crate) opened: Mutex<Vec<Epoch>>,
     pub(crate) tries: AtomicUsize,
     pub(crate) closes: AtomicUsize,
+    pub(crate) stream_ends: AtomicUsize,
 }
 
 impl FakeEngines {
@@ -32,6 +33,7 @@ impl FakeEngines {
             opened: Mutex::default(),
             tries: AtomicUsize::new(0),
             closes: AtomicUsize::new(0),
+            stream_ends: AtomicUsize::new(0),
         }
     }
 
@@ -64,6 +66,10 @@ impl Engines for FakeEngines {
     async fn close(&self) {
         self.closes.fetch_add(1, Ordering::SeqCst);
         self.open.store(false, Ordering::SeqCst);
+    }
+
+    async fn end_streams(&self) {
+        self.stream_ends.fetch_add(1, Ordering::SeqCst);
     }
 
     fn is_open(&self) -> bool {

@@ -148,17 +148,16 @@ impl Session {
         }
     }
 
-    /// Itself if the server still answers on it.
-    pub(super) async fn tested(mut self) -> Option<Session> {
-        const PATIENCE: Duration = Duration::from_secs(2);
-        let ping = async |conn: &mut Conn| conn.ping().await;
-        match self.guarded("testing an idle connection", PATIENCE, ping).await {
-            Ok(()) => Some(self),
-            Err(_) => {
-                self.broken = true;
-                None
-            }
-        }
+    /// Whether the server answers on it; if not, the connection is of no further use.
+    pub(super) async fn ping(
+        &mut self,
+        attempted: &'static str,
+        deadline: Duration,
+    ) -> Result<(), DbError> {
+        let answer =
+            self.guarded(attempted, deadline, async |conn: &mut Conn| conn.ping().await).await;
+        self.broken |= answer.is_err();
+        answer
     }
 
     async fn guarded<T>(

@@ -22,14 +22,19 @@ const RETRY_MIN: Duration = Duration::from_millis(200);
 const RETRY_MAX: Duration = Duration::from_secs(5);
 const WATCH_OPEN: Duration = Duration::from_secs(1);
 const CHECK: Duration = Duration::from_secs(2);
+/// One lost answer, for instance of a machine that is short of time, is no reason to be not ready.
+const CHECKS_FAILED: u32 = 2;
+/// For the row streams that are served at the end of the process, beside the close.
+const END_STREAMS: Duration = Duration::from_secs(2);
 
-/// Runs until `stop`; closes the engines before it returns.
+/// Runs until `stop`; closes the engines and ends the streams that they serve before it returns.
 pub(crate) async fn run(engines: Arc<dyn Engines>, state: StateCell, stop: CancellationToken) {
     let mut driver = Driver {
         engines,
         changes: state.subscribe(),
         state,
         backoff: Backoff::new(RETRY_MIN, RETRY_MAX),
+        checks_failed: 0,
     };
     loop {
         let goal = driver.goal();
@@ -38,7 +43,8 @@ pub(crate) async fn run(engines: Arc<dyn Engines>, state: StateCell, stop: Cance
             None => driver.hold_closed(&stop).await,
         };
         if stopped {
-            driver.close().await;
+            let engines = Arc::clone(&driver.engines);
+            tokio::join!(driver.close(), end_streams(&*engines));
             return;
         }
     }
@@ -49,6 +55,7 @@ struct Driver {
     state: StateCell,
     changes: watch::Receiver<TabletState>,
     backoff: Backoff,
+    checks_failed: u32,
 }
 
 impl Driver {
@@ -67,14 +74,16 @@ impl Driver {
             };
             let ended = tokio::select! {
                 () = stop.cancelled() => Some(true),
-                () = goal_left(&mut changes, Some(epoch)) => Some(false),
+                () = goal_left(&mut changes, Some(epoch)) => Some(self.state.snapshot().stopping),
                 () = try_and_pause => None,
             };
             if let Some(stopped) = ended {
                 break stopped;
             }
         };
-        self.close().await;
+        if !stopped {
+            self.close().await;
+        }
         stopped
     }
 
@@ -94,6 +103,7 @@ impl Driver {
             Ok(Ok(())) => {
                 tracing::info!(%epoch, "the engines are open");
                 self.backoff.reset();
+                self.checks_failed = 0;
                 self.set(EnginesStatus::Open);
                 return WATCH_OPEN;
             }
@@ -107,12 +117,19 @@ impl Driver {
     }
 
     /// Asks open engines whether they can work.
-    async fn check(&self) {
+    async fn check(&mut self) {
         let error = match tokio::time::timeout(CHECK, self.engines.check()).await {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(error_chain(&error)),
             Err(_elapsed) => Some(format!("MySQL did not answer within {CHECK:?}")),
         };
+        self.checks_failed = if error.is_some() { self.checks_failed.saturating_add(1) } else { 0 };
+        let error = error.filter(|_| self.checks_failed >= CHECKS_FAILED);
+        match (&error, &self.state.snapshot().engines_error) {
+            (Some(error), None) => tracing::warn!(error, "the open engines cannot work"),
+            (None, Some(_)) => tracing::info!("the open engines can work again"),
+            (Some(_), Some(_)) | (None, None) => {}
+        }
         self.state.update(|state| state.engines_error = error);
     }
 
@@ -142,6 +159,12 @@ impl Driver {
             state.engines = status;
             state.engines_error = None;
         });
+    }
+}
+
+async fn end_streams(engines: &dyn Engines) {
+    if tokio::time::timeout(END_STREAMS, engines.end_streams()).await.is_err() {
+        tracing::error!("the row streams that are served did not end within {END_STREAMS:?}");
     }
 }
 

@@ -6,7 +6,8 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -22,6 +23,7 @@ const POLL: (u64, u64) = (100, 300);
 const RELEASE: Duration = Duration::from_secs(3);
 
 /// Takes locks in the name of one tablet.
+#[derive(Clone)]
 pub(crate) struct TopoLocks {
     etcd: Etcd,
     paths: Paths,
@@ -31,7 +33,7 @@ pub(crate) struct TopoLocks {
     holders: TaskTracker,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 struct LockRecord {
     alias: String,
     epoch: i64,
@@ -77,8 +79,9 @@ impl TopoLocks {
         revision: i64,
     ) -> Result<Option<Lease>, TopoError> {
         let lease = self.etcd.grant(self.lease_ttl).await?;
-        let record = LockRecord { alias: self.alias.to_string(), epoch: epoch.0 };
-        let value = serde_json::to_vec(&record).unwrap_or_default();
+        let alias = self.alias.to_string();
+        let value =
+            serde_json::json!({ "alias": alias, "epoch": epoch.0 }).to_string().into_bytes();
         let put = Write::Put { key: key.to_owned(), value, lease: Some(lease) };
         match self.etcd.write_if(&[(key, revision)], vec![put]).await {
             Ok(Some(_)) => Ok(Some(lease)),
@@ -102,6 +105,23 @@ impl TopoLocks {
         };
         let taken = self.take(key, epoch, revision).await?;
         Ok(taken.ok_or_else(|| "somebody else was first".to_owned()))
+    }
+
+    /// One try that goes on when its caller goes away: a lease that was granted is then revoked.
+    /// Every call within has a deadline.
+    async fn try_hold(&self, key: &str) -> Result<LockGuard, String> {
+        let (sender, receiver) = oneshot::channel();
+        let (locks, key) = (self.clone(), key.to_owned());
+        self.holders.spawn(async move {
+            let held = match locks.try_lock(&key).await {
+                Ok(held) => held.map(|lease| locks.hold(lease)),
+                Err(error) => Err(error.to_string()),
+            };
+            if sender.send(held).is_err() {
+                tracing::debug!(key, "the lock is not wanted any more");
+            }
+        });
+        receiver.await.unwrap_or_else(|_| Err("the tablet is shutting down".to_owned()))
     }
 
     fn hold(&self, lease: Lease) -> LockGuard {
@@ -135,12 +155,14 @@ impl NamedLocks for TopoLocks {
         let key = self.paths.named_lock(keyspace, workflow);
         let began = Instant::now();
         loop {
-            // Not raced against `cancel`: a lease that was granted should also be revoked. Every call
-            // within has a deadline.
-            let reason = match self.try_lock(&key).await {
-                Ok(Ok(lease)) => return Ok(self.hold(lease)),
-                Ok(Err(reason)) => reason,
-                Err(error) => error.to_string(),
+            let tried = tokio::select! {
+                biased;
+                () = cancel.cancelled() => return Err(LockError::Cancelled(workflow.to_owned())),
+                tried = self.try_hold(&key) => tried,
+            };
+            let reason = match tried {
+                Ok(guard) => return Ok(guard),
+                Err(reason) => reason,
             };
             if began.elapsed() >= LOCK {
                 let workflow = workflow.to_owned();

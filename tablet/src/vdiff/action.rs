@@ -7,15 +7,12 @@
 use tablet_wire::tabletmanagerdata::{VDiffRequest, VDiffResponse};
 
 use super::engine::OpenEngine;
-use super::error::DiffError;
 use super::options::StoredOptions;
 use super::schema::{DiffRow, Store};
 use super::show;
 use super::state::DiffState;
 use super::status::ActionError;
-use crate::mysql::{Value, bind};
 
-const DUPLICATE_KEY: u16 = 1062;
 const UUID_MAX: usize = 64;
 
 pub(super) async fn perform(
@@ -59,58 +56,21 @@ async fn create(engine: &OpenEngine, request: VDiffRequest) -> Result<VDiffRespo
         return Err(ActionError::Invalid(text));
     }
     let uuid = uuid(&request)?.to_owned();
-    let _exclusive = engine.exclusive(&uuid).await;
+    let _exclusive = engine.exclusive(&uuid).await?;
     let options = StoredOptions::from_wire(request.options);
+    options.check().map_err(ActionError::Invalid)?;
     let state = if options.auto_start() { DiffState::Pending } else { DiffState::Stopped };
-    insert(store, &uuid, &request.workflow, state, &options).await?;
+    let text = serde_json::to_string(&options)
+        .map_err(|error| ActionError::Invalid(format!("the options are malformed: {error}")))?;
+    if !store.create(&uuid, &request.workflow, state, &text).await? {
+        return Err(ActionError::Exists(uuid));
+    }
     let diff = existing(store, &uuid).await?;
     let response = answer(&diff);
     if state == DiffState::Pending {
         engine.spawn(diff);
     }
     Ok(response)
-}
-
-async fn insert(
-    store: &Store,
-    uuid: &str,
-    workflow: &str,
-    state: DiffState,
-    options: &StoredOptions,
-) -> Result<(), ActionError> {
-    let attempted = "creating a diff";
-    let options = serde_json::to_string(options)
-        .map_err(|error| ActionError::Invalid(format!("the options are malformed: {error}")))?;
-    let statement = bind(
-        &format!(
-            "insert into {} (vdiff_uuid, workflow, keyspace, shard, db_name, state, options, \
-             last_error, owner_epoch) values (?, ?, ?, ?, ?, ?, ?, '', ?)",
-            store.vdiff()
-        ),
-        &[
-            Value::from(uuid),
-            Value::from(workflow),
-            Value::from(store.keyspace.as_str()),
-            Value::from(store.shard.as_str()),
-            Value::from(store.sidecar.db_name()),
-            Value::from(state.name()),
-            Value::from(options),
-            Value::from(store.epoch.0),
-        ],
-    );
-    let mut session = store.db().session().await?;
-    session.begin(attempted).await?;
-    let done = match session.run(attempted, &statement).await {
-        Err(error) if error.code() == Some(DUPLICATE_KEY) => {
-            session.rollback(attempted).await?;
-            return Err(ActionError::Exists(uuid.to_owned()));
-        }
-        other => other?,
-    };
-    let id = i64::try_from(done.last_insert_id).unwrap_or_default();
-    let log = format!("State changed to: {}", state.name());
-    store.log(&mut session, attempted, id, &log).await?;
-    Ok(session.commit(attempted).await?)
 }
 
 async fn existing(store: &Store, uuid: &str) -> Result<DiffRow, ActionError> {
@@ -136,7 +96,7 @@ async fn show(engine: &OpenEngine, request: &VDiffRequest) -> Result<VDiffRespon
 
 async fn stop(engine: &OpenEngine, uuid: &str) -> Result<VDiffResponse, ActionError> {
     let store = &engine.context.store;
-    let _exclusive = engine.exclusive(uuid).await;
+    let _exclusive = engine.exclusive(uuid).await?;
     let diff = existing(store, uuid).await?;
     match DiffState::parse(&diff.state) {
         Some(DiffState::Stopped) => {}
@@ -144,50 +104,16 @@ async fn stop(engine: &OpenEngine, uuid: &str) -> Result<VDiffResponse, ActionEr
             return Err(ActionError::State(format!("vdiff {uuid} is completed already")));
         }
         Some(DiffState::Pending | DiffState::Started | DiffState::Error) | None => {
-            write_stop(store, diff.id).await?;
+            store.stop(diff.id).await?;
         }
     }
     engine.end_controller(uuid).await;
     Ok(answer(&diff))
 }
 
-async fn write_stop(store: &Store, id: i64) -> Result<(), DiffError> {
-    let attempted = "stopping a diff";
-    let set = "last_error = '', error_kind = null, next_retry_at = null, attempts = 0, retries = 0";
-    let mut session = store.db().session().await?;
-    take_over(store, &mut session, attempted, id).await?;
-    session.begin(attempted).await?;
-    store.change_state(&mut session, attempted, id, DiffState::Stopped, set).await?;
-    let tables = format!(
-        "update {} set state = 'stopped' where vdiff_id = {id} and state <> 'completed' \
-         and owner_epoch = {}",
-        store.vdiff_table(),
-        store.epoch
-    );
-    session.run(attempted, &tables).await?;
-    Ok(session.commit(attempted).await?)
-}
-
-/// Rows that nobody owns (written by hand, or released) become ours; a newer owner's stay its own.
-async fn take_over(
-    store: &Store,
-    session: &mut crate::mysql::Session,
-    attempted: &'static str,
-    id: i64,
-) -> Result<(), DiffError> {
-    let statement = format!(
-        "update {} set owner_epoch = {epoch} where id = {id} \
-         and (owner_epoch is null or owner_epoch < {epoch})",
-        store.vdiff(),
-        epoch = store.epoch
-    );
-    session.run(attempted, &statement).await?;
-    Ok(())
-}
-
 async fn resume(engine: &OpenEngine, uuid: &str) -> Result<VDiffResponse, ActionError> {
     let store = &engine.context.store;
-    let _exclusive = engine.exclusive(uuid).await;
+    let _exclusive = engine.exclusive(uuid).await?;
     let diff = existing(store, uuid).await?;
     let state = DiffState::parse(&diff.state);
     match state {
@@ -195,7 +121,7 @@ async fn resume(engine: &OpenEngine, uuid: &str) -> Result<VDiffResponse, Action
         Some(DiffState::Stopped | DiffState::Completed | DiffState::Error) => {
             // One that waits for its retry must not act on the row meanwhile.
             engine.end_controller(uuid).await;
-            write_resume(store, diff.id, state == Some(DiffState::Completed)).await?;
+            store.resume(diff.id, state == Some(DiffState::Completed)).await?;
         }
         None => {
             let text = format!("vdiff {uuid} has the unknown state '{}'", diff.state);
@@ -206,29 +132,6 @@ async fn resume(engine: &OpenEngine, uuid: &str) -> Result<VDiffResponse, Action
     let response = answer(&diff);
     engine.spawn(diff);
     Ok(response)
-}
-
-/// Completed tables stay so, unless the whole diff was completed: then every table is continued
-/// after its last key, and its counts go on from where they were.
-async fn write_resume(store: &Store, id: i64, cumulative: bool) -> Result<(), DiffError> {
-    let attempted = "resuming a diff";
-    let set = "started_at = null, completed_at = null, last_error = '', error_kind = null, \
-               next_retry_at = null, attempts = 0, retries = 0";
-    let mut session = store.db().session().await?;
-    take_over(store, &mut session, attempted, id).await?;
-    session.begin(attempted).await?;
-    store.change_state(&mut session, attempted, id, DiffState::Pending, set).await?;
-    if cumulative {
-        let tables = format!(
-            "update {} set state = 'pending', phase = null, owner_epoch = {} where vdiff_id = {id}",
-            store.vdiff_table(),
-            store.epoch
-        );
-        session.run(attempted, &tables).await?;
-    } else {
-        store.unfinished_tables_become_pending(&mut session, attempted, id).await?;
-    }
-    Ok(session.commit(attempted).await?)
 }
 
 async fn delete(engine: &OpenEngine, request: &VDiffRequest) -> Result<VDiffResponse, ActionError> {
@@ -258,31 +161,12 @@ async fn delete(engine: &OpenEngine, request: &VDiffRequest) -> Result<VDiffResp
 
 async fn delete_one(engine: &OpenEngine, uuid: &str) -> Result<(), ActionError> {
     let store = &engine.context.store;
-    let _exclusive = engine.exclusive(uuid).await;
+    let _exclusive = engine.exclusive(uuid).await?;
     let diff = existing(store, uuid).await?;
     engine.end_controller(uuid).await;
-    let deleted = delete_rows(store, diff.id).await;
-    if deleted.is_err() {
-        // It was not deleted, so its work goes on.
-        let unfinished = [DiffState::Pending, DiffState::Started].map(DiffState::name);
-        if unfinished.contains(&diff.state.as_str()) || diff.ephemeral {
-            engine.spawn(diff);
-        }
+    let deleted = store.delete(diff.id).await;
+    if deleted.is_err() && diff.is_to_run() {
+        engine.spawn(diff); // It was not deleted, so its work goes on.
     }
-    deleted
-}
-
-async fn delete_rows(store: &Store, id: i64) -> Result<(), ActionError> {
-    let attempted = "deleting a diff";
-    let mut session = store.db().session().await?;
-    session.begin(attempted).await?;
-    let statements = [
-        format!("delete from {} where id = {id}", store.vdiff()),
-        format!("delete from {} where vdiff_id = {id}", store.vdiff_table()),
-        format!("delete from {} where vdiff_id = {id}", store.vdiff_log()),
-    ];
-    for statement in statements {
-        session.run(attempted, &statement).await?;
-    }
-    Ok(session.commit(attempted).await?)
+    Ok(deleted?)
 }

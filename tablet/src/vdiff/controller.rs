@@ -4,6 +4,7 @@
 //! it was cancelled (by stop, delete or the closing of the engine, which care for the state). A panic
 //! becomes this diff's lasting error, and nobody else's.
 
+use std::future::Future;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio_util::sync::CancellationToken;
@@ -18,7 +19,7 @@ use crate::panics::caught;
 
 const RECORD_RETRY_MIN: Duration = Duration::from_millis(100);
 const RECORD_RETRY_MAX: Duration = Duration::from_secs(5);
-const RELEASE_DEADLINE: Duration = Duration::from_secs(2);
+const RELEASE_DEADLINE: Duration = Duration::from_secs(1);
 
 /// Counted in `VDiffCount` while it lives.
 struct Counted<'a>(&'a Context, &'a str);
@@ -112,13 +113,15 @@ async fn wait_and_retry(
             () = tokio::time::sleep(wait) => {}
         }
         let pressure = *context.deps.memory.borrow();
-        let outcome = if pressure == Pressure::High {
-            at = now_ms().saturating_add(millis(backoff.wait()));
-            context.store.postpone(diff.id, at).await.map(|()| false)
-        } else {
-            context.store.retry(diff.id).await.map(|()| true)
+        let outcome = async {
+            if pressure == Pressure::High {
+                at = now_ms().saturating_add(millis(backoff.wait()));
+                context.store.postpone(diff.id, at).await.map(|()| false)
+            } else {
+                context.store.retry(diff.id).await.map(|()| true)
+            }
         };
-        match outcome {
+        match or_cancelled(cancel, outcome).await {
             Ok(true) => return Ok(()),
             Ok(false) => {}
             Err(error) if error.is_ephemeral() => {
@@ -127,6 +130,22 @@ async fn wait_and_retry(
             }
             Err(error) => return Err(error),
         }
+    }
+}
+
+/// The outcome of `work`, unless it is cancelled before: then `work` is dropped, and a statement of
+/// its that hangs is killed.
+pub(super) async fn or_cancelled<T>(
+    cancel: &CancellationToken,
+    work: impl Future<Output = Result<T, DiffError>>,
+) -> Result<T, DiffError> {
+    if cancel.is_cancelled() {
+        return Err(DiffError::Cancelled);
+    }
+    tokio::select! {
+        biased;
+        outcome = work => outcome,
+        () = cancel.cancelled() => Err(DiffError::Cancelled),
     }
 }
 
@@ -141,14 +160,8 @@ async fn record(
     let mut backoff = Backoff::new(RECORD_RETRY_MIN, RECORD_RETRY_MAX);
     let (text, ephemeral) = (error.text(), error.is_ephemeral());
     loop {
-        let failed = tokio::select! {
-            biased;
-            recorded = context.store.fail(diff.id, &text, ephemeral, retry_at) => match recorded {
-                Ok(()) => return Ok(()),
-                Err(failed) => failed,
-            },
-            () = cancel.cancelled() => return Err(DiffError::Cancelled),
-        };
+        let recorded = context.store.fail(diff.id, &text, ephemeral, retry_at);
+        let Err(failed) = or_cancelled(cancel, recorded).await else { return Ok(()) };
         if !failed.is_recorded() {
             return Err(failed);
         }

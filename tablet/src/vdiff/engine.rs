@@ -12,8 +12,9 @@ use futures::stream::BoxStream;
 use tablet_wire::binlogdata::{VStreamRowsRequest, VStreamRowsResponse};
 use tablet_wire::query::QueryResult;
 use tablet_wire::tabletmanagerdata::{VDiffRequest, VDiffResponse};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedMutexGuard, oneshot};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::Status;
@@ -28,10 +29,20 @@ use crate::sidecardb::Sidecar;
 use crate::vreplication::{self, Pauser};
 use crate::vstreamer::{RowStreamer, StreamRequest};
 
-/// How long a controller may take to end: a last checkpoint and a release.
-pub(super) const JOIN_DEADLINE: Duration = Duration::from_secs(5);
-const RESTART_GRACE: Duration = Duration::from_secs(2);
-const SETTLE_GRACE: Duration = Duration::from_secs(2);
+/// How long a controller may take to end: a last checkpoint and a release. With both graces it fits
+/// into the five seconds that closing may take.
+const JOIN_DEADLINE: Duration = Duration::from_millis(3200);
+/// An aborted controller ends at its next await.
+const ABORT_DEADLINE: Duration = Duration::from_millis(200);
+/// For restarts of workflows, and beside them for actions that are still under way.
+const RESTART_GRACE: Duration = Duration::from_millis(900);
+const SETTLE_GRACE: Duration = Duration::from_millis(500);
+/// How long the row streams that are served may take to end.
+const STREAMS_GRACE: Duration = Duration::from_millis(500);
+/// An action waits no longer for another one on the same diff.
+const EXCLUSIVE_DEADLINE: Duration = Duration::from_secs(10);
+/// Shorter than the patience of the one who asks, so that the answer says what is wrong.
+const CHECK_DEADLINE: Duration = Duration::from_millis(1800);
 
 /// The vreplication and VDiff engines of one tablet, and its row streamer.
 pub struct VdiffEngines {
@@ -39,6 +50,8 @@ pub struct VdiffEngines {
     db: Db,
     sidecar: Sidecar,
     streamer: RowStreamer,
+    /// Cancelled when the streams that are served are to end.
+    serving: CancellationToken,
     state: Mutex<Option<Arc<OpenEngine>>>,
     /// One opening or closing at a time.
     gate: tokio::sync::Mutex<()>,
@@ -77,6 +90,7 @@ impl VdiffEngines {
             db,
             sidecar,
             streamer,
+            serving: CancellationToken::new(),
             state: Mutex::new(None),
             gate: tokio::sync::Mutex::new(()),
             actions: TaskTracker::new(),
@@ -85,6 +99,14 @@ impl VdiffEngines {
 
     fn state(&self) -> MutexGuard<'_, Option<Arc<OpenEngine>>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Actions go on by themselves: those that are late are fenced by their epoch.
+    async fn actions_end(&self, grace: Duration) {
+        self.actions.close();
+        if tokio::time::timeout(grace, self.actions.wait()).await.is_err() {
+            tracing::warn!(late = self.actions.len(), "vdiff actions were still under way");
+        }
     }
 
     fn opened(&self) -> Option<Arc<OpenEngine>> {
@@ -102,7 +124,7 @@ impl VdiffEngines {
             shard: self.deps.shard.clone(),
             epoch,
         };
-        pauser.restart_left_over().await.map_err(|e| failed("restarting workflows", e))?;
+        pauser.restart_left_over(epoch).await.map_err(|e| failed("restarting workflows", e))?;
         store.sweep_orphans().await.map_err(|e| failed("sweeping orphaned rows", e))?;
         let diffs = store.unfinished().await.map_err(|e| failed("reading unfinished diffs", e))?;
         let context =
@@ -148,11 +170,29 @@ impl Engines for VdiffEngines {
     async fn close(&self) {
         let _gate = self.gate.lock().await;
         let engine = self.state().take();
-        let Some(engine) = engine else { return };
-        engine.close().await;
-        engine.context.pauser.close(RESTART_GRACE).await;
+        if let Some(engine) = &engine {
+            engine.close().await;
+            let restarts = engine.context.pauser.close(RESTART_GRACE);
+            tokio::join!(restarts, self.actions_end(RESTART_GRACE));
+        }
+        // Also after an open that was dropped half-way.
         self.db.settle(SETTLE_GRACE).await;
-        tracing::info!("the vreplication and VDiff engines are closed");
+        if engine.is_some() {
+            tracing::info!("the vreplication and VDiff engines are closed");
+        }
+    }
+
+    async fn end_streams(&self) {
+        self.serving.cancel();
+        self.streamer.settle(STREAMS_GRACE).await;
+        self.db.settle(SETTLE_GRACE).await;
+    }
+
+    async fn check(&self) -> Result<(), EngineError> {
+        self.db
+            .ping(CHECK_DEADLINE)
+            .await
+            .map_err(|error| failed("asking whether it answers", error))
     }
 
     fn is_open(&self) -> bool {
@@ -207,7 +247,7 @@ impl Engines for VdiffEngines {
     ) -> Result<BoxStream<'static, Result<VStreamRowsResponse, Status>>, Status> {
         let request =
             StreamRequest::from_wire(request).map_err(|error| status::of_stream(&error))?;
-        let stream = self.streamer.stream(request, CancellationToken::new());
+        let stream = self.streamer.stream(request, self.serving.child_token());
         Ok(stream.map(|item| item.map_err(|error| status::of_stream(&error))).boxed())
     }
 }
@@ -249,37 +289,47 @@ impl OpenEngine {
         let registered = self.registry().as_mut().and_then(|registry| registry.remove(uuid));
         if let Some(registered) = registered {
             registered.cancel.cancel();
-            join(uuid, registered.task, tokio::time::Instant::now() + JOIN_DEADLINE).await;
+            join(uuid, registered.task, Instant::now() + JOIN_DEADLINE).await;
         }
     }
 
     /// The right to act on one diff.
-    pub(super) async fn exclusive(&self, uuid: &str) -> tokio::sync::OwnedMutexGuard<()> {
+    pub(super) async fn exclusive(&self, uuid: &str) -> Result<OwnedMutexGuard<()>, ActionError> {
         let lock = {
             let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
             busy.retain(|_, lock| Arc::strong_count(lock) > 1);
             Arc::clone(busy.entry(uuid.to_owned()).or_default())
         };
-        lock.lock_owned().await
+        tokio::time::timeout(EXCLUSIVE_DEADLINE, lock.lock_owned())
+            .await
+            .map_err(|_| ActionError::Busy(uuid.to_owned()))
     }
 
     async fn close(&self) {
         self.cancel.cancel();
         let registry = self.registry().replace(HashMap::new()).unwrap_or_default();
-        let deadline = tokio::time::Instant::now() + JOIN_DEADLINE;
-        for (uuid, registered) in registry {
+        let deadline = Instant::now() + JOIN_DEADLINE;
+        let ends = registry.into_iter().map(async |(uuid, registered)| {
             join(&uuid, registered.task, deadline).await;
-        }
+        });
+        futures::future::join_all(ends).await;
     }
 }
 
-async fn join(uuid: &str, mut task: JoinHandle<()>, deadline: tokio::time::Instant) {
+async fn join(uuid: &str, mut task: JoinHandle<()>, deadline: Instant) {
     match tokio::time::timeout_at(deadline, &mut task).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::error!(uuid, %error, "a vdiff controller ended badly"),
-        Err(_) => {
-            tracing::error!(uuid, "a vdiff controller is late and is aborted");
-            task.abort();
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => {
+            return tracing::error!(uuid, %error, "a vdiff controller ended badly");
         }
+        Err(_) => tracing::error!(uuid, "a vdiff controller is late and is aborted"),
+    }
+    task.abort();
+    match tokio::time::timeout(ABORT_DEADLINE, task).await {
+        Ok(Err(error)) if !error.is_cancelled() => {
+            tracing::error!(uuid, %error, "a late vdiff controller ended badly");
+        }
+        Ok(_) => {}
+        Err(_) => tracing::error!(uuid, "a vdiff controller does not end"),
     }
 }

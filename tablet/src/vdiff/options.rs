@@ -6,6 +6,8 @@ use tablet_wire::tabletmanagerdata::VDiffOptions;
 const EXTRA_ROWS_DEFAULT: i64 = 1000;
 const SAMPLE_ROWS_DEFAULT: i64 = 10;
 const TRUNCATE_DEFAULT: i64 = 128;
+/// Of vtctldclient: how long a replication that is behind is waited for. There is none to wait for.
+const TIMEOUT_SECONDS_DEFAULT: i64 = 30;
 
 /// What is stored. Unknown fields are ignored: another version may have written them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,9 +61,13 @@ pub(super) struct DiffOptions {
     /// Ephemeral errors are retried by the tablet itself.
     pub(super) auto_retry: bool,
     /// Extra rows of each side that are kept, to be matched with each other at the end; `None`: all.
-    /// Unlimited samples take memory in proportion to the differences.
+    ///
+    /// What is kept stands in the report, which every checkpoint writes anew, whole, together with
+    /// counts and cursor: unlimited, it costs memory and the size of a statement in proportion to the
+    /// differences, and binlog in proportion to differences times checkpoints. A report that exceeds
+    /// `max_allowed_packet` fails the diff for good, with an error that says so.
     pub(super) extra_rows_max: Option<usize>,
-    /// Samples of each kind in the final report; `None`: all.
+    /// Samples of each kind in the final report; `None`: all, at the cost told above.
     pub(super) sample_rows_max: Option<usize>,
     /// Samples show the key only.
     pub(super) only_pks: bool,
@@ -99,6 +105,35 @@ impl StoredOptions {
                 row_diff_column_truncate_at: report.row_diff_column_truncate_at,
             }),
         }
+    }
+
+    /// Refuses what was asked for and would be ignored. Vitess's defaults ask for nothing.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let core = self.core_options.clone().unwrap_or_default();
+        let picker = self.picker_options.clone().unwrap_or_default();
+        let primary = |kinds: &str| {
+            let kinds = kinds.strip_prefix("in_order:").unwrap_or(kinds);
+            kinds.is_empty()
+                || kinds.split(',').any(|kind| kind.trim().eq_ignore_ascii_case("primary"))
+        };
+        let asked = [
+            ("core_options.max_rows", core.max_rows > 0 && core.max_rows != i64::MAX),
+            (
+                "core_options.timeout_seconds",
+                core.timeout_seconds > 0 && core.timeout_seconds != TIMEOUT_SECONDS_DEFAULT,
+            ),
+            ("core_options.update_table_stats", core.update_table_stats),
+            ("core_options.max_diff_seconds", core.max_diff_seconds > 0),
+            ("picker_options.source_cell", !picker.source_cell.is_empty()),
+            ("picker_options.target_cell", !picker.target_cell.is_empty()),
+            ("picker_options.tablet_types without primary", !primary(&picker.tablet_types)),
+        ];
+        let names: Vec<&str> =
+            asked.iter().filter(|(_, asked)| *asked).map(|(name, _)| *name).collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        Err(format!("not supported, and would be ignored: {}", names.join(", ")))
     }
 
     /// Whether the diff is to start at once.
@@ -150,6 +185,45 @@ mod tests {
         assert_eq!(options.sample_rows_max, Some(10));
         let again = serde_json::to_string(&stored).unwrap();
         assert_eq!(serde_json::from_str::<StoredOptions>(&again).unwrap(), stored);
+    }
+
+    fn refused(core: Core, picker: Picker) -> String {
+        let stored = StoredOptions {
+            core_options: Some(core),
+            picker_options: Some(picker),
+            ..StoredOptions::default()
+        };
+        stored.check().err().unwrap_or_default()
+    }
+
+    #[test]
+    fn an_option_that_would_be_ignored_is_refused_by_name() {
+        let (core, picker) = (Core::default(), Picker::default());
+        let cases = [
+            ("max_rows", Core { max_rows: 10, ..core.clone() }, picker.clone()),
+            ("timeout_seconds", Core { timeout_seconds: 5, ..core.clone() }, picker.clone()),
+            ("max_diff_seconds", Core { max_diff_seconds: 60, ..core.clone() }, picker.clone()),
+            (
+                "update_table_stats",
+                Core { update_table_stats: true, ..core.clone() },
+                picker.clone(),
+            ),
+            ("source_cell", core.clone(), Picker { source_cell: "zone2".into(), ..picker.clone() }),
+            ("tablet_types", core, Picker { tablet_types: "replica,rdonly".into(), ..picker }),
+        ];
+        for (name, core, picker) in cases {
+            let refused = refused(core, picker);
+            assert!(refused.contains(name), "{name}: {refused}");
+        }
+    }
+
+    /// One client is to drive Vitess and this tablet.
+    #[test]
+    fn the_defaults_of_vitess_s_client_are_accepted() {
+        let core = Core { max_rows: i64::MAX, timeout_seconds: 30, ..Core::default() };
+        let tablet_types = "in_order:RDONLY,REPLICA,PRIMARY".to_owned();
+        assert_eq!(refused(core, Picker { tablet_types, ..Picker::default() }), "");
+        assert_eq!(StoredOptions::default().check(), Ok(()));
     }
 
     #[test]

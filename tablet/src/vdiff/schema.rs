@@ -1,15 +1,20 @@
-//! The rows of `vdiff`, `vdiff_table` and `vdiff_log`: every statement that VDiff writes.
+//! The rows of `vdiff`, `vdiff_table` and `vdiff_log`: every statement that VDiff writes, of diffs in
+//! [`diffs`], of their tables in [`tables`].
 //!
 //! Every write carries our epoch in its `where`; one that matches no row finds out why. The log line
 //! of a state change is written in the transaction of the change. Log lines are inserted from a
 //! select on the diff's row, so that a deleted diff gets no later writes.
 
+mod diffs;
+mod tables;
+
+use super::error::DiffError;
+use super::state::DiffState;
 use crate::engine::Epoch;
 use crate::mysql::{Db, DbError, Row, Session, Value, bind, quote_text, truncate_chars};
 use crate::sidecardb::Sidecar;
 
-use super::error::DiffError;
-use super::state::{DiffState, TablePhase};
+pub(super) use tables::Progress;
 
 /// A diff's row.
 #[derive(Clone, Debug)]
@@ -20,9 +25,20 @@ pub(super) struct DiffRow {
     /// As written; others write too.
     pub(super) state: String,
     pub(super) options: String,
-    pub(super) ephemeral: bool,
+    /// Announced for a diff in `error` that is to be tried again.
     pub(super) next_retry_at_ms: Option<i64>,
     pub(super) retries: u32,
+}
+
+impl DiffRow {
+    /// Whether a controller has to work on it.
+    pub(super) fn is_to_run(&self) -> bool {
+        match DiffState::parse(&self.state) {
+            Some(DiffState::Pending | DiffState::Started) => true,
+            Some(DiffState::Error) => self.next_retry_at_ms.is_some(),
+            Some(DiffState::Stopped | DiffState::Completed) | None => false,
+        }
+    }
 }
 
 /// A table's row.
@@ -32,15 +48,6 @@ pub(super) struct TableRow {
     pub(super) state: String,
     pub(super) lastpk: Option<Vec<u8>>,
     pub(super) report: Option<String>,
-}
-
-/// What a checkpoint saves, in one statement.
-#[derive(Clone, Debug)]
-pub(super) struct Progress {
-    pub(super) rows_compared: u64,
-    pub(super) lastpk: Option<String>,
-    pub(super) report: String,
-    pub(super) mismatch: bool,
 }
 
 /// Reads and writes the rows of one tablet's diffs under one epoch.
@@ -54,7 +61,7 @@ pub(super) struct Store {
 
 const DIFF_COLUMNS: &str = "id, vdiff_uuid, cast(coalesce(workflow, '') as char), \
     cast(coalesce(state, '') as char), cast(coalesce(options, '') as char), \
-    coalesce(error_kind, '') = 'ephemeral', next_retry_at, coalesce(retries, 0)";
+    next_retry_at, coalesce(retries, 0)";
 
 impl Store {
     pub(super) fn db(&self) -> &Db {
@@ -73,10 +80,10 @@ impl Store {
         self.sidecar.table("vdiff_log")
     }
 
-    /// The diffs that are to run: unfinished ones and those whose error may pass.
+    /// The diffs that are to run: unfinished ones and those whose retry was announced.
     pub(super) async fn unfinished(&self) -> Result<Vec<DiffRow>, DbError> {
         let condition = "state in ('pending', 'started') or \
-             (state = 'error' and error_kind = 'ephemeral')";
+             (state = 'error' and error_kind = 'ephemeral' and next_retry_at is not null)";
         self.diffs("reading unfinished diffs", condition).await
     }
 
@@ -139,276 +146,8 @@ impl Store {
         Ok(())
     }
 
-    /// The diff's run begins. Returns the unclean starts without progress so far.
-    pub(super) async fn start(&self, id: i64) -> Result<u32, DiffError> {
-        let attempted = "starting a diff";
-        let progress = format!(
-            "(select coalesce(sum(checkpoints), 0) from {} where vdiff_id = {id})",
-            self.vdiff_table()
-        );
-        // MySQL assigns from left to right: `attempts` sees the former `checkpoints_at_start`.
-        let set = format!(
-            "started_at = now(), last_error = '', error_kind = null, next_retry_at = null, \
-             attempts = if({progress} > coalesce(checkpoints_at_start, 0), 0, \
-             coalesce(attempts, 0)), checkpoints_at_start = {progress}"
-        );
-        let mut session = self.db().session().await?;
-        session.begin(attempted).await?;
-        self.change_state(&mut session, attempted, id, DiffState::Started, &set).await?;
-        let select = format!("select coalesce(attempts, 0) from {} where id = {id}", self.vdiff());
-        let rows = session.rows(attempted, &select).await?;
-        session.commit(attempted).await?;
-        Ok(rows.first().and_then(|row| row.get(0)).unwrap_or_default())
-    }
-
-    /// Makes the rows of tables that have none yet.
-    pub(super) async fn add_tables(
-        &self,
-        id: i64,
-        tables: &[(String, i64)],
-    ) -> Result<(), DiffError> {
-        let attempted = "adding a diff's tables";
-        let mut session = self.db().session().await?;
-        session.begin(attempted).await?;
-        for (name, rows) in tables {
-            let statement = bind(
-                &format!(
-                    "insert into {} (vdiff_id, table_name, state, table_rows, owner_epoch) \
-                     select id, ?, 'pending', ?, ? from {} where id = ? and owner_epoch = ? \
-                     on duplicate key update table_rows = values(table_rows)",
-                    self.vdiff_table(),
-                    self.vdiff()
-                ),
-                &[
-                    Value::from(name.as_str()),
-                    Value::from(*rows),
-                    Value::from(self.epoch.0),
-                    Value::from(id),
-                    Value::from(self.epoch.0),
-                ],
-            );
-            session.run(attempted, &statement).await?;
-        }
-        Ok(session.commit(attempted).await?)
-    }
-
-    /// A table's turn begins.
-    pub(super) async fn table_started(&self, id: i64, table: &str) -> Result<(), DiffError> {
-        let set = format!("state = 'started', phase = '{}'", TablePhase::Snapshot.name());
-        let log = format!("started: table '{table}'");
-        self.change_table("starting a table", id, table, &set, Some(&log)).await
-    }
-
-    /// Both snapshots stand; rows are compared from now on.
-    pub(super) async fn table_streaming(
-        &self,
-        id: i64,
-        table: &str,
-        after: &str,
-    ) -> Result<(), DiffError> {
-        let set = format!("phase = '{}'", TablePhase::Streaming.name());
-        let log = format!("streaming: table '{table}' after {after}");
-        self.change_table("beginning to stream", id, table, &set, Some(&log)).await
-    }
-
-    /// Saves progress: counts, samples and cursor in one statement, and nothing else.
-    pub(super) async fn checkpoint(
-        &self,
-        id: i64,
-        table: &str,
-        progress: &Progress,
-    ) -> Result<(), DiffError> {
-        let set = saved(progress);
-        self.change_table("saving a checkpoint", id, table, &set, None).await
-    }
-
-    /// All rows were compared.
-    pub(super) async fn table_reconciling(&self, id: i64, table: &str) -> Result<(), DiffError> {
-        let set = format!("phase = '{}'", TablePhase::Reconcile.name());
-        let log = format!("reconciling: table '{table}'");
-        self.change_table("beginning to reconcile", id, table, &set, Some(&log)).await
-    }
-
-    /// A table is done, with its final report.
-    pub(super) async fn table_completed(
-        &self,
-        id: i64,
-        table: &str,
-        progress: &Progress,
-    ) -> Result<(), DiffError> {
-        let done = TablePhase::Done.name();
-        let set = format!("{}, state = 'completed', phase = '{done}'", saved(progress));
-        let log = format!("completed: table '{table}'");
-        self.change_table("completing a table", id, table, &set, Some(&log)).await
-    }
-
-    /// The parent is read without a lock (`READ COMMITTED`): a diff whose row was deleted is not
-    /// written to, and a checkpoint never waits for who holds that row.
-    async fn change_table(
-        &self,
-        attempted: &'static str,
-        id: i64,
-        table: &str,
-        set: &str,
-        log: Option<&str>,
-    ) -> Result<(), DiffError> {
-        let statement = format!(
-            "update {} set {set} where vdiff_id = {id} and table_name = {} and owner_epoch = {} \
-             and exists (select 1 from {} v where v.id = {id})",
-            self.vdiff_table(),
-            quote_text(table),
-            self.epoch,
-            self.vdiff()
-        );
-        let mut session = self.db().session().await?;
-        if log.is_some() {
-            session.begin(attempted).await?;
-        }
-        if session.run(attempted, &statement).await?.matched == 0 {
-            drop(session);
-            return Err(self.why_unmatched(id, Some(table)).await);
-        }
-        if let Some(log) = log {
-            self.log(&mut session, attempted, id, log).await?;
-            session.commit(attempted).await?;
-        }
-        Ok(())
-    }
-
-    /// The whole diff is done.
-    pub(super) async fn complete(&self, id: i64) -> Result<(), DiffError> {
-        let attempted = "completing a diff";
-        let set = "completed_at = now(), last_error = '', error_kind = null, \
-                   next_retry_at = null, attempts = 0";
-        let mut session = self.db().session().await?;
-        session.begin(attempted).await?;
-        self.change_state(&mut session, attempted, id, DiffState::Completed, set).await?;
-        Ok(session.commit(attempted).await?)
-    }
-
-    /// Writes the diff's error; `retry_at_ms` announces the next try.
-    pub(super) async fn fail(
-        &self,
-        id: i64,
-        text: &str,
-        ephemeral: bool,
-        retry_at_ms: Option<i64>,
-    ) -> Result<(), DiffError> {
-        let attempted = "recording a diff's error";
-        let kind = if ephemeral { "ephemeral" } else { "lasting" };
-        let set = bind(
-            "last_error = ?, error_kind = ?, next_retry_at = ?, \
-             retries = coalesce(retries, 0) + ?, attempts = if(?, 0, attempts)",
-            &[
-                Value::from(text),
-                Value::from(kind),
-                Value::from(retry_at_ms),
-                Value::from(i32::from(retry_at_ms.is_some())),
-                // A lasting error at the cap goes on showing why.
-                Value::from(i32::from(ephemeral)),
-            ],
-        );
-        let mut session = self.db().session().await?;
-        session.begin(attempted).await?;
-        self.change_state(&mut session, attempted, id, DiffState::Error, &set).await?;
-        let tables = format!(
-            "update {} set state = 'error' where vdiff_id = {id} and state = 'started' \
-             and owner_epoch = {}",
-            self.vdiff_table(),
-            self.epoch
-        );
-        session.run(attempted, &tables).await?;
-        self.log(&mut session, attempted, id, &format!("error: {text}")).await?;
-        Ok(session.commit(attempted).await?)
-    }
-
-    /// Announces a later time for the next try.
-    pub(super) async fn postpone(&self, id: i64, retry_at_ms: i64) -> Result<(), DiffError> {
-        let statement = format!(
-            "update {} set next_retry_at = {retry_at_ms} where id = {id} and state = 'error' \
-             and owner_epoch = {}",
-            self.vdiff(),
-            self.epoch
-        );
-        match self.db().run("postponing a retry", &statement).await?.matched {
-            0 => Err(self.why_unmatched(id, None).await),
-            _ => Ok(()),
-        }
-    }
-
-    /// An ephemeral error is over: the diff is tried again.
-    pub(super) async fn retry(&self, id: i64) -> Result<(), DiffError> {
-        let attempted = "retrying a diff";
-        let mut session = self.db().session().await?;
-        session.begin(attempted).await?;
-        // Not from `stopped` or `completed`: only an operator's resume does that.
-        let statement = format!(
-            "update {} set state = 'pending', last_error = '', error_kind = null, \
-             next_retry_at = null where id = {id} and owner_epoch = {} and state = 'error'",
-            self.vdiff(),
-            self.epoch
-        );
-        if session.run(attempted, &statement).await?.matched == 0 {
-            drop(session);
-            return Err(self.why_unmatched(id, None).await);
-        }
-        self.unfinished_tables_become_pending(&mut session, attempted, id).await?;
-        self.log(&mut session, attempted, id, "State changed to: pending").await?;
-        Ok(session.commit(attempted).await?)
-    }
-
-    /// A clean end of our work on a diff that is not complete: the next start is not counted as
-    /// coming after a crash.
-    pub(super) async fn release(&self, id: i64) -> Result<(), DbError> {
-        let statement = format!(
-            "update {} set owner_epoch = null where id = {id} and owner_epoch = {}",
-            self.vdiff(),
-            self.epoch
-        );
-        self.db().run("releasing a diff", &statement).await.map(|_| ())
-    }
-
-    pub(super) async fn unfinished_tables_become_pending(
-        &self,
-        session: &mut Session,
-        attempted: &'static str,
-        id: i64,
-    ) -> Result<(), DbError> {
-        let statement = format!(
-            "update {} set state = 'pending', owner_epoch = {} where vdiff_id = {id} \
-             and state <> 'completed'",
-            self.vdiff_table(),
-            self.epoch
-        );
-        session.run(attempted, &statement).await.map(|_| ())
-    }
-
-    /// Moves a diff into `state` along a legal transition, with its log line.
-    pub(super) async fn change_state(
-        &self,
-        session: &mut Session,
-        attempted: &'static str,
-        id: i64,
-        state: DiffState,
-        set: &str,
-    ) -> Result<(), DiffError> {
-        let statement = format!(
-            "update {} set state = '{}', {set} where id = {id} and owner_epoch = {} and {}",
-            self.vdiff(),
-            state.name(),
-            self.epoch,
-            state.reached_from_condition()
-        );
-        if session.run(attempted, &statement).await?.matched == 0 {
-            session.rollback(attempted).await?;
-            return Err(self.why_unmatched(id, None).await);
-        }
-        let log = format!("State changed to: {}", state.name());
-        Ok(self.log(session, attempted, id, &log).await?)
-    }
-
     /// Adds a line to the diff's log.
-    pub(super) async fn log(
+    async fn log(
         &self,
         session: &mut Session,
         attempted: &'static str,
@@ -452,19 +191,6 @@ impl Store {
     }
 }
 
-fn saved(progress: &Progress) -> String {
-    bind(
-        "rows_compared = ?, lastpk = ?, report = ?, mismatch = ?, \
-         checkpoints = coalesce(checkpoints, 0) + 1",
-        &[
-            Value::from(progress.rows_compared),
-            Value::from(progress.lastpk.as_deref()),
-            Value::from(progress.report.as_str()),
-            Value::from(i32::from(progress.mismatch)),
-        ],
-    )
-}
-
 fn diff_row(row: &Row) -> Option<DiffRow> {
     Some(DiffRow {
         id: row.get(0)?,
@@ -472,9 +198,8 @@ fn diff_row(row: &Row) -> Option<DiffRow> {
         workflow: row.get(2)?,
         state: row.get(3)?,
         options: row.get(4)?,
-        ephemeral: row.get::<u8, _>(5)? == 1,
-        next_retry_at_ms: row.get::<Option<i64>, _>(6)?,
-        retries: row.get(7)?,
+        next_retry_at_ms: row.get::<Option<i64>, _>(5)?,
+        retries: row.get(6)?,
     })
 }
 

@@ -22,6 +22,8 @@ pub(super) enum ActionError {
     Exists(String),
     #[error("{0}")]
     State(String),
+    #[error("another action on the vdiff {0} is still under way")]
+    Busy(String),
     #[error(transparent)]
     Diff(#[from] DiffError),
 }
@@ -39,7 +41,7 @@ impl From<ActionError> for Status {
             other => other.to_string(),
         };
         let code = match &error {
-            ActionError::Closed => Code::Unavailable,
+            ActionError::Closed | ActionError::Busy(_) => Code::Unavailable,
             ActionError::Invalid(_) => Code::InvalidArgument,
             ActionError::NotFound(_) => Code::NotFound,
             ActionError::Exists(_) => Code::AlreadyExists,

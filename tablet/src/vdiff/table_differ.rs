@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::Context;
+use super::controller::or_cancelled;
 use super::cursor::Cursor;
 use super::error::DiffError;
 use super::merge::{self, Step};
@@ -51,12 +52,13 @@ impl TableDiffer<'_> {
     /// Compares the table from its saved cursor to its end.
     pub(super) async fn run(&self, saved: &TableRow) -> Result<(), DiffError> {
         let name = &self.table.name;
-        self.context.store.table_started(self.id, name).await?;
+        or_cancelled(self.cancel, self.context.store.table_started(self.id, name)).await?;
         let mut work = self.restore(saved)?;
         self.show(VdiffPhase::Snapshot, &work);
         let mut sides = self.snapshot(work.cursor.as_ref()).await?;
         let after = work.cursor.as_ref().map_or("beginning".to_owned(), Cursor::to_json);
-        self.context.store.table_streaming(self.id, name, &after).await?;
+        let streaming = self.context.store.table_streaming(self.id, name, &after);
+        or_cancelled(self.cancel, streaming).await?;
         self.show(VdiffPhase::Streaming, &work);
         work.saved_at = Instant::now();
         let outcome = self.compare(&mut sides, &mut work).await;
@@ -92,7 +94,7 @@ impl TableDiffer<'_> {
         let after = match cursor {
             None => None,
             Some(cursor) => {
-                let schema = self.own_schema().await?;
+                let schema = or_cancelled(self.cancel, self.own_schema()).await?;
                 let values = cursor.key_values(&schema.key);
                 Some(values.map_err(|error| self.lasting(&error))?)
             }
@@ -106,11 +108,7 @@ impl TableDiffer<'_> {
             after: after.as_deref(),
             after_text: &after_text,
         };
-        tokio::select! {
-            biased;
-            () = self.cancel.cancelled() => Err(DiffError::Cancelled),
-            sides = snapshot::open(self.context, &of, self.cancel) => sides,
-        }
+        or_cancelled(self.cancel, snapshot::open(self.context, &of, self.cancel)).await
     }
 
     async fn own_schema(&self) -> Result<TableSchema, DiffError> {
@@ -213,12 +211,9 @@ impl TableDiffer<'_> {
         }
         work.take_cursor(sides);
         let progress = self.progress(work)?;
-        tokio::select! {
-            biased;
-            saved = self.context.store.checkpoint(self.id, &self.table.name, &progress) => saved?,
-            // It is saved again on the way out, with a deadline of its own.
-            () = self.cancel.cancelled() => return Err(DiffError::Cancelled),
-        }
+        // Cancelled, it is saved again on the way out, with a deadline of its own.
+        let saved = self.context.store.checkpoint(self.id, &self.table.name, &progress);
+        or_cancelled(self.cancel, saved).await?;
         self.note_saved(work);
         Ok(())
     }
@@ -286,12 +281,8 @@ impl TableDiffer<'_> {
             let progress = self.progress(&work)?;
             self.context.store.table_completed(self.id, name, &progress).await
         };
-        tokio::select! {
-            biased;
-            done = finish => done,
-            // Both statements are transactions: each is wholly done or not at all.
-            () = self.cancel.cancelled() => Err(DiffError::Cancelled),
-        }
+        // Both statements are transactions: cancelled, each is wholly done or not at all.
+        or_cancelled(self.cancel, finish).await
     }
 
     fn show(&self, phase: VdiffPhase, work: &Work) {

@@ -3,6 +3,7 @@
 use tokio_util::sync::CancellationToken;
 
 use super::Context;
+use super::controller::or_cancelled;
 use super::error::DiffError;
 use super::options::{DiffOptions, StoredOptions};
 use super::schema::{DiffRow, TableRow};
@@ -18,11 +19,7 @@ pub(super) async fn run(
     diff: &DiffRow,
     cancel: &CancellationToken,
 ) -> Result<(), DiffError> {
-    let prepared = tokio::select! {
-        biased;
-        () = cancel.cancelled() => return Err(DiffError::Cancelled),
-        prepared = prepare(context, diff) => prepared?,
-    };
+    let prepared = or_cancelled(cancel, prepare(context, diff)).await?;
     for table in &prepared.tables {
         let Some(saved) = prepared.saved.iter().find(|saved| saved.name == table.name) else {
             let reason = format!("the row of table '{}' was deleted under the diff", table.name);
@@ -44,11 +41,7 @@ pub(super) async fn run(
         differ.run(saved).await?;
     }
     show(context, &diff.uuid, VdiffPhase::Completing);
-    tokio::select! {
-        biased;
-        done = context.store.complete(diff.id) => done,
-        () = cancel.cancelled() => Err(DiffError::Cancelled),
-    }
+    or_cancelled(cancel, context.store.complete(diff.id)).await
 }
 
 /// What is known before the first table.

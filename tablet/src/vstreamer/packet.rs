@@ -9,7 +9,10 @@ pub type Cell<'a> = Option<&'a [u8]>;
 
 /// Puts the values of a row, as the text protocol delivers them, into one buffer.
 pub fn encode_row(values: Vec<Value>) -> Row {
-    let mut row = Row { lengths: Vec::with_capacity(values.len()), values: Vec::new() };
+    let size =
+        values.iter().map(|value| if let Value::Bytes(bytes) = value { bytes.len() } else { 0 });
+    let mut row =
+        Row { lengths: Vec::with_capacity(values.len()), values: Vec::with_capacity(size.sum()) };
     for value in values {
         match value {
             Value::NULL => row.lengths.push(-1),

@@ -84,7 +84,7 @@ impl RowStreamer {
     }
 
     /// Begins a stream. The task behind it ends when the rows end, when the stream is dropped, or
-    /// when `cancel` is cancelled; its snapshot ends with it.
+    /// when `cancel` is cancelled, also while the reader does not read; its snapshot ends with it.
     pub fn stream(
         &self,
         request: StreamRequest,
@@ -95,18 +95,21 @@ impl RowStreamer {
         let streamer = self.clone();
         self.tasks.spawn(async move {
             let _open = OpenStream::count(&streamer.stats);
-            let outcome = tokio::select! {
+            let work = async {
+                let last = match streamer.produce(&request, &sender).await {
+                    Ok(()) => Part::End,
+                    Err(error) => Part::Item(Box::new(Err(error))),
+                };
+                if sender.send(last).await.is_err() {
+                    tracing::debug!("the reader of a row stream went away at its end");
+                }
+            };
+            tokio::select! {
                 biased;
-                () = sender.closed() => return,
-                () = cancel.cancelled() => Err(StreamError::Ended),
-                outcome = streamer.produce(&request, &sender) => outcome,
-            };
-            let last = match outcome {
-                Ok(()) => Part::End,
-                Err(error) => Part::Item(Box::new(Err(error))),
-            };
-            if sender.send(last).await.is_err() {
-                tracing::debug!("the reader of a row stream went away at its end");
+                () = sender.closed() => {}
+                // Without a last word, which the reader takes for an end before the last row.
+                () = cancel.cancelled() => {}
+                () = work => {}
             }
         });
         futures::stream::unfold(Some(receiver), |receiver| async move {
@@ -130,7 +133,6 @@ impl RowStreamer {
         if tokio::time::timeout(grace, self.tasks.wait()).await.is_err() {
             tracing::warn!(late = self.tasks.len(), "row streams were still ending");
         }
-        self.tasks.reopen();
     }
 
     async fn produce(
@@ -257,25 +259,67 @@ struct Packet {
 
 impl Packet {
     fn push(&mut self, row: tablet_wire::query::Row) {
-        self.bytes += row.values.len() + 8 * row.lengths.len();
+        // What it takes in memory: of narrow rows, most is not values.
+        self.bytes += size_of_val(&row) + row.values.len() + size_of_val(&row.lengths[..]);
         self.rows.push(row);
     }
 
     fn take(&mut self, schema: &TableSchema, columns: &[usize]) -> VStreamRowsResponse {
         self.bytes = 0;
         let rows = std::mem::take(&mut self.rows);
-        let lastpk = rows.last().cloned().and_then(|row| {
-            let width = row.lengths.len();
-            let cells = RowCells::new(row, width)?;
-            let mut key = tablet_wire::query::Row::default();
-            for column in &schema.key {
-                let at = columns.iter().position(|at| *at == column.position)?;
-                let value = cells.get(at)?;
-                key.lengths.push(i64::try_from(value.len()).ok()?);
-                key.values.extend_from_slice(value);
-            }
-            Some(key)
-        });
+        let lastpk = rows.last().and_then(|row| key_of(row, schema, columns));
         VStreamRowsResponse { rows, lastpk, ..VStreamRowsResponse::default() }
+    }
+}
+
+/// The key's values alone, without a copy of the row, which may be large.
+fn key_of(
+    row: &tablet_wire::query::Row,
+    schema: &TableSchema,
+    columns: &[usize],
+) -> Option<tablet_wire::query::Row> {
+    let mut key = tablet_wire::query::Row::default();
+    for column in &schema.key {
+        let at = columns.iter().position(|at| *at == column.position)?;
+        let length = *row.lengths.get(at)?;
+        let before = row.lengths[..at].iter().filter(|length| **length > 0).sum::<i64>();
+        let begin = usize::try_from(before).ok()?;
+        let end = begin.checked_add(usize::try_from(length).ok()?)?;
+        key.lengths.push(length);
+        key.values.extend_from_slice(row.values.get(begin..end)?);
+    }
+    Some(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::table::tests::schema;
+    use super::*;
+    use crate::mysql::Value;
+
+    fn row(values: &[Option<&str>]) -> tablet_wire::query::Row {
+        encode_row(values.iter().map(|value| value.map_or(Value::NULL, Value::from)).collect())
+    }
+
+    /// A reader that continues after a wrong last key skips rows or gets them twice.
+    #[test]
+    fn the_last_key_is_the_last_rows_in_key_order_behind_nulls_and_in_any_column_order() {
+        let table =
+            [("a", "int", 63, false), ("b", "varchar(9)", 255, false), ("c", "int", 63, false)];
+        let schema = schema(&table, 2);
+        let mut packet = Packet::default();
+        packet.push(row(&[Some("x"), Some("old"), Some("1")]));
+        // As selected: c, b, a.
+        packet.push(row(&[None, Some("bb"), Some("17")]));
+        let response = packet.take(&schema, &[2, 1, 0]);
+        assert_eq!(response.lastpk, Some(row(&[Some("17"), Some("bb")])));
+        assert_eq!((response.rows.len(), packet.bytes, packet.rows.len()), (2, 0, 0));
+    }
+
+    #[test]
+    fn a_packet_counts_what_narrow_rows_take_in_memory() {
+        let mut packet = Packet::default();
+        packet.push(row(&[Some("1")]));
+        assert_eq!(packet.bytes, size_of::<tablet_wire::query::Row>() + 8 + 1);
     }
 }

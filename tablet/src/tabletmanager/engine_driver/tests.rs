@@ -49,6 +49,7 @@ async fn a_primary_opens_under_its_epoch_and_a_stop_closes() {
     let engines = bench.stop().await;
     assert_eq!(*engines.opened.lock().unwrap(), [Epoch(7)]);
     assert!(!engines.is_open());
+    assert_eq!(engines.stream_ends.load(Ordering::SeqCst), 1);
 }
 
 /// MySQL away at the start: the reason is shown, and no restart is needed once it is back.
@@ -68,6 +69,8 @@ async fn a_demotion_does_not_wait_for_an_open_that_hangs() {
     bench.until(|status| matches!(status, EnginesStatus::Opening(_))).await;
     bench.state.update(|state| state.role = Role::Replica);
     bench.until(|status| *status == EnginesStatus::Closed).await;
+    // A replica goes on serving rows.
+    assert_eq!(bench.engines.stream_ends.load(Ordering::SeqCst), 0);
     bench.engines.set(Opening::Succeeds);
     bench.state.update(|state| state.role = Role::Primary(Term::now()));
     bench.until(|status| *status == EnginesStatus::Open).await;
