@@ -240,3 +240,24 @@ fn junit(state: &State) -> std::io::Result<String> {
     report.add_test_suites(suites.into_values());
     report.to_string().map_err(std::io::Error::other)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // A run that tried nothing must not be green.
+    #[test]
+    fn a_run_below_the_floor_says_what_is_missing() {
+        let floor = Floor { scenarios: 2, landed: 3 };
+        let enough = Counts { scenarios: 2, landed: 3, ..Counts::default() };
+        assert_eq!(floor.missed_by(&enough), None);
+        for too_little in [
+            Counts { landed: 2, ..enough.clone() },
+            Counts { scenarios: 1, ..enough.clone() },
+            Counts::default(),
+        ] {
+            let missed = floor.missed_by(&too_little).unwrap();
+            assert!(missed.contains("floor 2") && missed.contains("floor 3"), "{missed}");
+        }
+    }
+}
