@@ -162,6 +162,11 @@ mod tests {
     async fn a_tablet_that_has_just_started_is_not_ready_and_says_why() {
         let response = readyz(State(shown())).await;
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        let body = axum::body::to_bytes(response.into_body(), 4096).await.unwrap();
+        let answer: Value = serde_json::from_slice(&body).unwrap();
+        let reasons = answer["reasons"].to_string();
+        assert!(reasons.contains("not registered"), "{answer}");
+        assert!(reasons.contains("shard record"), "{answer}");
     }
 
     #[tokio::test]

@@ -74,6 +74,7 @@ async fn end_connections(
     let own = own_id(session).await?;
     let give_up = Instant::now() + GONE_DEADLINE;
     let mut poll = tokio::time::interval(GONE_POLL);
+    let mut told = HashSet::new();
     loop {
         poll.tick().await;
         let live = sidecar.db().live_connections();
@@ -93,7 +94,9 @@ async fn end_connections(
             });
         }
         for id in strangers {
-            tracing::info!(connection = id, "ending a connection of a former incarnation");
+            if told.insert(id) {
+                tracing::info!(connection = id, "ending a connection of a former incarnation");
+            }
             match session.run("ending a connection", &format!("kill {id}")).await {
                 Err(error) if error.code() == Some(NO_SUCH_THREAD) => {}
                 other => {

@@ -286,7 +286,7 @@ impl Registrar {
             pid: std::process::id(),
             epoch: epoch.map(|epoch| epoch.0),
         };
-        serde_json::to_vec(&record).unwrap_or_default()
+        serde_json::to_vec(&record).expect("texts and numbers are always JSON")
     }
 
     fn tablet_record(&self, role: Role) -> Tablet {

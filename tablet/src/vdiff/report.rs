@@ -187,15 +187,10 @@ impl Sampler<'_> {
                 continue;
             }
             let value = row.get(at(column)).map(|value| {
-                let text = render(value, column.binary);
-                match self.options.truncate_at.filter(|_| !column.in_key) {
-                    Some(max) if text.len() >= max + TRUNCATED.len() + WORTH_CUTTING => {
-                        lossy = true;
-                        let beginning = crate::mysql::truncate_chars(&text, max);
-                        format!("{beginning}{TRUNCATED}")
-                    }
-                    _ => text,
-                }
+                let cut = self.options.truncate_at.filter(|_| !column.in_key);
+                let short = cut.and_then(|max| truncated(value, column.binary, max));
+                lossy |= short.is_some();
+                short.unwrap_or_else(|| render(value, column.binary))
             });
             shown.insert(column.name.clone(), value.map_or(Json::Null, Json::String));
         }
@@ -232,6 +227,18 @@ impl Sampler<'_> {
             condition.join(" and ")
         )
     }
+}
+
+/// The beginning of a value that is worth cutting, without rendering the rest: a value can be as
+/// large as MySQL lets it be.
+fn truncated(value: &[u8], binary: bool, max: usize) -> Option<String> {
+    let length = if binary { "0x".len() + 2 * value.len() } else { value.len() };
+    if length < max + TRUNCATED.len() + WORTH_CUTTING {
+        return None;
+    }
+    // One character more than is shown, so that the last one shown is whole.
+    let beginning = render(&value[..value.len().min(max + 4)], binary);
+    Some(format!("{}{TRUNCATED}", crate::mysql::truncate_chars(&beginning, max)))
 }
 
 /// A value as text: binary as `0x` and lower-case digits.
@@ -332,6 +339,17 @@ mod tests {
         same.reconcile(&cut);
         assert_eq!((same.matching_rows, same.extra_rows_source, same.extra_rows_target), (1, 0, 0));
         assert!(!same.has_mismatch() && same.processed_rows == 2);
+    }
+
+    #[test]
+    fn a_cut_ends_between_characters_and_only_where_it_saves_something() {
+        let long = "é".repeat(60);
+        assert_eq!(truncated(long.as_bytes(), false, 5).unwrap(), format!("éé{TRUNCATED}"));
+        assert_eq!(truncated(&[0xAB; 60], true, 5).unwrap(), format!("0xaba{TRUNCATED}"));
+        let barely = TRUNCATED.len() + WORTH_CUTTING + 5;
+        assert_eq!(truncated(&vec![b'x'; barely - 1], false, 5), None);
+        assert!(truncated(&vec![b'x'; barely], false, 5).is_some());
+        assert_eq!(truncated(&[0; 8], true, 5), None);
     }
 
     #[test]
