@@ -108,7 +108,14 @@ pub async fn run(
         let measured = stop.run_until_cancelled(measure(&environment, schedule)).await;
         slot.remove().await.map_err(MemoryError::Engine)?;
         let measured = measured.ok_or(MemoryError::Stopped)?;
-        all.push(measured.map_err(|source| MemoryError::Diff { rows, source })?);
+        let measured = measured.map_err(|source| MemoryError::Diff { rows, source })?;
+        say(&format!(
+            "diff     {rows} rows: peak {} KiB, {} after {:.1} s",
+            measured.peak_rss_bytes >> 10,
+            measured.state,
+            measured.took_ms as f64 / 1_000.0
+        ));
+        all.push(measured);
     }
     Ok(all)
 }
