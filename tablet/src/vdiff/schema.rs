@@ -211,3 +211,30 @@ fn table_row(row: &Row) -> Option<TableRow> {
         report: row.get::<Option<String>, _>(3)?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One that runs without an announced retry would undo `auto_retry = false` at each restart.
+    #[test]
+    fn an_error_runs_by_itself_only_if_its_retry_was_announced() {
+        let runs = |state: &str, next_retry_at_ms| {
+            let diff = DiffRow {
+                id: 1,
+                uuid: "u".to_owned(),
+                workflow: "w".to_owned(),
+                state: state.to_owned(),
+                options: String::new(),
+                next_retry_at_ms,
+                retries: 0,
+            };
+            diff.is_to_run()
+        };
+        assert!(runs("pending", None) && runs("started", None) && runs("error", Some(7)));
+        for state in ["error", "stopped", "completed", "unknown"] {
+            assert!(!runs(state, None), "{state}");
+        }
+        assert!(!runs("stopped", Some(7)));
+    }
+}
