@@ -93,12 +93,3 @@ fn a_long_run_makes_a_page_of_reasonable_size() {
     let page = html::render(&summary, &many);
     assert!(page.len() < 400 * 24 * 1024, "{} bytes", page.len());
 }
-
-#[test]
-#[ignore = "writes the sample's page for a look at it"]
-fn write_the_sample_page() {
-    let (summary, trials) = sample::run();
-    let path = std::env::temp_dir().join("vdiff-chaos-sample.html");
-    std::fs::write(&path, html::render(&summary, &trials)).unwrap();
-    println!("{}", path.display());
-}
