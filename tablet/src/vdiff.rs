@@ -1,8 +1,8 @@
 //! VDiff: compares the tables of a workflow between the source shard and our own MySQL.
 //!
 //! [`VdiffEngines`] is opened as primary and answers the actions. Each diff has one controller task
-//! ([`controller`]), which runs it table by table ([`workflow_differ`], [`table_differ`]). The tables
-//! of the sidecar are the truth ([`schema`]): a controller may die at any statement, and the next one
+//! (`controller`), which runs it table by table (`workflow_differ`, `table_differ`). The tables
+//! of the sidecar are the truth (`schema`): a controller may die at any statement, and the next one
 //! goes on from what was committed.
 
 mod action;
