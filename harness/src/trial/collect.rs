@@ -176,13 +176,19 @@ impl Stage {
             keep_samples: false,
             deadline: HISTORY_WITHIN,
         };
-        let changes = crate::history::read(&options).await.during("reading the binlog")?;
-        let count = changes.len() as u64;
-        // Finding a cursor's place is work for a processor: not on the threads that observe.
+        // Decoding a binlog and finding the cursors' places is work for a processor: not on the
+        // threads that observe other trials.
         let dataset = Arc::clone(&self.environment().dataset);
-        let changes = tokio::task::spawn_blocking(move || placed(&dataset, changes))
+        let runtime = tokio::runtime::Handle::current();
+        let read = move || {
+            let changes = runtime.block_on(crate::history::read(&options))?;
+            Ok::<_, crate::history::HistoryError>(placed(&dataset, changes))
+        };
+        let changes = tokio::task::spawn_blocking(read)
             .await
-            .during("placing the cursors")?;
+            .during("waiting for the history's reader")?
+            .during("reading the binlog")?;
+        let count = changes.len() as u64;
         for change in changes {
             self.journal().record(Event::SidecarChange(change));
         }
