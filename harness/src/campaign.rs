@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::docker::{DockerError, Engine, Run};
 use crate::images::{self, ImageError, ImageOptions, Images};
-use crate::plan::{self, PlanError, PlanOptions};
+use crate::plan::{PlanError, PlanOptions};
 
 pub use deal::is_exclusive;
 pub use slot::{Slot, SlotError, Slots};
@@ -246,12 +246,4 @@ fn wall_ms() -> u64 {
 pub fn fresh_seed() -> u64 {
     // Short enough to be typed again.
     rand::random::<u64>() % 1_000_000_000
-}
-
-/// Plans a campaign without running it: what `run` would write.
-///
-/// # Errors
-/// When the plan is impossible.
-pub fn dry(seed: u64, options: &PlanOptions) -> Result<Vec<Schedule>, PlanError> {
-    plan::campaign(seed, options)
 }

@@ -8,7 +8,6 @@ use anyhow::{Context as _, bail, ensure};
 use harness::fault::{self, Struck};
 use harness::plan::{self, PlanOptions};
 use harness::trial::{Action, Stage, WORKFLOW, Waited};
-use harness::trigger::{self, Fired};
 use reports::TrialRecord;
 use reports::journal::Side;
 use reports::schedule::{Fault, Schedule, Step, Trigger};
@@ -152,13 +151,7 @@ impl World {
     /// # Errors
     /// When it missed: the scenario says nothing then.
     pub(crate) async fn strike(&mut self, trigger: Trigger, fault: Fault) -> anyhow::Result<()> {
-        let stage = self.stage()?;
-        let step = stage.add_step(Step { trigger, fault });
-        let latch = match trigger::wait_for(stage, step, &trigger).await? {
-            Fired::Now { latch } => latch,
-            Fired::Gone { reason, .. } => bail!("the moment did not come: {reason}"),
-        };
-        let struck = fault::inject(stage, step, fault, latch).await?;
+        let struck = self.stage()?.strike(Step { trigger, fault }).await?;
         let landed = struck.landed;
         self.struck.push(struck);
         ensure!(landed, "the fault did not land: {}", self.why_missed());
@@ -194,7 +187,7 @@ impl World {
     pub(crate) async fn heal(&self, faults: &[Fault]) -> anyhow::Result<()> {
         let last = self.struck.iter().rev().find(|struck| faults.contains(&struck.fault));
         let struck = last.with_context(|| format!("none of {faults:?} was injected before"))?;
-        Ok(fault::heal(self.stage()?, struck).await?)
+        Ok(self.stage()?.heal(struck).await?)
     }
 
     /// Whether an operator resumed the VDiff.
