@@ -17,7 +17,7 @@ use reports::schedule::{Fault, Phase};
 
 use crate::observer::Progress;
 use crate::trial::{ActError, Stage};
-use crate::trigger::{Latch, phase_of};
+use crate::trigger::{Hold, phase_of};
 
 /// A phase's lock is held so long after the call, when the tablet is to live on: the call is under
 /// way by then, and finds the diff in its phase.
@@ -36,7 +36,7 @@ pub struct Struck {
     pub diff_ended: bool,
 }
 
-/// Injects a fault now. A latch, where the trigger was a phase, is released in any case.
+/// Injects a fault now. A hold, where the trigger was an exact one, is released in any case.
 ///
 /// # Errors
 /// When the harness cannot do it; a fault that misses its aim is [`Struck::landed`] false.
@@ -44,15 +44,21 @@ pub async fn inject(
     stage: &Stage,
     step: usize,
     fault: Fault,
-    latch: Option<Box<Latch>>,
+    hold: Option<Box<Hold>>,
 ) -> Result<Struck, ActError> {
-    let strike = Strike { stage, step, fault, phase: latch.as_ref().map(|latch| latch.phase()) };
+    let strike = Strike {
+        stage,
+        step,
+        fault,
+        phase: hold.as_ref().and_then(|hold| hold.phase()),
+        at_point: hold.as_ref().is_some_and(|hold| hold.is_point()),
+    };
     match fault {
         Fault::Sigkill | Fault::Sigterm | Fault::Oom | Fault::RowSurgery | Fault::HostCrash => {
-            kill::inject(&strike, latch).await
+            kill::inject(&strike, hold).await
         }
         Fault::MemorySqueeze => squeeze::inject(&strike).await,
-        Fault::Cancel | Fault::Delete => operator::inject(&strike, latch).await,
+        Fault::Cancel | Fault::Delete => operator::inject(&strike, hold).await,
         Fault::RpcDrop => stream::inject(&strike).await,
         Fault::EtcdRestart => servers::inject(&strike).await,
     }
@@ -81,6 +87,8 @@ struct Strike<'a> {
     step: usize,
     fault: Fault,
     phase: Option<Phase>,
+    /// The tablet is held at a crash point, which is the aim then.
+    at_point: bool,
 }
 
 impl Strike<'_> {
@@ -122,6 +130,9 @@ impl Strike<'_> {
     /// Why the diff was not hit in its middle. In the completing phase all rows are compared, and the
     /// statement that was seen waiting is the proof of the aim.
     fn aim_error(&self, interrupted: &Interrupted) -> Option<String> {
+        if self.at_point {
+            return None;
+        }
         let completing = self.phase == Some(Phase::Completing);
         let open = matches!(interrupted.state.as_str(), "pending" | "started");
         if interrupted.is_mid_diff() || (completing && open && interrupted.rows_compared > 0) {

@@ -16,6 +16,7 @@ pub mod naive;
 pub mod observer;
 pub mod oracle;
 pub mod plan;
+pub mod proxy;
 pub mod tablet;
 pub mod trial;
 pub mod trigger;

@@ -168,7 +168,7 @@ pub fn redraw(schedule: &Schedule, attempt: u32) -> Schedule {
             Trigger::DuringRecovery { after_ms } => {
                 *after_ms = (*after_ms as f64 * earlier) as u64;
             }
-            Trigger::Phase { .. } => {}
+            Trigger::Phase { .. } | Trigger::CrashPoint { .. } => {}
         }
     }
     redrawn
@@ -219,9 +219,9 @@ fn check_step(index: usize, step: &Step, before: Option<Fault>) -> Result<(), Pl
         trigger: slots::trigger_text(&step.trigger),
         why,
     };
-    match step.trigger {
+    match &step.trigger {
         Trigger::Time { fraction } | Trigger::Progress { fraction } => {
-            if !(fraction.is_finite() && (0.0..=1.0).contains(&fraction)) {
+            if !(fraction.is_finite() && (0.0..=1.0).contains(fraction)) {
                 return Err(PlanError::OutOfRange {
                     what: format!("steps[{index}].trigger.fraction"),
                     value: fraction.to_string(),
@@ -230,7 +230,7 @@ fn check_step(index: usize, step: &Step, before: Option<Fault>) -> Result<(), Pl
             }
         }
         Trigger::DuringRecovery { after_ms } => {
-            if after_ms > 60_000 {
+            if *after_ms > 60_000 {
                 return Err(PlanError::OutOfRange {
                     what: format!("steps[{index}].trigger.after_ms"),
                     value: after_ms.to_string(),
@@ -240,6 +240,21 @@ fn check_step(index: usize, step: &Step, before: Option<Fault>) -> Result<(), Pl
             if !before.is_some_and(slots::restarts_target) {
                 return Err(impossible(
                     "the step before it does not restart the target tablet, so nothing recovers",
+                ));
+            }
+        }
+        Trigger::CrashPoint { point } => {
+            if point.nth == 0 {
+                return Err(PlanError::OutOfRange {
+                    what: format!("steps[{index}].trigger.point.nth"),
+                    value: point.nth.to_string(),
+                    bounds: "at least 1",
+                });
+            }
+            if index > 0 && !before.is_some_and(slots::restarts_target) {
+                return Err(impossible(
+                    "a crash point is armed at a start of the tablet, and the step before does not \
+                     restart it",
                 ));
             }
         }

@@ -44,6 +44,10 @@ pub struct Environment {
     pub calibrated_ms: u64,
 }
 
+/// MySQL's numbers for a database and a table that do not exist.
+const NO_SUCH_DATABASE: u16 = 1049;
+const NO_SUCH_TABLE: u16 = 1146;
+
 /// The harness could not do its job.
 #[derive(Debug, thiserror::Error)]
 #[error("{what}")]
@@ -60,6 +64,20 @@ impl ActError {
     #[must_use]
     pub fn new(what: impl Into<String>) -> ActError {
         ActError { what: what.into(), source: None }
+    }
+
+    /// Whether MySQL said that a table or database is not there.
+    #[must_use]
+    pub fn is_missing_table(&self) -> bool {
+        let mut next: Option<&(dyn std::error::Error + 'static)> =
+            self.source.as_deref().map(|source| source as _);
+        while let Some(error) = next {
+            if let Some(mysql_async::Error::Server(server)) = error.downcast_ref() {
+                return matches!(server.code, NO_SUCH_DATABASE | NO_SUCH_TABLE);
+            }
+            next = error.source();
+        }
+        false
     }
 
     /// The error and its causes in one line.

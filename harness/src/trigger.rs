@@ -2,8 +2,10 @@
 //!
 //! A time is a fraction of the calibrated length of the diff; a progress is polled in MySQL every few
 //! milliseconds; a phase is held by a [`Latch`] (a row lock that the phase's statement needs), so that
-//! it can be hit however short it is; a recovery is counted from the start of the container.
+//! it can be hit however short it is; a recovery is counted from the start of the container; a crash
+//! point is held by the wire proxy.
 
+mod hold;
 mod latch;
 
 use std::time::{Duration, Instant};
@@ -15,6 +17,7 @@ use crate::observer::ProcessState;
 use crate::plan::trigger_text;
 use crate::trial::{ActError, Stage, Waited};
 
+pub use hold::Hold;
 pub use latch::{Ghost, Latch};
 
 /// What came of waiting for a trigger.
@@ -22,8 +25,8 @@ pub use latch::{Ghost, Latch};
 pub enum Fired {
     /// Now.
     Now {
-        /// The lock that holds the diff in its phase, where one was asked for.
-        latch: Option<Box<Latch>>,
+        /// What holds the tablet there, where the trigger is an exact one.
+        hold: Option<Box<Hold>>,
     },
     /// Its moment will not come any more.
     Gone {
@@ -40,7 +43,7 @@ pub enum Fired {
 /// When the harness fails; a moment that passed by is [`Fired::Gone`].
 pub async fn wait_for(stage: &Stage, step: usize, trigger: &Trigger) -> Result<Fired, ActError> {
     let within = stage.settle_within();
-    let (seen, latch) = match trigger {
+    let (seen, hold) = match trigger {
         Trigger::Time { fraction } => match at_time(stage, *fraction).await? {
             Ok(seen) => (seen, None),
             Err(gone) => return Ok(gone),
@@ -50,7 +53,7 @@ pub async fn wait_for(stage: &Stage, step: usize, trigger: &Trigger) -> Result<F
             Waited::No { reason } => return Ok(gone(reason)),
         },
         Trigger::Phase { phase } => match Latch::catch(stage, *phase, within).await? {
-            Ok(latch) => (latch.seen(), Some(Box::new(latch))),
+            Ok(latch) => held(Hold::Phase(latch)),
             Err(reason) => return Ok(gone(reason)),
         },
         Trigger::DuringRecovery { after_ms } => {
@@ -59,10 +62,18 @@ pub async fn wait_for(stage: &Stage, step: usize, trigger: &Trigger) -> Result<F
                 Err(reason) => return Ok(gone(reason)),
             }
         }
+        Trigger::CrashPoint { .. } => match hold::at_point(stage, within).await? {
+            Ok(exchange) => held(Hold::Point(exchange)),
+            Err(reason) => return Ok(gone(reason)),
+        },
     };
     let seen = format!("{}: {seen}", trigger_text(trigger));
     stage.journal().record(Event::TriggerFired { step, seen });
-    Ok(Fired::Now { latch })
+    Ok(Fired::Now { hold })
+}
+
+fn held(hold: Hold) -> (String, Option<Box<Hold>>) {
+    (hold.seen(), Some(Box::new(hold)))
 }
 
 fn gone(reason: String) -> Fired {

@@ -3,12 +3,14 @@
 
 use serde::{Deserialize, Serialize};
 
+mod crash_point;
 mod file;
 
+pub use crash_point::{CrashPoint, Link, Moment};
 pub use file::{ScheduleError, load, parse, print, save};
 
 /// The version of the schedule's format that this build reads and writes.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// One trial, planned.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -78,7 +80,7 @@ pub struct Step {
 }
 
 /// When a fault is injected.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "on", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Trigger {
     /// At this fraction (0 to 1) of the calibrated length of the diff, counted from its start.
@@ -100,6 +102,12 @@ pub enum Trigger {
     DuringRecovery {
         /// Milliseconds after the container was started.
         after_ms: u64,
+    },
+    /// At an exactly chosen place of the tablet's conversation, held there by the wire proxy. Armed
+    /// before the tablet's start: the first one, or the one that heals the step before it.
+    CrashPoint {
+        /// The place.
+        point: CrashPoint,
     },
 }
 
@@ -253,6 +261,7 @@ impl std::fmt::Display for Trigger {
             Self::Progress { fraction } => write!(f, "at {:.0} % of the diff", fraction * 100.0),
             Self::Phase { phase } => write!(f, "in the phase {phase}"),
             Self::DuringRecovery { after_ms } => write!(f, "{after_ms} ms into the recovery"),
+            Self::CrashPoint { point } => write!(f, "at {point}"),
         }
     }
 }

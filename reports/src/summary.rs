@@ -278,9 +278,10 @@ fn inconclusive(run: &RunInfo, trial: &TrialRecord) -> Option<InconclusiveTrial>
 /// Where a fault of a schedule's step hit, for those who only have the record.
 pub(crate) fn phase_of(landed: &FaultLanded, schedule: &Schedule) -> Option<Phase> {
     let seen = landed.interrupted.as_ref().and_then(|interrupted| interrupted.phase);
-    let aimed = schedule.steps.get(landed.step).map(|step| step.trigger);
+    let aimed = schedule.steps.get(landed.step).map(|step| &step.trigger);
     seen.or(match aimed {
-        Some(Trigger::Phase { phase }) => Some(phase),
+        Some(Trigger::Phase { phase }) => Some(*phase),
+        Some(Trigger::CrashPoint { point }) => point.phase,
         Some(Trigger::Time { .. } | Trigger::Progress { .. } | Trigger::DuringRecovery { .. })
         | None => None,
     })

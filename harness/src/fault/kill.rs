@@ -6,10 +6,10 @@ use reports::journal::{Event, Evidence, Interrupted, Side};
 use reports::schedule::{Fault, Phase};
 
 use super::{LATCH_AFTER_CALL, Strike, Struck};
-use crate::observer::ProcessState;
+use crate::observer::{ProcessState, Progress};
 use crate::tablet::Signal;
 use crate::trial::{ActError, Action, During, Stage};
-use crate::trigger::Latch;
+use crate::trigger::Hold;
 
 /// A signal that cannot be refused has its effect in this time.
 const KILL_WITHIN: Duration = Duration::from_secs(10);
@@ -18,33 +18,36 @@ const TERM_WITHIN: Duration = Duration::from_secs(12);
 
 pub(super) async fn inject(
     strike: &Strike<'_>,
-    latch: Option<Box<Latch>>,
+    hold: Option<Box<Hold>>,
 ) -> Result<Struck, ActError> {
     let target = strike.stage.target();
     let incarnation = match target.state_now() {
         ProcessState::Running { incarnation, .. } => incarnation,
         other => {
-            release(latch).await?;
+            release(hold).await?;
             return Ok(strike.missed(format!("the target tablet does not run: {other:?}"), false));
         }
     };
     // MySQL dies with the host: its state is read in the last moment before.
-    let before = strike.stage.progress().await?;
+    let before = match strike.fault {
+        Fault::HostCrash => Some(strike.stage.progress().await?),
+        _ => None,
+    };
     target.expect_exit(strike.step, if strike.fault == Fault::Sigterm { 0 } else { 137 });
-    let (oom, latch) = match strike.fault {
+    let (oom, hold) = match strike.fault {
         Fault::Sigterm => {
             let means = target.tablet().kill(Signal::SIGTERM).await.during("sending SIGTERM")?;
             strike.injected(format!("SIGTERM {means}"));
-            if latch.is_some() {
+            if hold.is_some() {
                 tokio::time::sleep(LATCH_AFTER_CALL).await;
             }
-            release(latch).await?;
+            release(hold).await?;
             (None, None)
         }
         Fault::Oom => {
             strike.injected("memory of the container filled from within, until the kernel kills");
             let evidence = target.tablet().oom().await.during("running the tablet out of memory");
-            (Some(evidence), latch)
+            (Some(evidence), hold)
         }
         Fault::HostCrash => {
             let mysql = &strike.stage.environment().servers.target;
@@ -52,17 +55,17 @@ pub(super) async fn inject(
             let means = tablet.during("killing the target tablet")?;
             mysql.during("killing the target's MySQL")?;
             strike.injected(format!("SIGKILL {means}, and its MySQL"));
-            (None, latch)
+            (None, hold)
         }
         _ => {
             let means = target.tablet().kill(Signal::SIGKILL).await.during("sending SIGKILL")?;
             strike.injected(format!("SIGKILL {means}"));
-            (None, latch)
+            (None, hold)
         }
     };
     let exit_code = wait_exit(strike, incarnation).await?;
-    if let Some(latch) = latch {
-        latch.dispose().await?;
+    if let Some(hold) = hold {
+        hold.dispose().await?;
     }
     let Some(exit_code) = exit_code else {
         target.expect_no_exit();
@@ -79,13 +82,16 @@ pub(super) async fn inject(
             }
         },
     };
-    let interrupted = read_interrupted(strike, &before).await?;
+    let interrupted = read_interrupted(strike, before).await?;
     if strike.fault == Fault::RowSurgery {
         let uuid = strike.stage.uuid()?;
         let rows = strike.stage.delete_row_by_hand(&uuid).await?;
         strike.stage.journal().note(format!("{rows} row of vdiff deleted by hand: {uuid}"));
     }
-    Ok(strike.proven(evidence, interrupted))
+    Ok(match interrupted {
+        Some(interrupted) => strike.proven(evidence, interrupted),
+        None => strike.landed(evidence, None),
+    })
 }
 
 pub(super) async fn heal(stage: &Stage, struck: &Struck) -> Result<(), ActError> {
@@ -139,24 +145,29 @@ async fn wait_exit(strike: &Strike<'_>, incarnation: u32) -> Result<Option<i64>,
 /// be at work there: its last statements are waited for.
 async fn read_interrupted(
     strike: &Strike<'_>,
-    before: &crate::observer::Progress,
-) -> Result<Interrupted, ActError> {
-    if strike.fault == Fault::HostCrash {
-        return Ok(strike.interrupted(before));
+    before: Option<Progress>,
+) -> Result<Option<Interrupted>, ActError> {
+    if let Some(before) = before {
+        return Ok(Some(strike.interrupted(&before)));
     }
-    let progress = strike.stage.progress().await?;
+    // At a crash point there may be no diff yet, and no sidecar table.
+    let progress = match strike.at_point {
+        true => strike.stage.progress_if_any().await?,
+        false => Some(strike.stage.progress().await?),
+    };
+    let Some(progress) = progress else { return Ok(None) };
     let mut interrupted = strike.interrupted(&progress);
     let all_done = !progress.tables.is_empty()
         && progress.tables.iter().all(|table| table.state == "completed");
     if all_done && interrupted.phase.is_none() {
         interrupted.phase = Some(Phase::Completing);
     }
-    Ok(interrupted)
+    Ok(Some(interrupted))
 }
 
-async fn release(latch: Option<Box<Latch>>) -> Result<(), ActError> {
-    match latch {
-        Some(latch) => latch.release().await,
+async fn release(hold: Option<Box<Hold>>) -> Result<(), ActError> {
+    match hold {
+        Some(hold) => hold.release().await,
         None => Ok(()),
     }
 }

@@ -5,11 +5,11 @@ use reports::schedule::Fault;
 
 use super::{LATCH_AFTER_CALL, Strike, Struck, kill};
 use crate::trial::{ActError, Action, Stage};
-use crate::trigger::Latch;
+use crate::trigger::Hold;
 
 pub(super) async fn inject(
     strike: &Strike<'_>,
-    latch: Option<Box<Latch>>,
+    hold: Option<Box<Hold>>,
 ) -> Result<Struck, ActError> {
     let stage = strike.stage;
     let uuid = stage.uuid()?;
@@ -17,10 +17,10 @@ pub(super) async fn inject(
     let action = if strike.fault == Fault::Delete { Action::Delete } else { Action::Stop };
     strike.injected(format!("{} over gRPC", action.name()));
     let release = async {
-        match latch {
-            Some(latch) => {
+        match hold {
+            Some(hold) => {
                 tokio::time::sleep(LATCH_AFTER_CALL).await;
-                latch.release().await
+                hold.release().await
             }
             None => Ok(()),
         }

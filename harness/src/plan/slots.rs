@@ -219,6 +219,7 @@ pub fn works_with(fault: Fault, trigger: &Trigger) -> Result<(), &'static str> {
     match trigger {
         Trigger::Time { .. } | Trigger::Progress { .. } => Ok(()),
         Trigger::Phase { phase } => phase_works_with(fault, *phase),
+        Trigger::CrashPoint { .. } => crash_point_works_with(fault),
         Trigger::DuringRecovery { .. } => match fault {
             Fault::Sigkill | Fault::Sigterm | Fault::Oom | Fault::HostCrash => Ok(()),
             Fault::EtcdRestart => Ok(()),
@@ -229,6 +230,20 @@ pub fn works_with(fault: Fault, trigger: &Trigger) -> Result<(), &'static str> {
                 Err("the operator's actions need a tablet that answers")
             }
         },
+    }
+}
+
+fn crash_point_works_with(fault: Fault) -> Result<(), &'static str> {
+    match fault {
+        Fault::Sigkill | Fault::Sigterm | Fault::Oom | Fault::Cancel => Ok(()),
+        Fault::Delete | Fault::RowSurgery => {
+            Err("the diff may not be there yet, or not any more, at such a point")
+        }
+        Fault::MemorySqueeze => Err("it takes seconds, and an exchange is held only for a moment"),
+        Fault::RpcDrop => Err("it acts on a stream of its own, which has no such point"),
+        Fault::EtcdRestart | Fault::HostCrash => {
+            Err("it ends the held exchange's other side; use a time or a progress")
+        }
     }
 }
 
@@ -339,5 +354,6 @@ pub fn trigger_text(trigger: &Trigger) -> String {
         Trigger::Progress { fraction } => format!("at {:.1} % of the rows", fraction * 100.0),
         Trigger::Phase { phase } => format!("in phase {}", phase_name(*phase)),
         Trigger::DuringRecovery { after_ms } => format!("{after_ms} ms into the recovery"),
+        Trigger::CrashPoint { point } => format!("at {point}"),
     }
 }

@@ -35,11 +35,11 @@ proptest! {
             prop_assert!(uuids.insert(schedule.vdiff_uuid.clone()));
             for step in &schedule.steps {
                 all += 1;
-                middle += usize::from(match step.trigger {
+                middle += usize::from(match &step.trigger {
                     Trigger::Time { fraction } | Trigger::Progress { fraction } =>
-                        (0.05..=0.90).contains(&fraction),
-                    Trigger::Phase { phase } => phase != Phase::Completing,
-                    Trigger::DuringRecovery { .. } => true,
+                        (0.05..=0.90).contains(fraction),
+                    Trigger::Phase { phase } => *phase != Phase::Completing,
+                    Trigger::DuringRecovery { .. } | Trigger::CrashPoint { .. } => true,
                 });
             }
         }
@@ -52,10 +52,10 @@ proptest! {
         let schedules = plan(seed, 12);
         let steps: Vec<&Step> = schedules.iter().flat_map(|schedule| &schedule.steps).collect();
         let kinds: BTreeSet<Fault> = steps.iter().map(|step| step.fault).collect();
-        let mut phases: BTreeSet<Phase> = steps.iter().filter_map(|step| match step.trigger {
-            Trigger::Phase { phase } => Some(phase),
+        let mut phases: BTreeSet<Phase> = steps.iter().filter_map(|step| match &step.trigger {
+            Trigger::Phase { phase } => Some(*phase),
             Trigger::Time { .. } | Trigger::Progress { .. } => Some(Phase::Streaming),
-            Trigger::DuringRecovery { .. } => None,
+            Trigger::DuringRecovery { .. } | Trigger::CrashPoint { .. } => None,
         }).collect();
         phases.insert(Phase::Streaming);
         prop_assert!(kinds.len() >= 8, "{kinds:?}");

@@ -64,6 +64,9 @@ impl Stage {
     /// When the container cannot be started.
     pub async fn start(&self, side: Side) -> Result<(), ActError> {
         let name = crate::observer::side_name(side);
+        if side == Side::Target {
+            self.switchboard().begin_life();
+        }
         self.tablet(side).start().await.during(format!("starting the {name} tablet"))
     }
 

@@ -118,10 +118,10 @@ async fn take_step(
     step: &Step,
     next: Option<&Step>,
 ) -> Result<Taken, ActError> {
-    let mut trigger = step.trigger;
+    let mut trigger = step.trigger.clone();
     let mut redraws = 0;
     loop {
-        let aimed = Step { trigger, fault: step.fault };
+        let aimed = Step { trigger: trigger.clone(), fault: step.fault };
         let struck = stage.attempt(index, &aimed).await?;
         if crash_loop(stage) {
             return Ok(Taken::CrashLoop);
@@ -168,7 +168,7 @@ async fn again(
 ) -> Result<Trigger, ActError> {
     let schedule = stage.schedule();
     let mut aimed = schedule.clone();
-    aimed.steps = vec![Step { trigger: *trigger, fault: struck.fault }];
+    aimed.steps = vec![Step { trigger: trigger.clone(), fault: struck.fault }];
     let redrawn = plan::redraw(&aimed, attempt);
     let progress = stage.progress().await?;
     if struck.diff_ended || progress.is_completed() {
@@ -179,7 +179,9 @@ async fn again(
         stage.insist(super::Action::Create, &uuid).await?;
         stage.journal().note(format!("redrawn, try {attempt}: a new VDiff {uuid}"));
         return Ok(match redrawn.steps.first() {
-            Some(step) if !matches!(step.trigger, Trigger::DuringRecovery { .. }) => step.trigger,
+            Some(step) if !matches!(step.trigger, Trigger::DuringRecovery { .. }) => {
+                step.trigger.clone()
+            }
             _ => Trigger::Progress { fraction: 0.4 },
         });
     }
@@ -190,7 +192,7 @@ async fn again(
         .journal()
         .note(format!("redrawn, try {attempt}: at {:.0} % of the rows", fraction * 100.0));
     Ok(match trigger {
-        Trigger::Phase { .. } => *trigger,
+        Trigger::Phase { .. } | Trigger::CrashPoint { .. } => trigger.clone(),
         Trigger::Time { .. } | Trigger::Progress { .. } | Trigger::DuringRecovery { .. } => {
             Trigger::Progress { fraction }
         }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use reports::journal::{Event, FORMAT, Record, Side, TrialStarted};
-use reports::schedule::{Schedule, Step};
+use reports::schedule::{CrashPoint, Schedule, Step};
 use reports::verdict::Judgement;
 use tokio::sync::watch;
 
@@ -14,6 +14,7 @@ use super::parts::{self, Names};
 use super::{ActError, During, Environment};
 use crate::journal::Journal;
 use crate::observer::{Observers, Progress, Ready, SamplerOptions, Supervised, side_name};
+use crate::proxy::{Armed, Switchboard};
 
 /// The source keyspace.
 pub const SOURCE_KEYSPACE: &str = "commerce";
@@ -45,6 +46,8 @@ pub struct Stage {
     sampled: watch::Receiver<Progress>,
     newest: watch::Sender<Option<String>>,
     facts: Mutex<Facts>,
+    switchboard: Switchboard,
+    armed: Mutex<Option<Armed>>,
 }
 
 /// What the acts so far have made.
@@ -79,6 +82,7 @@ impl Stage {
             .gtid_executed()
             .await
             .during("reading the target's position")?;
+        let switchboard = Switchboard::default();
         let names = Names { stage: name, sidecar_db: &sidecar_db, topo_root: &topo_root };
         let [source, target] = [Side::Source, Side::Target]
             .map(|side| parts::tablet(environment, schedule, &names, side));
@@ -120,6 +124,8 @@ impl Stage {
             sampled,
             newest,
             facts: Mutex::new(Facts { gtid_begin, ..Facts::default() }),
+            switchboard,
+            armed: Mutex::default(),
         })
     }
 
@@ -189,6 +195,23 @@ impl Stage {
             Side::Source => &self.source,
             Side::Target => &self.target,
         }
+    }
+
+    /// Where the target tablet's conversation passes.
+    #[must_use]
+    pub fn switchboard(&self) -> &Switchboard {
+        &self.switchboard
+    }
+
+    /// Arms a crash point; the tablet must be down, so that its exchanges are counted from its start.
+    pub fn arm(&self, point: CrashPoint) {
+        *self.armed.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(self.switchboard.arm(point));
+    }
+
+    /// The armed crash point, once.
+    pub(crate) fn take_armed(&self) -> Option<Armed> {
+        self.armed.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Rows an exact diff processes.

@@ -35,7 +35,7 @@ impl Stage {
     /// Waits for a step's trigger and injects its fault, which `index` names in the journal.
     pub(super) async fn attempt(&self, index: usize, step: &Step) -> Result<Struck, ActError> {
         match trigger::wait_for(self, index, &step.trigger).await? {
-            Fired::Now { latch } => fault::inject(self, index, step.fault, latch).await,
+            Fired::Now { hold } => fault::inject(self, index, step.fault, hold).await,
             Fired::Gone { reason, diff_ended } => {
                 let (step, fault) = (index, step.fault);
                 self.journal().record(Event::FaultMissed { step, fault, reason });

@@ -171,6 +171,21 @@ impl Stage {
             .during("reading the diff's state")
     }
 
+    /// As [`Stage::progress`]; none while there is no VDiff, or no sidecar table.
+    ///
+    /// # Errors
+    /// When MySQL does not answer in time.
+    pub async fn progress_if_any(&self) -> Result<Option<Progress>, ActError> {
+        if self.uuids().is_empty() {
+            return Ok(None);
+        }
+        match self.progress().await {
+            Ok(progress) => Ok(Some(progress)),
+            Err(error) if error.is_missing_table() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     fn passed(&self, waiting_for: String, began: Instant) -> Waited {
         let after_ms = millis(began.elapsed());
         self.journal().record(Event::DeadlinePassed { waiting_for: waiting_for.clone(), after_ms });

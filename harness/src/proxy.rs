@@ -1,0 +1,14 @@
+//! The wire proxy: stands between the target tablet and what it leans on, understands what is said,
+//! and can hold any exchange at a chosen moment, so that the tablet is killed exactly there.
+//!
+//! It lives inside the harness: whoever holds an exchange also kills, by a function call, so that
+//! holding never shares a channel with control, and no image, container or start-up time is added.
+//! Containers reach it by the address of their network's gateway. Each link of a trial has a listener
+//! of its own, and a tablet that is restarted finds it at the same address.
+//!
+//! A [`Switchboard`] numbers, records and holds; the protocols only tell it what passes. Weather
+//! (delay, partition, reset …) acts below the protocols, on bytes.
+
+mod switchboard;
+
+pub use switchboard::{Armed, Class, Exchange, Held, Passage, Said, Switchboard};
