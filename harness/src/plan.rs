@@ -144,6 +144,7 @@ pub fn schedule(seed: u64, trial: u32, options: &PlanOptions) -> Result<Schedule
         workload: workload(seed, options),
         pace: pace(options),
         steps: slot.steps(round, &options.triggers, &mut fork(seed, "steps", trial)),
+        proxied: false,
         bug: options.bug,
         deadlines: deadlines(),
     };
@@ -206,13 +207,13 @@ pub fn check(schedule: &Schedule) -> Result<(), PlanError> {
     )?;
     range("deadlines.trial_ms", schedule.deadlines.trial_ms, 1_000, 3_600_000, "1 s to 1 h")?;
     for (index, step) in schedule.steps.iter().enumerate() {
-        let before = index.checked_sub(1).map(|before| schedule.steps[before].fault);
+        let before = index.checked_sub(1).map(|before| &schedule.steps[before]);
         check_step(index, step, before)?;
     }
     Ok(())
 }
 
-fn check_step(index: usize, step: &Step, before: Option<Fault>) -> Result<(), PlanError> {
+fn check_step(index: usize, step: &Step, before: Option<&Step>) -> Result<(), PlanError> {
     let impossible = |why: &'static str| PlanError::Impossible {
         step: index,
         fault: fault_name(step.fault),
@@ -237,7 +238,7 @@ fn check_step(index: usize, step: &Step, before: Option<Fault>) -> Result<(), Pl
                     bounds: "at most 60000",
                 });
             }
-            if !before.is_some_and(slots::restarts_target) {
+            if !before.is_some_and(|step| slots::restarts_target(step.fault)) {
                 return Err(impossible(
                     "the step before it does not restart the target tablet, so nothing recovers",
                 ));
@@ -251,10 +252,12 @@ fn check_step(index: usize, step: &Step, before: Option<Fault>) -> Result<(), Pl
                     bounds: "at least 1",
                 });
             }
-            if index > 0 && !before.is_some_and(slots::restarts_target) {
+            let armed_at_start =
+                before.is_none_or(|step| step.is_at_point() && slots::restarts_target(step.fault));
+            if !armed_at_start {
                 return Err(impossible(
-                    "a crash point is armed at a start of the tablet, and the step before does not \
-                     restart it",
+                    "crash points come first, and each but the first follows one that restarts the \
+                     tablet: they are armed at its start",
                 ));
             }
         }

@@ -28,8 +28,12 @@ pub struct Schedule {
     pub workload: Workload,
     /// How fast the diff runs, and how often it saves its state.
     pub pace: Pace,
-    /// The faults, in the order in which they are armed.
+    /// The faults, in the order in which they are armed. Those at crash points come first: they are
+    /// armed from the tablet's start on, beside the others.
     pub steps: Vec<Step>,
+    /// The target tablet's links pass the wire proxy, also where no crash point asks for it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub proxied: bool,
     /// A bug of the zoo, switched on in the target tablet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bug: Option<Bug>,
@@ -175,6 +179,22 @@ pub struct Deadlines {
     pub cancel_ms: u64,
     /// The whole trial.
     pub trial_ms: u64,
+}
+
+impl Schedule {
+    /// Whether the target tablet's links pass the wire proxy.
+    #[must_use]
+    pub fn is_proxied(&self) -> bool {
+        self.proxied || self.steps.iter().any(Step::is_at_point)
+    }
+}
+
+impl Step {
+    /// Whether its trigger is a crash point.
+    #[must_use]
+    pub fn is_at_point(&self) -> bool {
+        matches!(self.trigger, Trigger::CrashPoint { .. })
+    }
 }
 
 impl Phase {

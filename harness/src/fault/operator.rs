@@ -12,8 +12,13 @@ pub(super) async fn inject(
     hold: Option<Box<Hold>>,
 ) -> Result<Struck, ActError> {
     let stage = strike.stage;
-    let uuid = stage.uuid()?;
-    let before = stage.progress().await?;
+    let Some(before) = stage.progress_if_any().await? else {
+        if let Some(hold) = hold {
+            hold.release().await?;
+        }
+        return Ok(strike.missed("there was no diff yet".to_owned(), false));
+    };
+    let uuid = before.uuid.clone();
     let action = if strike.fault == Fault::Delete { Action::Delete } else { Action::Stop };
     strike.injected(format!("{} over gRPC", action.name()));
     let release = async {
@@ -51,7 +56,11 @@ pub(super) async fn heal(stage: &Stage, struck: &Struck) -> Result<(), ActError>
             stage.insist(Action::Resume, &uuid).await?;
             Ok(())
         }
-        (Fault::Delete, _) => kill::create_following(stage).await,
+        (Fault::Delete, _) => {
+            // One over which the tablet died may not have happened.
+            stage.insist(Action::Delete, &stage.uuid()?).await?;
+            kill::create_following(stage).await
+        }
         _ => Ok(()),
     }
 }

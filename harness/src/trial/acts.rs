@@ -89,24 +89,53 @@ impl Stage {
              ('{WORKFLOW}', '{}', 'MySQL56/{position}', 0, 0, 0, 0, 'Running', '{TARGET_DB}', '{{}}')",
             source.replace('\\', "\\\\").replace('\'', "\\'"),
         );
-        let tablet = self.target().tablet();
-        tablet.vreplication_exec(&query).await.during("creating the workflow")?;
-        Ok(())
+        let began = Instant::now();
+        let mut tick = tokio::time::interval(TRY_AGAIN);
+        loop {
+            tick.tick().await;
+            let Err(error) = self.target().tablet().vreplication_exec(&query).await else {
+                return Ok(());
+            };
+            // The tablet may have died over it, before or after it was done.
+            if self.has_workflow().await? {
+                return Ok(());
+            }
+            if began.elapsed() >= self.ready_within() {
+                return Err(error).during("creating the workflow");
+            }
+        }
+    }
+
+    async fn has_workflow(&self) -> Result<bool, ActError> {
+        let what = "looking for the workflow";
+        let mut conn = self.environment().servers.target.pool().get_conn().await.during(what)?;
+        let query =
+            format!("select id from `{}`.vreplication where workflow = ?", self.sidecar_db());
+        let found: Result<Option<u64>, ActError> =
+            conn.exec_first(query, (WORKFLOW,)).await.during(what);
+        match found {
+            Ok(row) => Ok(row.is_some()),
+            Err(error) if error.is_missing_table() => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Creates a VDiff; from now on it is the newest one, which waits and samples look at.
     ///
     /// # Errors
-    /// When the tablet does not acknowledge it.
+    /// When the tablet does not take it.
     pub async fn create_vdiff(&self, uuid: &str) -> Result<(), ActError> {
-        let action = self.act(Action::Create, uuid, Duration::from_secs(10)).await;
-        self.created(uuid);
-        let refusal = action.error.clone();
-        self.journal().record(Event::VdiffAction(action));
-        match refusal {
-            None => Ok(()),
-            Some(error) => Err(ActError::new(format!("the VDiff {uuid} was not created: {error}"))),
+        if self.insist(Action::Create, uuid).await? {
+            return Ok(());
         }
+        let refusal = self.journal().inspect(|records| {
+            records.iter().rev().find_map(|record| match &record.event {
+                Event::VdiffAction(action) => action.error.clone(),
+                _ => None,
+            })
+        });
+        let why = refusal.unwrap_or_default();
+        Err(ActError::new(format!("the VDiff {uuid} was not created: {why}")))
     }
 
     /// Stops, resumes or deletes a VDiff and waits for the effect (for stop: `stopped` in MySQL; for
@@ -127,25 +156,48 @@ impl Stage {
         Ok(answer)
     }
 
-    /// Does an action again and again until it is acknowledged or the deadline passes: the tablet may
-    /// just be starting. Only the last answer is recorded.
+    /// Does an action again and again until it is acknowledged, or seen done in MySQL: the tablet may
+    /// just be starting, or die over it. False when the deadline passes. The last answer is recorded,
+    /// and those over which the tablet died.
     ///
     /// # Errors
     /// When the harness fails.
-    pub async fn insist(&self, action: Action, uuid: &str) -> Result<VdiffAction, ActError> {
+    pub async fn insist(&self, action: Action, uuid: &str) -> Result<bool, ActError> {
         let began = Instant::now();
         let mut tick = tokio::time::interval(TRY_AGAIN);
         loop {
             tick.tick().await;
+            let before = self.target().state_now();
             let answer = self.act(action, uuid, self.cancel_within()).await;
-            if answer.acknowledged || began.elapsed() >= self.ready_within() {
-                if action == Action::Create && answer.acknowledged {
-                    self.created(uuid);
-                }
-                self.journal().record(Event::VdiffAction(answer.clone()));
-                return Ok(answer);
+            let acknowledged = answer.acknowledged;
+            let died = self.target().state_now() != before;
+            let is_done = acknowledged || self.is_done(action, uuid).await?;
+            let is_last = is_done || began.elapsed() >= self.ready_within();
+            if is_last || died {
+                self.journal().record(Event::VdiffAction(answer));
+            }
+            if is_done && action == Action::Create {
+                self.created(uuid);
+            }
+            if is_last {
+                return Ok(is_done);
             }
         }
+    }
+
+    /// Whether an action that was not acknowledged has happened all the same.
+    async fn is_done(&self, action: Action, uuid: &str) -> Result<bool, ActError> {
+        let state = match self.progress_of(uuid).await {
+            Ok(progress) => progress.state,
+            Err(error) if error.is_missing_table() => None,
+            Err(error) => return Err(error),
+        };
+        Ok(match action {
+            Action::Create => state.is_some(),
+            Action::Stop => state.as_deref() == Some("stopped"),
+            Action::Resume => state.as_deref().is_some_and(|state| state != "stopped"),
+            Action::Delete => state.is_none(),
+        })
     }
 
     /// Deletes a VDiff's row by hand, as the operator of the incident did.

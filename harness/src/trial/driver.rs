@@ -1,4 +1,9 @@
 //! The driver: executes a schedule on a stage, act by act.
+//!
+//! Two flows run side by side. The operator's launches the tablets, starts the workflow, creates the
+//! VDiff and goes through the faults in order. The other one holds the tablet at the schedule's crash
+//! points, and strikes it there. So whatever the operator does may be cut in two by the tablet's death:
+//! what was not acknowledged is looked up, and done again if it did not happen.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -18,6 +23,9 @@ const REDRAWS_MAX: u32 = 2;
 /// What of the trial's deadline is kept for collecting and closing.
 const COLLECT_WITHIN: Duration = Duration::from_secs(120);
 const CLOSE_WITHIN: Duration = Duration::from_secs(30);
+/// The diff is seen completed in MySQL a little before the tablet has heard of it: its last words may
+/// still pass the proxy.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// Executes one schedule once; `name` is unique within the run, `dir` takes journal and logs. Always
 /// comes back, with what there is: an interrupted or failed trial is an inconclusive one.
@@ -88,21 +96,74 @@ fn trouble(stage: &Stage, what: String) {
 
 async fn drive(stage: &Stage) -> Result<(), ActError> {
     let schedule = stage.schedule().clone();
-    stage.launch().await?;
-    stage.start_workflow().await?;
-    stage.create_vdiff(&schedule.vdiff_uuid).await?;
-    for (index, step) in schedule.steps.iter().enumerate() {
-        let next = schedule.steps.get(index + 1);
-        match take_step(stage, index, step, next).await? {
-            Taken::On => {}
-            Taken::CrashLoop => return Ok(()),
-        }
+    let (points, others): (Vec<_>, Vec<_>) =
+        schedule.steps.iter().enumerate().partition(|(_, step)| step.is_at_point());
+    arm(stage, points.first());
+    let done = CancellationToken::new();
+    let operator = async {
+        let outcome = operate(stage, &others).await;
+        done.cancel();
+        outcome
+    };
+    let (operated, struck) = tokio::join!(operator, strike_points(stage, &points, &done));
+    struck?;
+    if let Taken::CrashLoop = operated? {
+        return Ok(());
     }
     let settled = stage.wait_settled(stage.settle_within()).await?;
     if settled.is_yes() {
         stay_ready(stage, &schedule).await;
     }
     Ok(())
+}
+
+/// What the operator does, to the end of the diff.
+async fn operate(stage: &Stage, steps: &[(usize, &Step)]) -> Result<Taken, ActError> {
+    stage.launch().await?;
+    stage.start_workflow().await?;
+    stage.create_vdiff(&stage.schedule().vdiff_uuid).await?;
+    for (place, (index, step)) in steps.iter().enumerate() {
+        let next = steps.get(place + 1).map(|(_, next)| *next);
+        if let Taken::CrashLoop = take_step(stage, *index, step, next).await? {
+            return Ok(Taken::CrashLoop);
+        }
+    }
+    stage.wait_rest(stage.settle_within()).await?;
+    Ok(Taken::On)
+}
+
+/// Strikes at each crash point; what the diff's end leaves unreached has missed.
+async fn strike_points(
+    stage: &Stage,
+    points: &[(usize, &Step)],
+    done: &CancellationToken,
+) -> Result<(), ActError> {
+    for (place, (index, step)) in points.iter().enumerate() {
+        let over = async {
+            done.cancelled().await;
+            tokio::time::sleep(LAST_WORDS).await;
+        };
+        let fired = tokio::select! {
+            biased;
+            fired = crate::trigger::wait_for(stage, *index, &step.trigger) => Some(fired?),
+            () = over => None,
+        };
+        let struck = stage.strike_fired(*index, step, fired).await?;
+        arm(stage, points.get(place + 1));
+        if was_injected(stage, *index) {
+            fault::heal(stage, &struck).await?;
+        }
+        if !struck.landed || crash_loop(stage) {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+fn arm(stage: &Stage, next: Option<&(usize, &Step)>) {
+    if let Some((_, Step { trigger: Trigger::CrashPoint { point }, .. })) = next {
+        stage.arm(point.clone());
+    }
 }
 
 enum Taken {

@@ -7,6 +7,9 @@ use super::{ActError, Stage};
 use crate::fault::{self, Struck};
 use crate::trigger::{self, Fired};
 
+/// Why a crash point missed that the trial never came to.
+pub(crate) const NEVER_REACHED: &str = "the trial ended without reaching the point";
+
 impl Stage {
     /// Adds a step to the trial, waits for its trigger and injects its fault. The harm goes on until
     /// [`Stage::heal`]; a killed tablet stays down until then.
@@ -34,13 +37,26 @@ impl Stage {
 
     /// Waits for a step's trigger and injects its fault, which `index` names in the journal.
     pub(super) async fn attempt(&self, index: usize, step: &Step) -> Result<Struck, ActError> {
-        match trigger::wait_for(self, index, &step.trigger).await? {
-            Fired::Now { hold } => fault::inject(self, index, step.fault, hold).await,
-            Fired::Gone { reason, diff_ended } => {
-                let (step, fault) = (index, step.fault);
-                self.journal().record(Event::FaultMissed { step, fault, reason });
-                Ok(Struck { step, fault, landed: false, diff_ended })
+        let fired = trigger::wait_for(self, index, &step.trigger).await?;
+        self.strike_fired(index, step, Some(fired)).await
+    }
+
+    /// Injects a step's fault after its trigger fired; none: the trial ended without it.
+    pub(super) async fn strike_fired(
+        &self,
+        index: usize,
+        step: &Step,
+        fired: Option<Fired>,
+    ) -> Result<Struck, ActError> {
+        let (reason, diff_ended) = match fired {
+            Some(Fired::Now { hold }) => {
+                return fault::inject(self, index, step.fault, hold).await;
             }
-        }
+            Some(Fired::Gone { reason, diff_ended }) => (reason, diff_ended),
+            None => (NEVER_REACHED.to_owned(), true),
+        };
+        let (step, fault) = (index, step.fault);
+        self.journal().record(Event::FaultMissed { step, fault, reason });
+        Ok(Struck { step, fault, landed: false, diff_ended })
     }
 }

@@ -124,14 +124,23 @@ impl Stage {
         Ok(waited)
     }
 
-    /// Waits until the newest VDiff has come to rest: completed, stopped, failed for good, or gone.
-    /// An ephemeral error announces its next retry, and is no rest.
+    /// Waits until the newest VDiff has come to rest, and records it: completed, stopped, failed for
+    /// good, or gone. An ephemeral error announces its next retry, and is no rest.
     ///
     /// # Errors
     /// When the harness fails, not the diff.
     pub async fn wait_settled(&self, within: Duration) -> Result<Waited, ActError> {
-        let mut state = String::new();
         let uuid = self.uuid()?;
+        let (waited, state) = self.wait_rest(within).await?;
+        if waited.is_yes() {
+            self.journal().record(Event::Settled { uuid, state });
+        }
+        Ok(waited)
+    }
+
+    /// As [`Stage::wait_settled`], without a record of the rest; and the state.
+    pub(super) async fn wait_rest(&self, within: Duration) -> Result<(Waited, String), ActError> {
+        let mut state = String::new();
         let mut gone = 0_u32;
         let waited = self
             .wait_progress("the diff to settle", within, |progress| {
@@ -140,10 +149,7 @@ impl Stage {
                 is_at_rest(progress) || gone > 20
             })
             .await?;
-        if waited.is_yes() {
-            self.journal().record(Event::Settled { uuid, state });
-        }
-        Ok(waited)
+        Ok((waited, state))
     }
 
     /// Waits until a VDiff is in this state.
@@ -160,9 +166,13 @@ impl Stage {
     /// # Errors
     /// When MySQL does not answer in time.
     pub async fn progress(&self) -> Result<Progress, ActError> {
-        let uuid = self.uuid()?;
+        self.progress_of(&self.uuid()?).await
+    }
+
+    /// As [`Stage::progress`], of any VDiff.
+    pub(super) async fn progress_of(&self, uuid: &str) -> Result<Progress, ActError> {
         let pool = self.environment().servers.target.pool();
-        let read = Progress::read(&pool, self.sidecar_db(), &uuid);
+        let read = Progress::read(&pool, self.sidecar_db(), uuid);
         tokio::time::timeout(ANSWER_WITHIN, read)
             .await
             .map_err(|_| {

@@ -91,6 +91,7 @@ pub(crate) fn schedule(trial: u32) -> Schedule {
             packet_bytes: 8 << 10,
         },
         steps: vec![Step { trigger: Trigger::Progress { fraction: 0.42 }, fault: Fault::Sigkill }],
+        proxied: false,
         bug: None,
         deadlines: Deadlines {
             ready_ms: 10_000,

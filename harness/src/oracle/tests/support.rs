@@ -415,6 +415,7 @@ fn head(fault: Fault) -> TrialStarted {
                 packet_bytes: 8 << 10,
             },
             steps: vec![Step { trigger, fault }],
+            proxied: false,
             bug: None,
             deadlines: Deadlines {
                 ready_ms: 10_000,
