@@ -7,11 +7,13 @@
 //! removed and the reports of finished trials are written.
 
 mod deal;
+mod dealer;
 mod host;
 mod progress;
 mod slot;
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use reports::layout::{LayoutError, RunDirectory};
@@ -25,6 +27,7 @@ use crate::images::{self, ImageError, ImageOptions, Images};
 use crate::plan::{PlanError, PlanOptions};
 
 pub use deal::is_exclusive;
+pub use dealer::Dealer;
 pub use slot::{Slot, SlotError, Slots};
 
 /// What a campaign shall do.
@@ -49,7 +52,7 @@ pub struct CampaignOptions {
 }
 
 /// What to try.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum Work {
     /// Trials from a seed.
     Planned {
@@ -64,6 +67,23 @@ pub enum Work {
     },
     /// These schedules.
     Given(Vec<Schedule>),
+    /// Trials that are decided on the way.
+    Dealt {
+        /// The seed, for the report.
+        seed: u64,
+        /// Who decides.
+        dealer: Arc<Mutex<dyn Dealer>>,
+    },
+}
+
+impl std::fmt::Debug for Work {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Planned { seed, .. } => write!(f, "trials from the seed {seed}"),
+            Self::Given(schedules) => write!(f, "{} given schedules", schedules.len()),
+            Self::Dealt { seed, .. } => write!(f, "trials decided on the way, seed {seed}"),
+        }
+    }
 }
 
 /// What a campaign came to.

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod campaigns;
+mod crash_points;
 mod exit;
 mod features;
 mod others;
@@ -60,6 +61,7 @@ async fn execute(command: Command, features: &FeatureRunner) -> Exit {
     };
     let outcome = match command {
         Command::Run(args) => campaigns::run(*args, &stop).await,
+        Command::CrashPoints(command) => crash_points::execute(command, &stop).await,
         Command::Replay(args) => campaigns::replay(args, &stop).await,
         Command::Zoo(args) => campaigns::zoo(args, &stop).await,
         Command::Judge(args) => others::judge(&args),

@@ -4,6 +4,7 @@ pub mod campaign;
 pub mod clean;
 pub mod cli;
 pub mod cluster;
+pub mod crash_points;
 pub mod docker;
 pub mod doctor;
 pub mod fault;

@@ -136,20 +136,28 @@ pub fn schedule(seed: u64, trial: u32, options: &PlanOptions) -> Result<Schedule
     order.shuffle(&mut fork(seed, "order", round));
     order.sort_by_key(|slot| !offered[*slot].core); // stable: both parts stay shuffled
     let slot = &offered[order[place as usize]];
-    let schedule = Schedule {
+    let mut schedule = blank(seed, trial, options);
+    schedule.steps = slot.steps(round, &options.triggers, &mut fork(seed, "steps", trial));
+    check(&schedule)?;
+    Ok(schedule)
+}
+
+/// A trial without faults.
+#[must_use]
+pub fn blank(seed: u64, trial: u32, options: &PlanOptions) -> Schedule {
+    Schedule {
         format: FORMAT,
         seed,
         trial,
         vdiff_uuid: uuid(seed, "vdiff", trial),
         workload: workload(seed, options),
         pace: pace(options),
-        steps: slot.steps(round, &options.triggers, &mut fork(seed, "steps", trial)),
+        steps: Vec::new(),
         proxied: false,
+        explores: false,
         bug: options.bug,
         deadlines: deadlines(),
-    };
-    check(&schedule)?;
-    Ok(schedule)
+    }
 }
 
 /// The schedule again, for an aim that was gone: triggers come earlier, the UUID is a new one.

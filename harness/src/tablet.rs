@@ -60,10 +60,25 @@ pub struct TabletSpec {
     pub lease_ttl_seconds: u64,
     /// A known bug, switched on (needs the image with seeded bugs).
     pub bug: Option<Bug>,
-    /// Names that resolve to another address inside the container (a proxy steps in).
-    pub hosts: Vec<(String, String)>,
+    /// Where a proxy steps in.
+    pub wiring: Wiring,
     /// Further options, as its command line takes them.
     pub options: Vec<String>,
+}
+
+/// How a tablet is reached, and reaches others, where that is not the usual way.
+#[derive(Clone, Debug, Default)]
+pub struct Wiring {
+    /// Names that resolve to another address inside the container.
+    pub hosts: Vec<(String, String)>,
+    /// The name by which others reach it, instead of its container's.
+    pub hostname: Option<String>,
+    /// The port of its gRPC services.
+    pub grpc_port: Option<u16>,
+    /// Where it finds its MySQL.
+    pub mysql: Option<(String, u16)>,
+    /// Where it finds etcd, as `http://host:port`.
+    pub topo: Option<String>,
 }
 
 /// The next incarnation began.

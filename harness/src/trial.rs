@@ -8,6 +8,7 @@
 mod acts;
 mod collect;
 mod driver;
+mod links;
 mod parts;
 mod residue;
 mod stage;

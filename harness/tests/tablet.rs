@@ -42,7 +42,7 @@ fn spec(what: &str) -> TabletSpec {
         retry_max_ms: 2000,
         lease_ttl_seconds: 10,
         bug: None,
-        hosts: vec![],
+        wiring: Default::default(),
         options: vec![],
     }
 }

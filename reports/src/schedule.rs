@@ -34,6 +34,9 @@ pub struct Schedule {
     /// The target tablet's links pass the wire proxy, also where no crash point asks for it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub proxied: bool,
+    /// Its last crash point need not come: the trial finds out whether it does.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub explores: bool,
     /// A bug of the zoo, switched on in the target tablet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bug: Option<Bug>,

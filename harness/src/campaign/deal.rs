@@ -1,6 +1,8 @@
 //! Deals trials to workers.
 
 use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use reports::TrialRecord;
@@ -9,6 +11,7 @@ use reports::schedule::{Fault, Schedule};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::dealer::Dealer;
 use super::progress::Bar;
 use super::slot::{SlotError, Slots};
 use super::{CampaignOptions, Work};
@@ -23,9 +26,10 @@ const TICK: Duration = Duration::from_millis(250);
 const ENDLESS_TRIALS_MAX: u32 = 100_000;
 
 /// Trials still to do.
-#[derive(Debug)]
 pub(super) struct Pending {
     queue: VecDeque<Schedule>,
+    /// Who decides on the way, where the trials are not known beforehand.
+    dealer: Option<Arc<Mutex<dyn Dealer>>>,
     /// Where more come from, when a duration was given.
     endless: Option<Endless>,
     seed: u64,
@@ -47,7 +51,7 @@ impl Pending {
                     plan::check(schedule)?;
                 }
                 let seed = schedules.first().map_or(0, |schedule| schedule.seed);
-                Ok(Pending { queue: schedules.iter().cloned().collect(), endless: None, seed })
+                Ok(Pending::of(seed, schedules.iter().cloned().collect()))
             }
             Work::Planned { seed, plan, shard, duration } => {
                 let seed = *seed;
@@ -66,8 +70,23 @@ impl Pending {
                     shard: *shard,
                     until: Instant::now() + duration,
                 });
-                Ok(Pending { queue, endless, seed })
+                Ok(Pending { endless, ..Pending::of(seed, queue) })
             }
+            Work::Dealt { seed, dealer } => {
+                let dealer = Some(Arc::clone(dealer));
+                Ok(Pending { dealer, ..Pending::of(*seed, VecDeque::new()) })
+            }
+        }
+    }
+
+    fn of(seed: u64, queue: VecDeque<Schedule>) -> Pending {
+        Pending { queue, dealer: None, endless: None, seed }
+    }
+
+    /// Tells the dealer, where there is one, what has ended.
+    fn ended(&mut self, trial: &TrialRecord, directory: &Path) {
+        if let Some(dealer) = &self.dealer {
+            locked(dealer).ended(trial, directory);
         }
     }
 
@@ -80,13 +99,16 @@ impl Pending {
     }
 
     pub(super) fn planned(&self) -> Option<u64> {
-        self.endless.is_none().then_some(self.queue.len() as u64)
+        match &self.dealer {
+            Some(dealer) => locked(dealer).planned(),
+            None => self.endless.is_none().then_some(self.queue.len() as u64),
+        }
     }
 
     pub(super) fn default_floor(&self) -> u64 {
-        match &self.endless {
-            Some(_) => FLOOR,
-            None => {
+        match (&self.endless, &self.dealer) {
+            (Some(_), _) | (_, Some(_)) => FLOOR,
+            (None, None) => {
                 let with_faults = self.queue.iter().filter(|s| !s.steps.is_empty()).count() as u64;
                 FLOOR.min(with_faults * 2 / 3).max(u64::from(with_faults > 0))
             }
@@ -96,6 +118,9 @@ impl Pending {
     /// The first trial that can run now.
     fn next(&mut self, exclusive_is_free: bool) -> Option<Schedule> {
         self.refill();
+        if let Some(dealer) = &self.dealer {
+            return locked(dealer).next();
+        }
         let fits = |schedule: &Schedule| exclusive_is_free || !is_exclusive(schedule);
         let place = self.queue.iter().position(fits)?;
         self.queue.remove(place)
@@ -121,6 +146,10 @@ impl Pending {
             self.queue.clear();
         }
     }
+}
+
+fn locked<'a>(dealer: &'a Arc<Mutex<dyn Dealer>>) -> MutexGuard<'a, dyn Dealer + 'static> {
+    dealer.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn in_shard(trial: u32, shard: Option<(u32, u32)>) -> bool {
@@ -184,6 +213,7 @@ pub(super) async fn deal(
                 let (exclusive, trial) = ended.map_err(SlotError::Worker)?;
                 exclusive_is_free |= exclusive;
                 bar.trial(&trial);
+                pending.ended(&trial, &directory.trial(trial.number()));
                 trials.push(trial);
             }
             why = &mut ending, if interrupted.is_none() => {

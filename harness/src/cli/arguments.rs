@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use reports::schedule::{Bug, Fault};
 
+use crate::crash_points;
 use crate::images::ImageOptions;
 use crate::plan::{self, TriggerKind};
 
@@ -27,6 +28,12 @@ pub enum Command {
     /// A random campaign: start a cluster, interrupt diffs, judge, report.
     #[command(after_help = "Example:\n  vdiff-chaos run --seed 7 --trials 40 --faults sigkill,oom")]
     Run(Box<RunArgs>),
+    /// Every exact point of the tablet's conversation: listed, or struck one by one.
+    #[command(
+        subcommand,
+        after_help = "Example:\n  vdiff-chaos crash-points list\n  vdiff-chaos crash-points run --jobs 4"
+    )]
+    CrashPoints(CrashPointsCommand),
     /// A schedule again, exactly.
     #[command(
         after_help = "Example:\n  vdiff-chaos replay reports/runs/latest/trials/0003/schedule.json --times 5"
@@ -147,6 +154,71 @@ pub struct RunArgs {
     pub images: ImageArgs,
 }
 
+/// What to do with crash points.
+#[derive(Debug, Subcommand)]
+pub enum CrashPointsCommand {
+    /// Records clean runs, and prints every point that they show.
+    #[command(after_help = "Example:\n  vdiff-chaos crash-points list --rows 700")]
+    List(CrashPointArgs),
+    /// Strikes the tablet at every point, and prints the coverage.
+    #[command(
+        after_help = "Example:\n  vdiff-chaos crash-points run --jobs 4\n  vdiff-chaos crash-points run --faults oom,cancel --shard 1/3\n  vdiff-chaos crash-points run --during-recovery --duration 10m"
+    )]
+    Run(StrikeArgs),
+}
+
+/// What the conversations to be recorded are about.
+#[derive(Clone, Debug, Args)]
+pub struct CrashPointArgs {
+    /// The seed of the data, and of what is sampled [default: random]
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Rows of each table
+    #[arg(long, default_value_t = crash_points::plan::ROWS, value_parser = clap::value_parser!(u64).range(300..=1_000_000))]
+    pub rows: u64,
+    /// Tables of the workload, with commas
+    #[arg(long, value_delimiter = ',', default_value = "corder,customer,product")]
+    pub tables: Vec<String>,
+    /// Trials at a time
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub jobs: u16,
+    /// Reports.
+    #[command(flatten)]
+    pub out: OutArgs,
+    /// Images.
+    #[command(flatten)]
+    pub images: ImageArgs,
+}
+
+/// Arguments of `crash-points run`.
+#[derive(Debug, Args)]
+pub struct StrikeArgs {
+    /// The conversations.
+    #[command(flatten)]
+    pub recorded: CrashPointArgs,
+    /// Strike with each of these, with commas
+    #[arg(long, value_delimiter = ',', default_value = "sigkill", value_parser = plan::parse_fault)]
+    pub faults: Vec<Fault>,
+    /// Only this part of the points: 1/3 is every third
+    #[arg(long, value_name = "I/N", value_parser = shard)]
+    pub shard: Option<(u32, u32)>,
+    /// Strike again while the tablet recovers from each strike, at some of that recovery's points
+    #[arg(long)]
+    pub during_recovery: bool,
+    /// Begin trials for so long (90s, 30m, 8h)
+    #[arg(long, value_parser = duration)]
+    pub duration: Option<Duration>,
+    /// Until so much is covered: 95%-coverage
+    #[arg(long, value_name = "N%-coverage", value_parser = coverage)]
+    pub until: Option<f64>,
+    /// A coverage file that accumulates over runs: what it has not covered comes first
+    #[arg(long, value_name = "FILE")]
+    pub coverage: Option<PathBuf>,
+    /// A known bug, switched on in the tablet
+    #[arg(long, value_parser = plan::parse_bug)]
+    pub bug: Option<Bug>,
+}
+
 /// Arguments of `replay`.
 #[derive(Debug, Args)]
 pub struct ReplayArgs {
@@ -249,6 +321,13 @@ fn shard(text: &str) -> Result<(u32, u32), String> {
         Some((index, of)) if of >= 1 && (1..=of).contains(&index) => Ok((index, of)),
         _ => Err(format!("`{text}` is no shard; write 2/3 for the second of three")),
     }
+}
+
+fn coverage(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix("%-coverage").and_then(|number| number.parse().ok());
+    number
+        .filter(|percent| (0.0..=100.0).contains(percent))
+        .ok_or_else(|| format!("`{text}` is no goal; write 95%-coverage"))
 }
 
 fn bytes(text: &str) -> Result<u64, String> {

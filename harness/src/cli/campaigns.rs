@@ -13,8 +13,8 @@ use crate::plan::PlanOptions;
 use crate::zoo::{self, ZooOptions};
 
 /// A trial takes at most about this long in the mean; building images once comes on top.
-const TRIAL_MEAN: Duration = Duration::from_secs(60);
-const SET_UP: Duration = Duration::from_secs(1_200);
+pub(super) const TRIAL_MEAN: Duration = Duration::from_secs(60);
+pub(super) const SET_UP: Duration = Duration::from_secs(1_200);
 
 pub(super) async fn run(args: RunArgs, stop: &CancellationToken) -> Result<Exit, Failure> {
     let seed = args.seed.unwrap_or_else(campaign::fresh_seed);
@@ -121,14 +121,14 @@ async fn execute(options: &CampaignOptions, stop: &CancellationToken) -> Result<
     campaign::run(options, stop, &say).await.map_err(|error| failure(&error))
 }
 
-fn told(outcome: &Outcome) -> Exit {
+pub(super) fn told(outcome: &Outcome) -> Exit {
     let page = outcome.directory.join("index.html");
     print!("{}", reports::render::terminal::render(&outcome.summary, &page.display().to_string()));
     outcome.summary.verdict.into()
 }
 
 /// What the user asked for cannot be, or the harness failed.
-fn failure(error: &CampaignError) -> Failure {
+pub(super) fn failure(error: &CampaignError) -> Failure {
     match error {
         CampaignError::Plan(_) | CampaignError::Slot(crate::campaign::SlotError::Workload(_)) => {
             Failure::usage(error)
@@ -144,7 +144,7 @@ fn failure(error: &CampaignError) -> Failure {
 }
 
 /// The program as the user calls it.
-fn program() -> String {
+pub(super) fn program() -> String {
     match std::env::var_os("CARGO") {
         Some(_) => "cargo run --release --".to_owned(),
         None => "vdiff-chaos".to_owned(),

@@ -1,6 +1,7 @@
 //! The engine's calls on networks, volumes and images, and the search by label.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,8 +11,9 @@ use testcontainers::bollard::{
     self,
     models::{ContainerCreateBody, NetworkCreateRequest},
     query_parameters::{
-        CreateContainerOptions, CreateImageOptions, ListContainersOptions, ListNetworksOptions,
-        ListVolumesOptions, RemoveImageOptions, RemoveVolumeOptions, StartContainerOptions,
+        CreateContainerOptions, CreateImageOptions, InspectNetworkOptions, ListContainersOptions,
+        ListNetworksOptions, ListVolumesOptions, RemoveImageOptions, RemoveVolumeOptions,
+        StartContainerOptions,
     },
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -131,6 +133,19 @@ impl Engine {
         };
         let call = self.docker.create_network(request);
         Ok(self.call("create network", name, CALL, call).await?.id)
+    }
+
+    /// The address of a network's gateway: where containers on it reach this host.
+    pub async fn network_gateway(&self, name: &str) -> Result<IpAddr, DockerError> {
+        let call = self.docker.inspect_network(name, None::<InspectNetworkOptions>);
+        let network = self.call("inspect network", name, CALL, call).await?;
+        let configs = network.ipam.and_then(|ipam| ipam.config).unwrap_or_default();
+        let gateway = configs.into_iter().find_map(|config| config.gateway?.parse().ok());
+        gateway.ok_or_else(|| DockerError::Answer {
+            operation: "inspect network",
+            object: name.to_owned(),
+            lacks: "a gateway",
+        })
     }
 
     /// The ids of all networks.

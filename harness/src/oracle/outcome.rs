@@ -32,7 +32,7 @@ pub(super) fn judge(view: &View<'_>) -> Judgement {
     exam.finish()
 }
 
-/// Every scheduled fault landed or missed; at least one of them landed.
+/// Every scheduled fault landed or missed; at least one of them landed, but in a trial that explores.
 fn steps_are_told(exam: &mut Examination, view: &View<'_>) {
     let Some(schedule) = view.schedule() else { return };
     let missed = view.events(|event| match event {
@@ -48,7 +48,7 @@ fn steps_are_told(exam: &mut Examination, view: &View<'_>) {
             exam.missing(None, text);
         }
     }
-    if landed.is_empty() && !schedule.steps.is_empty() {
+    if landed.is_empty() && !schedule.steps.is_empty() && !schedule.explores {
         let why: Vec<&str> = missed.iter().map(|miss| miss.what.1.as_str()).collect();
         exam.missing(None, format!("no fault landed: {}", why.join("; ")));
     }

@@ -36,7 +36,10 @@ pub struct Said {
 }
 
 /// What an exchange does to the other side.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
 pub enum Class {
     /// Writes state: rows, tables, keys.
     Writes,

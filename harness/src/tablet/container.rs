@@ -22,6 +22,7 @@ use crate::images::Image;
 
 pub(super) const GRPC_PORT: u16 = 15999;
 const HTTP_PORT: u16 = 15100;
+const MYSQL_PORT: u16 = 3306;
 const CREDENTIALS: &str = "/etc/tablet/mysql.json";
 /// How long one call of the engine waits for an exit, before the next one does.
 const WAIT: Duration = Duration::from_secs(60);
@@ -47,6 +48,7 @@ struct Life {
     cgroup: Option<CgroupPaths>,
     oom_baseline: u64,
     client: Option<Client>,
+    grpc_host_port: u16,
     /// The user of the running or last incarnation.
     last: Option<MysqlUser>,
     /// The user of the next one.
@@ -196,6 +198,17 @@ impl ContainerTablet {
         self.life().client.clone().unwrap_or_else(nobody)
     }
 
+    /// The port of its gRPC services inside its container.
+    fn grpc_port(&self) -> u16 {
+        self.spec.wiring.grpc_port.unwrap_or(GRPC_PORT)
+    }
+
+    /// The port of its gRPC services on the host's loopback. Ask again after each start.
+    #[must_use]
+    pub fn grpc_host_port(&self) -> u16 {
+        self.life().grpc_host_port
+    }
+
     /// The running incarnation's memory cgroup, where it can be seen.
     #[must_use]
     pub fn cgroup(&self) -> Option<CgroupPaths> {
@@ -326,7 +339,7 @@ impl ContainerTablet {
         let cgroup = host_pid.and_then(CgroupPaths::of_process);
         let port = |inside: u16| state.ports.get(&inside).copied().unwrap_or(9);
         let spec = &self.spec;
-        let (grpc, http) = (port(GRPC_PORT), port(HTTP_PORT));
+        let (grpc, http) = (port(self.grpc_port()), port(HTTP_PORT));
         let mut life = self.life();
         life.incarnation = incarnation;
         life.users.push(user.name.clone());
@@ -335,6 +348,7 @@ impl ContainerTablet {
         life.host_pid = host_pid;
         life.oom_baseline = cgroup.as_ref().and_then(CgroupPaths::oom_kill_count).unwrap_or(0);
         life.cgroup = cgroup;
+        life.grpc_host_port = grpc;
         life.client = Some(Client::new(&spec.alias, &spec.keyspace, &spec.shard, grpc, http));
         Started { incarnation, container: state.id.clone(), host_pid, mysql_user: user.name }
     }
@@ -342,17 +356,22 @@ impl ContainerTablet {
     fn container_spec(&self) -> ContainerSpec {
         let spec = &self.spec;
         let pace = &spec.pace;
+        let wiring = &spec.wiring;
+        let topo = wiring.topo.clone().unwrap_or_else(|| self.servers.etcd.network_address());
+        let (mysql_host, mysql_port) =
+            wiring.mysql.clone().unwrap_or_else(|| (self.mysql().network_name().to_owned(), MYSQL_PORT));
         let option = |name: &str, value: &dyn std::fmt::Display| format!("--{name}={value}");
         let mut command = vec![
             option("alias", &spec.alias),
             option("keyspace", &spec.keyspace),
             option("shard", &spec.shard),
-            option("hostname", &self.network_name()),
-            option("grpc-port", &GRPC_PORT),
+            option("hostname", wiring.hostname.as_ref().unwrap_or(&self.network_name())),
+            option("grpc-port", &self.grpc_port()),
             option("http-port", &HTTP_PORT),
-            option("topo-address", &self.servers.etcd.network_address()),
+            option("topo-address", &topo),
             option("topo-root", &spec.topo_root),
-            option("mysql-host", &self.mysql().network_name()),
+            option("mysql-host", &mysql_host),
+            option("mysql-port", &mysql_port),
             option("mysql-credentials-file", &CREDENTIALS),
             option("db-name", &spec.db_name),
             option("sidecar-db", &spec.sidecar_db),
@@ -371,11 +390,11 @@ impl ContainerTablet {
             image: self.image.reference.clone(),
             command,
             env: bug.into_iter().collect(),
-            ports: vec![GRPC_PORT, HTTP_PORT],
+            ports: vec![self.grpc_port(), HTTP_PORT],
             memory_bytes: Some(pace.memory_limit_bytes),
             // Larger than the limit: the limit must be reached first.
             shm_bytes: Some(pace.memory_limit_bytes.saturating_mul(2)),
-            hosts: spec.hosts.clone(),
+            hosts: wiring.hosts.clone(),
             ..Default::default()
         }
     }

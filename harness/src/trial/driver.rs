@@ -63,6 +63,12 @@ pub async fn run_trial(
             None => trouble(&stage, "the run was interrupted".to_owned()),
         }
     }
+    if schedule.is_proxied() {
+        let conversation = stage.switchboard().conversation();
+        if let Err(error) = crate::crash_points::recording::write(dir, &conversation) {
+            trouble(&stage, super::chain(&error));
+        }
+    }
     if tokio::time::timeout(CLOSE_WITHIN, stage.close()).await.is_err() {
         trouble(&stage, format!("the trial's tablets were not removed within {CLOSE_WITHIN:?}"));
     }

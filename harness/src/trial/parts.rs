@@ -9,7 +9,7 @@ use super::Environment;
 use super::stage::{SHARD, SOURCE_DB, SOURCE_KEYSPACE, TARGET_DB, TARGET_KEYSPACE, WORKFLOW};
 use crate::journal::Journal;
 use crate::observer::side_name;
-use crate::tablet::{ContainerTablet, TabletSpec};
+use crate::tablet::{ContainerTablet, TabletSpec, Wiring};
 
 /// Names that a trial's tablets share.
 pub(super) struct Names<'a> {
@@ -30,13 +30,14 @@ pub(super) fn tablet(
     schedule: &Schedule,
     names: &Names<'_>,
     side: Side,
+    wiring: Wiring,
 ) -> ContainerTablet {
     ContainerTablet::new(
         &environment.engine,
         environment.run.site(),
         Arc::clone(&environment.servers),
         &environment.images.tablet,
-        spec(schedule, names, side),
+        TabletSpec { wiring, ..spec(schedule, names, side) },
     )
 }
 
@@ -68,7 +69,7 @@ fn spec(schedule: &Schedule, names: &Names<'_>, side: Side) -> TabletSpec {
         retry_max_ms: RETRY_MS.1,
         lease_ttl_seconds: LEASE_TTL_SECONDS,
         bug: schedule.bug.filter(|_| side == Side::Target),
-        hosts: Vec::new(),
+        wiring: Wiring::default(),
         options: Vec::new(),
     }
 }

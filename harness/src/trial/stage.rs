@@ -10,6 +10,7 @@ use reports::schedule::{CrashPoint, Schedule, Step};
 use reports::verdict::Judgement;
 use tokio::sync::watch;
 
+use super::links::Links;
 use super::parts::{self, Names};
 use super::{ActError, During, Environment};
 use crate::journal::Journal;
@@ -47,6 +48,7 @@ pub struct Stage {
     newest: watch::Sender<Option<String>>,
     facts: Mutex<Facts>,
     switchboard: Switchboard,
+    links: tokio::sync::Mutex<Option<Links>>,
     armed: Mutex<Option<Armed>>,
 }
 
@@ -84,14 +86,23 @@ impl Stage {
             .during("reading the target's position")?;
         let switchboard = Switchboard::default();
         let names = Names { stage: name, sidecar_db: &sidecar_db, topo_root: &topo_root };
-        let [source, target] = [Side::Source, Side::Target]
-            .map(|side| parts::tablet(environment, schedule, &names, side));
+        let links = match schedule.is_proxied() {
+            true => Some(Links::start(environment, &names, &switchboard).await?),
+            false => None,
+        };
+        let [source, target] = [Side::Source, Side::Target].map(|side| {
+            let wiring = links.as_ref().map(|links| links.wiring(side)).unwrap_or_default();
+            parts::tablet(environment, schedule, &names, side, wiring)
+        });
         let supervise = |side, tablet| {
             let log: PathBuf = dir.join(format!("tablet-{}.log", side_name(side)));
             Supervised::new(side, Arc::new(tablet), journal.clone(), log)
         };
         let source = supervise(Side::Source, source);
         let target = supervise(Side::Target, target);
+        if let Some(links) = &links {
+            links.lead_to(source.tablet());
+        }
         let newest = watch::Sender::new(None);
         let mut watchers = Observers::new(journal.clone());
         watchers.supervise(&source);
@@ -125,6 +136,7 @@ impl Stage {
             newest,
             facts: Mutex::new(Facts { gtid_begin, ..Facts::default() }),
             switchboard,
+            links: tokio::sync::Mutex::new(links),
             armed: Mutex::default(),
         })
     }
@@ -138,6 +150,11 @@ impl Stage {
             parts::remove(self.source.tablet(), &self.journal),
             parts::remove(self.target.tablet(), &self.journal)
         );
+        if let Some(links) = self.links.lock().await.take()
+            && let Err(error) = links.stop().await
+        {
+            self.journal.note(error.chain());
+        }
     }
 
     /// The trial's journal.

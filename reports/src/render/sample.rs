@@ -92,6 +92,7 @@ pub(crate) fn schedule(trial: u32) -> Schedule {
         },
         steps: vec![Step { trigger: Trigger::Progress { fraction: 0.42 }, fault: Fault::Sigkill }],
         proxied: false,
+        explores: false,
         bug: None,
         deadlines: Deadlines {
             ready_ms: 10_000,

@@ -416,6 +416,7 @@ fn head(fault: Fault) -> TrialStarted {
             },
             steps: vec![Step { trigger, fault }],
             proxied: false,
+            explores: false,
             bug: None,
             deadlines: Deadlines {
                 ready_ms: 10_000,

@@ -1,0 +1,119 @@
+//! `crash-points list` and `crash-points run`.
+
+use std::time::Duration;
+
+use reports::coverage::Coverage;
+use tokio_util::sync::CancellationToken;
+
+use super::arguments::{CrashPointArgs, CrashPointsCommand, StrikeArgs};
+use super::campaigns::{SET_UP, failure, program, told};
+use super::{Exit, Failure, say};
+use crate::campaign::{self, CampaignOptions, Work};
+use crate::crash_points::hunt::{Entry, HuntOptions};
+use crate::crash_points::plan::Frame;
+use crate::crash_points::run::{self, CrashPointError, CrashPointRun};
+
+/// An exhaustive run ends by itself; this is for one that does not.
+const LIMIT: Duration = Duration::from_secs(4 * 3_600);
+
+pub(super) async fn execute(
+    command: CrashPointsCommand,
+    stop: &CancellationToken,
+) -> Result<Exit, Failure> {
+    match command {
+        CrashPointsCommand::List(args) => list(args, stop).await,
+        CrashPointsCommand::Run(args) => strike(args, stop).await,
+    }
+}
+
+async fn list(args: CrashPointArgs, stop: &CancellationToken) -> Result<Exit, Failure> {
+    let hunt = HuntOptions {
+        frame: frame(&args, None),
+        faults: Vec::new(),
+        shard: None,
+        during_recovery: false,
+        duration: None,
+        until_percent: None,
+        covered: Coverage::default(),
+    };
+    let campaign = CampaignOptions { floor: Some(0), ..options(&args, None) };
+    let found = run::run(hunt, campaign, None, stop, &say).await.map_err(|error| failed(&error))?;
+    for entry in &found.entries {
+        println!("{}", line(entry));
+    }
+    let timed = found.entries.iter().filter(|entry| entry.listed.timed).count();
+    println!("points   {} ({timed} of them timed, listed apart)", found.entries.len());
+    println!("list     {}", found.outcome.directory.join(run::LIST_FILE).display());
+    Ok(found.verdict.into())
+}
+
+async fn strike(args: StrikeArgs, stop: &CancellationToken) -> Result<Exit, Failure> {
+    let covered = match &args.coverage {
+        Some(file) => run::load_if_any(file).map_err(|error| Failure::usage(&error))?,
+        None => Coverage::default(),
+    };
+    let hunt = HuntOptions {
+        frame: frame(&args.recorded, args.bug),
+        faults: args.faults,
+        shard: args.shard,
+        during_recovery: args.during_recovery,
+        duration: args.duration,
+        until_percent: args.until,
+        covered,
+    };
+    let campaign = options(&args.recorded, args.duration);
+    let campaign =
+        CampaignOptions { images: args.recorded.images.options(args.bug.is_some()), ..campaign };
+    let keep = args.coverage.as_deref();
+    let done = run::run(hunt, campaign, keep, stop, &say).await.map_err(|error| failed(&error))?;
+    told(&done.outcome);
+    print!("{}", coverage_lines(&done));
+    Ok(done.verdict.into())
+}
+
+fn frame(args: &CrashPointArgs, bug: Option<reports::schedule::Bug>) -> Frame {
+    Frame {
+        seed: args.seed.unwrap_or_else(campaign::fresh_seed),
+        tables: args.tables.clone(),
+        rows: args.rows,
+        bug,
+    }
+}
+
+fn options(args: &CrashPointArgs, duration: Option<Duration>) -> CampaignOptions {
+    CampaignOptions {
+        work: Work::Given(Vec::new()),
+        jobs: usize::from(args.jobs),
+        floor: None,
+        deadline: duration.unwrap_or(LIMIT) + SET_UP,
+        out: args.out.out.clone(),
+        junit: args.out.junit.clone(),
+        images: args.images.options(false),
+        program: program(),
+    }
+}
+
+fn line(entry: &Entry) -> String {
+    let timed = if entry.listed.timed { "  (timed)" } else { "" };
+    format!("{}  [{}, {}]{timed}", entry.listed.point, entry.listed.occurrence, entry.script.name)
+}
+
+fn coverage_lines(done: &CrashPointRun) -> String {
+    let figures = done.coverage.figures();
+    let mut text = format!(
+        "coverage {} of {} crash points ({:.1} %), {} timed apart\n",
+        figures.landed, figures.enumerated, figures.percent, figures.time_driven
+    );
+    for point in &figures.never_reached {
+        text.push_str(&format!("never    {}\n", point.point));
+    }
+    text
+}
+
+fn failed(error: &CrashPointError) -> Failure {
+    match error {
+        CrashPointError::Campaign(campaign) => failure(campaign),
+        CrashPointError::Hunt(_) => Failure::stopped(error),
+        CrashPointError::Coverage(_) | CrashPointError::Write { .. } => Failure::harness(error),
+    }
+}

@@ -1,0 +1,401 @@
+//! The hunt: deals recordings, then a strike at each point they have shown, then what those have shown.
+//!
+//! Points that no run has covered yet come first. Of a kind with few exchanges the next one is tried
+//! until it does not come any more. A point that was not reached is tried once more; then it is named.
+//! With recoveries, each strike's restart is itself a conversation: some of its points are struck in
+//! trials that strike twice.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rand::seq::{IndexedRandom, SliceRandom};
+use reports::TrialRecord;
+use reports::coverage::{Coverage, Occurrence};
+use reports::journal::Event;
+use reports::schedule::{CrashPoint, Fault, Schedule};
+
+use super::enumerate::{Kind, Listed, kinds};
+use super::must_contain;
+use super::plan::{Frame, RECORDINGS, SCRIPTS, Script};
+use super::recording::{self, Recorded, RecordingError};
+use crate::campaign::Dealer;
+use crate::plan::{PlanError, fork};
+
+/// The first life of a tablet is the script's own; the second is the recovery from the first strike.
+const FIRST_LIFE: u32 = 1;
+const RECOVERY: u32 = 2;
+/// Points of one recovery that are struck.
+const SECONDS_PER_FIRST: usize = 3;
+/// A kind is tried beyond what was recorded at most up to this number.
+const BEYOND_MAX: u32 = 8;
+
+/// What a hunt shall do.
+#[derive(Clone, Debug)]
+pub struct HuntOptions {
+    /// What all trials have in common.
+    pub frame: Frame,
+    /// Strike with each of these; none: only record and list.
+    pub faults: Vec<Fault>,
+    /// Only this part of the points, from 1, of so many.
+    pub shard: Option<(u32, u32)>,
+    /// Strike again while the tablet recovers.
+    pub during_recovery: bool,
+    /// Begin trials for so long.
+    pub duration: Option<Duration>,
+    /// Until so many percent of the points are covered.
+    pub until_percent: Option<f64>,
+    /// What earlier runs have covered.
+    pub covered: Coverage,
+}
+
+/// Why a hunt cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum HuntError {
+    /// A schedule cannot be made.
+    #[error("a trial cannot be planned")]
+    Plan(#[source] PlanError),
+    /// A conversation was not recorded.
+    #[error("the conversation of trial {trial} is missing")]
+    Recording {
+        /// The trial.
+        trial: u32,
+        /// Why.
+        #[source]
+        source: RecordingError,
+    },
+    /// A clean run failed.
+    #[error(
+        "the clean run {trial} (script \"{script}\") did not pass, so that its conversation says \
+         nothing: {why}"
+    )]
+    Unclean {
+        /// The trial.
+        trial: u32,
+        /// Its script.
+        script: &'static str,
+        /// The first reason.
+        why: String,
+    },
+    /// The recordings lack what a tablet cannot do without.
+    #[error(
+        "the recorded conversations lack {}: the tablet no longer says it, or the proxy no longer \
+         understands it (the list is in must-contain.json)", lacking.join(", ")
+    )]
+    Lacking {
+        /// Names of the list.
+        lacking: Vec<String>,
+    },
+}
+
+/// A point to strike, with the script that reaches it.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The script.
+    pub script: Script,
+    /// The point.
+    pub listed: Listed,
+    /// Its kind.
+    pub kind: Kind,
+}
+
+/// Why a trial is run.
+#[derive(Clone, Debug)]
+enum Purpose {
+    Record(usize),
+    Strike { entry: Entry, fault: Fault, again: bool },
+    Beyond { entry: Entry, fault: Fault },
+    Second { script: Script, strikes: [(CrashPoint, Fault); 2] },
+}
+
+/// See the module.
+pub struct Hunt {
+    options: HuntOptions,
+    until: Option<Instant>,
+    trials: u32,
+    queue: VecDeque<Purpose>,
+    running: HashMap<u32, Purpose>,
+    recordings: Vec<Vec<Vec<Recorded>>>,
+    entries: Vec<Entry>,
+    coverage: Coverage,
+    problem: Option<HuntError>,
+}
+
+impl Hunt {
+    /// A hunt that begins with the recordings.
+    #[must_use]
+    pub fn new(options: HuntOptions) -> Hunt {
+        let scripts = 0..SCRIPTS.len();
+        let queue = (0..RECORDINGS).flat_map(|_| scripts.clone().map(Purpose::Record)).collect();
+        Hunt {
+            until: None,
+            trials: 0,
+            queue,
+            running: HashMap::new(),
+            recordings: vec![Vec::new(); SCRIPTS.len()],
+            entries: Vec::new(),
+            coverage: Coverage::default(),
+            problem: None,
+            options,
+        }
+    }
+
+    /// Why it cannot go on, once.
+    pub fn take_problem(&mut self) -> Option<HuntError> {
+        self.problem.take()
+    }
+
+    /// All points, once the recordings are there.
+    #[must_use]
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// What this hunt has covered.
+    #[must_use]
+    pub fn coverage(&self) -> &Coverage {
+        &self.coverage
+    }
+
+    /// Points that were to be struck, and were not reached.
+    #[must_use]
+    pub fn left(&self) -> usize {
+        let struck = |entry: &&Entry| {
+            let point = self.coverage.point(&entry.listed.key());
+            let landed = |fault: &Fault| point.is_some_and(|point| point.is_landed(Some(*fault)));
+            self.options.faults.iter().all(landed)
+        };
+        let wanted = part(&self.entries, self.options.shard).filter(|entry| !entry.listed.timed);
+        wanted.filter(|entry| !struck(entry)).count()
+    }
+
+    fn schedule(&mut self, purpose: &Purpose) -> Result<Schedule, PlanError> {
+        let trial = self.trials;
+        let frame = &self.options.frame;
+        let schedule = match purpose {
+            Purpose::Record(script) => frame.recording(trial, SCRIPTS[*script]),
+            Purpose::Strike { entry, fault, .. } => {
+                let strikes = [(entry.listed.point.clone(), *fault)];
+                frame.strike(trial, entry.script, &strikes, entry.listed.timed)
+            }
+            Purpose::Beyond { entry, fault } => {
+                let strikes = [(entry.listed.point.clone(), *fault)];
+                frame.strike(trial, entry.script, &strikes, true)
+            }
+            Purpose::Second { script, strikes } => frame.strike(trial, *script, strikes, true),
+        }?;
+        self.trials += 1;
+        Ok(schedule)
+    }
+
+    /// A recording has ended; the last one of all begins the strikes.
+    fn recorded(&mut self, script: usize, trial: &TrialRecord, directory: &Path) {
+        let number = trial.number();
+        if let Some(why) =
+            trial.judgements.iter().find_map(|j| (!j.not_applicable).then(|| j.reasons.first())?)
+        {
+            let script = SCRIPTS[script].name;
+            let why = format!("{} ({})", why.text, trial.verdict());
+            self.problem = Some(HuntError::Unclean { trial: number, script, why });
+            return;
+        }
+        match recording::read(directory) {
+            Ok(conversation) => self.recordings[script].push(conversation),
+            Err(source) => self.problem = Some(HuntError::Recording { trial: number, source }),
+        }
+        let missing = |recordings: &Vec<Vec<Recorded>>| recordings.len() < RECORDINGS as usize;
+        if !self.recordings.iter().any(missing) {
+            self.begin();
+        }
+    }
+
+    /// The recordings are there: lists the points and queues the strikes.
+    fn begin(&mut self) {
+        let lacking = must_contain::lacking(self.recordings.iter().flatten().flatten());
+        if !lacking.is_empty() {
+            self.problem = Some(HuntError::Lacking { lacking });
+            return;
+        }
+        self.entries = list(&self.recordings);
+        self.until = self.options.duration.map(|duration| Instant::now() + duration);
+        for entry in &self.entries {
+            self.coverage.enumerate(entry.listed.key(), entry.listed.point.nth, entry.listed.timed);
+        }
+        self.queue_strikes();
+    }
+
+    fn queue_strikes(&mut self) {
+        let shard = self.options.shard;
+        let mut strikes = Vec::new();
+        for fault in &self.options.faults {
+            let (fault, again) = (*fault, false);
+            let strike = |entry: &Entry| Purpose::Strike { entry: entry.clone(), fault, again };
+            strikes.extend(part(&self.entries, shard).map(strike));
+        }
+        if self.options.during_recovery {
+            strikes.shuffle(&mut fork(self.options.frame.seed, "crash points", 0));
+        }
+        let covered = &self.options.covered;
+        let is_covered = |strike: &Purpose| match strike {
+            Purpose::Strike { entry, fault, .. } => {
+                let known = covered.point(&entry.listed.key());
+                entry.listed.timed || known.is_some_and(|point| point.is_landed(Some(*fault)))
+            }
+            _ => true,
+        };
+        strikes.sort_by_key(is_covered); // Stable: the order within stays.
+        self.queue = strikes.into();
+        if self.options.during_recovery {
+            return;
+        }
+        if let Some(fault) = self.options.faults.first() {
+            let beyond = self.beyond(*fault, shard);
+            self.queue.extend(beyond);
+        }
+    }
+
+    /// For each kind with few exchanges the one after the last.
+    fn beyond(&self, fault: Fault, shard: Option<(u32, u32)>) -> Vec<Purpose> {
+        let mut seen = BTreeSet::new();
+        let firsts = self.entries.iter().filter(|entry| {
+            let kind = &entry.kind;
+            seen.insert((kind.link, kind.fingerprint.clone(), kind.phase))
+        });
+        part(firsts, shard)
+            .filter_map(|entry| {
+                let listed = entry.kind.beyond(entry.kind.count_max)?;
+                Some(Purpose::Beyond { entry: Entry { listed, ..entry.clone() }, fault })
+            })
+            .collect()
+    }
+
+    fn struck(&mut self, purpose: Purpose, trial: &TrialRecord, directory: &Path) {
+        let landed = trial
+            .records
+            .iter()
+            .any(|record| matches!(&record.event, Event::FaultLanded(landed) if landed.step == 0));
+        match purpose {
+            Purpose::Strike { entry, fault, again } => {
+                self.coverage.count(trial);
+                if !landed && !again && !entry.listed.timed {
+                    self.queue.push_back(Purpose::Strike { entry, fault, again: true });
+                } else if landed && self.options.during_recovery {
+                    self.queue_seconds(&entry, fault, trial.number(), directory);
+                }
+            }
+            Purpose::Beyond { entry, fault } if landed => {
+                let listed = &entry.listed;
+                self.coverage.enumerate(listed.key(), listed.point.nth, false);
+                self.coverage.count(trial);
+                let next = entry.listed.point.nth + 1;
+                if next <= BEYOND_MAX {
+                    let mut entry = entry;
+                    entry.listed.point.nth = next;
+                    entry.listed.occurrence = Occurrence::Nth(next);
+                    self.queue.push_back(Purpose::Beyond { entry, fault });
+                }
+            }
+            Purpose::Beyond { .. } | Purpose::Second { .. } | Purpose::Record(_) => {}
+        }
+    }
+
+    /// Some points of the recovery that a strike has led to.
+    fn queue_seconds(&mut self, entry: &Entry, fault: Fault, trial: u32, directory: &Path) {
+        let conversation = match recording::read(directory) {
+            Ok(conversation) => conversation,
+            Err(source) => {
+                self.problem = Some(HuntError::Recording { trial, source });
+                return;
+            }
+        };
+        let found = kinds(&[conversation], RECOVERY);
+        let points: Vec<Listed> = found.iter().flat_map(Kind::points).collect();
+        let mut rng = fork(self.options.frame.seed, "recovery", trial);
+        for listed in points.sample(&mut rng, SECONDS_PER_FIRST) {
+            let strikes =
+                [(entry.listed.point.clone(), fault), (listed.point.clone(), Fault::Sigkill)];
+            self.queue.push_front(Purpose::Second { script: entry.script, strikes });
+        }
+    }
+
+    /// Whether there is time, and something left to cover.
+    fn goes_on(&self) -> bool {
+        let in_time = self.until.is_none_or(|until| Instant::now() < until);
+        self.problem.is_none() && in_time && !self.is_enough()
+    }
+
+    /// Whether this hunt and those before it have covered as much as was asked for.
+    fn is_enough(&self) -> bool {
+        let Some(percent) = self.options.until_percent else { return false };
+        let mut all = self.coverage.clone();
+        all.adopt(&self.options.covered);
+        let figures = all.figures();
+        figures.enumerated > 0 && figures.percent >= percent
+    }
+}
+
+/// A shard's part.
+fn part<'a>(
+    entries: impl IntoIterator<Item = &'a Entry>,
+    shard: Option<(u32, u32)>,
+) -> impl Iterator<Item = &'a Entry> {
+    let mine = move |place: u32| shard.is_none_or(|(index, of)| place % of == index - 1);
+    (0..).zip(entries).filter(move |(place, _)| mine(*place)).map(|(_, entry)| entry)
+}
+
+/// The points of all scripts, each once: in the first script whose every recording has its kind, or
+/// else in the first that has it at all.
+fn list(recordings: &[Vec<Vec<Recorded>>]) -> Vec<Entry> {
+    let by_script: Vec<(Script, Vec<Kind>)> =
+        SCRIPTS.into_iter().zip(recordings.iter().map(|one| kinds(one, FIRST_LIFE))).collect();
+    let same =
+        |a: &Kind, b: &Kind| (a.link, &a.fingerprint, a.phase) == (b.link, &b.fingerprint, b.phase);
+    let mut chosen: Vec<(Script, Kind)> = Vec::new();
+    for timed in [false, true] {
+        for (script, kinds) in &by_script {
+            for kind in kinds.iter().filter(|kind| kind.is_timed() == timed) {
+                if !chosen.iter().any(|(_, known)| same(known, kind)) {
+                    chosen.push((*script, kind.clone()));
+                }
+            }
+        }
+    }
+    let entries = |(script, kind): (Script, Kind)| {
+        let points = kind.points();
+        points.into_iter().map(move |listed| Entry { script, listed, kind: kind.clone() })
+    };
+    chosen.into_iter().flat_map(entries).collect()
+}
+
+impl Dealer for Hunt {
+    fn next(&mut self) -> Option<Schedule> {
+        if !self.goes_on() {
+            return None;
+        }
+        let purpose = self.queue.pop_front()?;
+        match self.schedule(&purpose) {
+            Ok(schedule) => {
+                self.running.insert(schedule.trial, purpose);
+                Some(schedule)
+            }
+            Err(error) => {
+                self.problem = Some(HuntError::Plan(error));
+                None
+            }
+        }
+    }
+
+    fn ended(&mut self, trial: &TrialRecord, directory: &Path) {
+        match self.running.remove(&trial.number()) {
+            Some(Purpose::Record(script)) => self.recorded(script, trial, directory),
+            Some(purpose) => self.struck(purpose, trial, directory),
+            None => {}
+        }
+    }
+
+    fn planned(&self) -> Option<u64> {
+        // Before the recordings have ended nobody knows.
+        let known = !self.entries.is_empty() && !self.options.during_recovery;
+        known.then(|| u64::from(self.trials) + self.queue.len() as u64)
+    }
+}

@@ -1,0 +1,112 @@
+//! The schedules of a crash-point run, purely: what is recorded, and what is struck.
+
+use reports::schedule::{
+    Bug, CrashPoint, Deadlines, Fault, Pace, Schedule, Step, Trigger, Workload,
+};
+
+use crate::plan::{self, PlanError, PlanOptions};
+
+/// Rows of each of the three tables: 2,100 in all.
+pub const ROWS: u64 = 700;
+/// A checkpoint after so many rows.
+const CHECKPOINT_ROWS: u64 = 100;
+/// Never by time: the conversation shall be the same each time.
+const CHECKPOINT_INTERVAL_MS: u64 = 60_000;
+/// Slow enough that an operator can act in the middle of a diff.
+const ROWS_PER_SECOND: u64 = 5_000;
+/// How far the diff is when the operator of a script acts.
+const ACTS_AT: f64 = 0.3;
+/// Each script is recorded so often: what one recording lacks is no promise.
+pub const RECORDINGS: u32 = 3;
+
+/// What a clean run does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Script {
+    /// Its name.
+    pub name: &'static str,
+    /// What is done to the diff on its way.
+    act: Option<Fault>,
+}
+
+/// The scripts, the plainest first.
+pub const SCRIPTS: [Script; 4] = [
+    Script { name: "complete", act: None },
+    Script { name: "stop and resume", act: Some(Fault::Cancel) },
+    Script { name: "delete and create anew", act: Some(Fault::Delete) },
+    Script { name: "end in order", act: Some(Fault::Sigterm) },
+];
+
+/// What every schedule of a run has in common.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    /// The seed.
+    pub seed: u64,
+    /// Tables.
+    pub tables: Vec<String>,
+    /// Rows of each table.
+    pub rows: u64,
+    /// A known bug, switched on in every trial that strikes.
+    pub bug: Option<Bug>,
+}
+
+impl Frame {
+    /// A clean run of a script, through the proxy.
+    ///
+    /// # Errors
+    /// When the workload is impossible.
+    pub fn recording(&self, trial: u32, script: Script) -> Result<Schedule, PlanError> {
+        let mut schedule = self.schedule(trial, script)?;
+        schedule.proxied = true;
+        Ok(schedule)
+    }
+
+    /// A run of a script that is struck at the points, one after the other; `explores`: the last of
+    /// them need not come.
+    ///
+    /// # Errors
+    /// When the workload is impossible, or a fault cannot strike at a point.
+    pub fn strike(
+        &self,
+        trial: u32,
+        script: Script,
+        strikes: &[(CrashPoint, Fault)],
+        explores: bool,
+    ) -> Result<Schedule, PlanError> {
+        let mut schedule = self.schedule(trial, script)?;
+        let points = strikes.iter().map(|(point, fault)| Step {
+            trigger: Trigger::CrashPoint { point: point.clone() },
+            fault: *fault,
+        });
+        schedule.steps.splice(0..0, points);
+        schedule.explores = explores;
+        plan::check(&schedule)?;
+        Ok(schedule)
+    }
+
+    fn schedule(&self, trial: u32, script: Script) -> Result<Schedule, PlanError> {
+        let options = PlanOptions {
+            tables: self.tables.clone(),
+            rows: self.rows,
+            bug: self.bug,
+            ..PlanOptions::default()
+        };
+        let mut schedule = plan::blank(self.seed, trial, &options);
+        schedule.workload = Workload { run_length: CHECKPOINT_ROWS * 5 / 2, ..schedule.workload };
+        schedule.pace = Pace {
+            rows_per_second: ROWS_PER_SECOND,
+            checkpoint_rows: CHECKPOINT_ROWS,
+            checkpoint_interval_ms: CHECKPOINT_INTERVAL_MS,
+            ..schedule.pace
+        };
+        schedule.deadlines = Deadlines {
+            ready_holds_ms: 500,
+            settle_ms: 30_000,
+            trial_ms: 90_000,
+            ..schedule.deadlines
+        };
+        let trigger = Trigger::Progress { fraction: ACTS_AT };
+        schedule.steps = script.act.map(|fault| Step { trigger, fault }).into_iter().collect();
+        plan::check(&schedule)?;
+        Ok(schedule)
+    }
+}

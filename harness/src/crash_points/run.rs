@@ -1,0 +1,129 @@
+//! Runs a hunt as one campaign, and writes what it found: `crash-points.json`, `coverage.json`.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use reports::coverage::{self, Coverage, CoverageError};
+use reports::verdict::Verdict;
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use super::hunt::{Entry, Hunt, HuntError, HuntOptions};
+use crate::campaign::{self, CampaignError, CampaignOptions, Dealer, Outcome, Work};
+
+/// The list's file in a run's directory.
+pub const LIST_FILE: &str = "crash-points.json";
+/// The coverage's file in a run's directory.
+pub const COVERAGE_FILE: &str = "coverage.json";
+
+/// What a crash-point run came to.
+#[derive(Clone, Debug)]
+pub struct CrashPointRun {
+    /// Its campaign.
+    pub outcome: Outcome,
+    /// All points.
+    pub entries: Vec<Entry>,
+    /// What this run covered.
+    pub coverage: Coverage,
+    /// The campaign's verdict; `inconclusive` where points were left.
+    pub verdict: Verdict,
+}
+
+/// A crash-point run failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CrashPointError {
+    /// The campaign failed.
+    #[error("the crash points could not be tried")]
+    Campaign(#[source] CampaignError),
+    /// The hunt could not go on.
+    #[error("the crash points could not be listed")]
+    Hunt(#[source] HuntError),
+    /// A coverage file cannot be read or written.
+    #[error("the coverage cannot be kept")]
+    Coverage(#[source] CoverageError),
+    /// The list cannot be written.
+    #[error("cannot write {}", path.display())]
+    Write {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// A point as the list's file has it.
+#[derive(Debug, Serialize)]
+struct Line<'a> {
+    script: &'a str,
+    #[serde(flatten)]
+    listed: &'a super::enumerate::Listed,
+    count: u32,
+    example: &'a str,
+}
+
+/// Records, lists, and strikes; `keep` is a coverage file that accumulates over runs.
+///
+/// # Errors
+/// When the campaign cannot run, a recording is not clean or lacks what it must contain, or a file
+/// cannot be written.
+pub async fn run(
+    hunt: HuntOptions,
+    mut campaign: CampaignOptions,
+    keep: Option<&Path>,
+    stop: &CancellationToken,
+    say: &(dyn Fn(&str) + Send + Sync),
+) -> Result<CrashPointRun, CrashPointError> {
+    let only_lists = hunt.faults.is_empty();
+    let is_sampled = hunt.during_recovery || hunt.until_percent.is_some();
+    let seed = hunt.frame.seed;
+    let hunt = Arc::new(Mutex::new(Hunt::new(hunt)));
+    campaign.work = Work::Dealt { seed, dealer: Arc::clone(&hunt) as Arc<Mutex<dyn Dealer>> };
+    let outcome = campaign::run(&campaign, stop, say).await.map_err(CrashPointError::Campaign)?;
+    let mut hunt = hunt.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(problem) = hunt.take_problem() {
+        return Err(CrashPointError::Hunt(problem));
+    }
+    let (entries, coverage) = (hunt.entries().to_vec(), hunt.coverage().clone());
+    write_list(&outcome.directory, &entries)?;
+    let path = outcome.directory.join(COVERAGE_FILE);
+    coverage::save(&coverage, &path).map_err(CrashPointError::Coverage)?;
+    if let Some(keep) = keep {
+        let known = load_if_any(keep)?;
+        coverage::save(&known.merge(coverage.clone()), keep).map_err(CrashPointError::Coverage)?;
+    }
+    let left = !only_lists && !is_sampled && hunt.left() > 0;
+    let verdict = match outcome.summary.verdict {
+        Verdict::Pass if left => Verdict::Inconclusive,
+        verdict => verdict,
+    };
+    Ok(CrashPointRun { outcome, entries, coverage, verdict })
+}
+
+/// The coverage of earlier runs; empty when there is no such file yet.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn load_if_any(path: &Path) -> Result<Coverage, CrashPointError> {
+    if path.exists() {
+        coverage::load(path).map_err(CrashPointError::Coverage)
+    } else {
+        Ok(Coverage::default())
+    }
+}
+
+fn write_list(directory: &Path, entries: &[Entry]) -> Result<(), CrashPointError> {
+    let path = directory.join(LIST_FILE);
+    let lines: Vec<Line<'_>> = entries
+        .iter()
+        .map(|entry| Line {
+            script: entry.script.name,
+            listed: &entry.listed,
+            count: entry.kind.count_min,
+            example: &entry.kind.example,
+        })
+        .collect();
+    let text = serde_json::to_string_pretty(&lines).map_err(std::io::Error::other);
+    text.and_then(|text| std::fs::write(&path, text + "\n"))
+        .map_err(|source| CrashPointError::Write { path, source })
+}

@@ -1,0 +1,130 @@
+//! The target tablet's links through the wire proxy: to its MySQL, to etcd, to the source tablet.
+//!
+//! The proxies listen on the gateway of the trial's network, where containers reach this host. The
+//! source tablet says that it lives there, at the port of its proxy; so its own port inside its
+//! container is the same.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, OnceLock};
+
+use reports::journal::Side;
+use reports::schedule::Link;
+
+use super::parts::Names;
+use super::{ActError, During, Environment};
+use crate::proxy::{
+    GrpcLink, GrpcProxy, MysqlLink, MysqlProxy, Normaliser, Switchboard, Upstream, Weather,
+};
+use crate::tablet::{ContainerTablet, Wiring};
+
+/// The proxy's name inside the tablets' containers.
+const PROXY: &str = "wire-proxy";
+
+/// Three proxies, and the weather on each.
+#[derive(Debug)]
+pub struct Links {
+    gateway: IpAddr,
+    mysql: MysqlProxy,
+    etcd: GrpcProxy,
+    source: GrpcProxy,
+    weather: [(Link, Weather); 3],
+    /// Where the source tablet is: known once there is one.
+    source_tablet: Arc<OnceLock<Arc<ContainerTablet>>>,
+}
+
+impl Links {
+    /// Starts the proxies.
+    pub(super) async fn start(
+        environment: &Environment,
+        names: &Names<'_>,
+        switchboard: &Switchboard,
+    ) -> Result<Links, ActError> {
+        let what = "starting the wire proxy";
+        let network = environment.run.network();
+        let gateway = environment.engine.network_gateway(network).await.during(what)?;
+        let at = SocketAddr::new(gateway, 0);
+        let weather = Link::ALL.map(|link| (link, Weather::default()));
+        let [(_, to_mysql), (_, to_etcd), (_, to_source)] = weather.clone();
+        let source_tablet: Arc<OnceLock<Arc<ContainerTablet>>> = Arc::default();
+        let servers = Arc::clone(&environment.servers);
+        let mysql = MysqlLink {
+            upstream: Upstream::new(move || loopback(servers.target.host_addr().1)),
+            weather: to_mysql,
+            names: Normaliser::new([(names.sidecar_db, "_vt"), (names.stage, "trial")]),
+        };
+        let servers = Arc::clone(&environment.servers);
+        let etcd = GrpcLink {
+            link: Link::Etcd,
+            upstream: Upstream::new(move || loopback(servers.etcd.host_port())),
+            weather: to_etcd,
+            topo_root: names.topo_root.to_owned(),
+        };
+        let tablet = Arc::clone(&source_tablet);
+        let source = GrpcLink {
+            link: Link::SourceTablet,
+            upstream: Upstream::new(move || {
+                loopback(tablet.get().map_or(NOBODY, |tablet| tablet.grpc_host_port()))
+            }),
+            weather: to_source,
+            topo_root: names.topo_root.to_owned(),
+        };
+        Ok(Links {
+            gateway,
+            mysql: MysqlProxy::start(at, mysql, switchboard.clone()).await.during(what)?,
+            etcd: GrpcProxy::start(at, etcd, switchboard.clone()).await.during(what)?,
+            source: GrpcProxy::start(at, source, switchboard.clone()).await.during(what)?,
+            weather,
+            source_tablet,
+        })
+    }
+
+    /// How a tablet is reached, and reaches others, with the proxies between.
+    pub(super) fn wiring(&self, side: Side) -> Wiring {
+        let hosts = vec![(PROXY.to_owned(), self.gateway.to_string())];
+        match side {
+            Side::Source => Wiring {
+                hosts,
+                hostname: Some(PROXY.to_owned()),
+                grpc_port: Some(self.source.port()),
+                ..Wiring::default()
+            },
+            Side::Target => Wiring {
+                hosts,
+                mysql: Some((PROXY.to_owned(), self.mysql.port())),
+                topo: Some(format!("http://{PROXY}:{}", self.etcd.port())),
+                ..Wiring::default()
+            },
+        }
+    }
+
+    /// Says where the source tablet is.
+    pub(super) fn lead_to(&self, source: &Arc<ContainerTablet>) {
+        // Set once: there is one source tablet in a trial, whatever its container's port.
+        let _known = self.source_tablet.set(Arc::clone(source));
+    }
+
+    /// The weather on a link.
+    #[must_use]
+    pub fn weather(&self, link: Link) -> &Weather {
+        let [(_, mysql), (_, etcd), (_, source)] = &self.weather;
+        match link {
+            Link::Mysql => mysql,
+            Link::Etcd => etcd,
+            Link::SourceTablet => source,
+        }
+    }
+
+    /// Ends the proxies and every connection through them.
+    pub(super) async fn stop(self) -> Result<(), ActError> {
+        let Links { mysql, etcd, source, .. } = self;
+        let (mysql, etcd, source) = tokio::join!(mysql.stop(), etcd.stop(), source.stop());
+        mysql.and(etcd).and(source).during("stopping the wire proxy")
+    }
+}
+
+/// The discard port, where nobody listens.
+const NOBODY: u16 = 9;
+
+fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
+}
