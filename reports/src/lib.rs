@@ -2,11 +2,13 @@
 //! judged ([`verdict`]), what it comes to ([`summary`]), where it lies ([`layout`]), and the
 //! renderers of it ([`render`]). Pure data and text: no async, no MySQL, no Docker.
 
+pub mod coverage;
 pub mod journal;
 pub mod layout;
 pub mod render;
 pub mod run;
 pub mod schedule;
+pub mod statistics;
 pub mod summary;
 pub mod text;
 pub mod verdict;

@@ -135,10 +135,10 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_said_with_file_expectation_and_remedy() {
-        let newer = refused(|v| v["format"] = 2.into());
+        let newer = refused(|v| v["format"] = 3.into());
         assert_eq!(
             newer,
-            "s.json: schedule format 2, expected 1; replay it with the version of vdiff-chaos \
+            "s.json: schedule format 3, expected 2; replay it with the version of vdiff-chaos \
              that wrote it"
         );
         let unknown = refused(|v| v["colour"] = "red".into());

@@ -1,0 +1,254 @@
+//! Which crash points there are, and which of them were tried (`coverage.json`).
+//!
+//! A file holds an enumeration, each point by its key, and for each point how often each fault landed
+//! there or missed. Files of several runs are merged: enumerations are united, counts are added.
+//! Points that come with the clock (heartbeats, back-off) are listed apart: how many of them a trial
+//! meets is chance, so that they are no part of the percentage.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::journal::Event;
+use crate::run::TrialRecord;
+use crate::schedule::{CrashPoint, Fault, Link, Moment, Phase, Trigger};
+
+mod figures;
+mod file;
+
+pub use figures::{Figures, NeverReached, PhaseFigures};
+pub use file::{CoverageError, load, parse, print, save};
+
+/// The version of the coverage file's format that this build reads and writes.
+pub const FORMAT: u32 = 1;
+
+/// The step of a schedule whose crash point is of the first order; later ones hit the recovery from it.
+const FIRST_ORDER: usize = 0;
+
+/// What makes a crash point the same one in another run. Sorted as a diff meets them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PointKey {
+    /// The diff's phase; none outside a table's phases.
+    pub phase: Option<Phase>,
+    /// With whom the tablet speaks.
+    pub link: Link,
+    /// What is said, without its literals.
+    pub fingerprint: String,
+    /// Which of the equal exchanges of its phase.
+    pub occurrence: Occurrence,
+    /// The moment of the exchange.
+    pub moment: Moment,
+}
+
+/// Which of the equal exchanges of a phase. The numbers differ from run to run, the class does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub enum Occurrence {
+    /// The first.
+    First,
+    /// The second.
+    Second,
+    /// One in the middle.
+    Middle,
+    /// The last.
+    Last,
+    /// This one, from 1: of a statement that is so rare that each is tried.
+    Nth(u32),
+}
+
+/// A crash point of the enumeration, and what came of trying it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Point {
+    /// Which of the equal exchanges it was when it was enumerated, from 1; of several, the greatest.
+    pub nth: u32,
+    /// It comes with the clock, not with the work.
+    pub time_driven: bool,
+    /// What came of each fault that was tried there.
+    pub tries: BTreeMap<Fault, Tries>,
+}
+
+/// What came of one fault at one point.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tries {
+    /// It landed so often.
+    pub landed: u64,
+    /// It missed so often: the point did not come, or its aim was gone.
+    pub missed: u64,
+}
+
+/// Crash points, with what came of trying them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Coverage {
+    points: BTreeMap<PointKey, Point>,
+}
+
+impl Coverage {
+    /// Adds a point to the enumeration; one that is there already keeps its counts.
+    pub fn enumerate(&mut self, key: PointKey, nth: u32, time_driven: bool) {
+        self.points.entry(key).or_default().unite(nth, time_driven);
+    }
+
+    /// All points, in order.
+    pub fn points(&self) -> impl Iterator<Item = (&PointKey, &Point)> {
+        self.points.iter()
+    }
+
+    /// A point; none when it was not enumerated.
+    #[must_use]
+    pub fn point(&self, key: &PointKey) -> Option<&Point> {
+        self.points.get(key)
+    }
+
+    /// Counts what came of a trial's crash point. Only the schedule's first step counts: a later one
+    /// hits the recovery from it, which is another point.
+    pub fn count(&mut self, trial: &TrialRecord) {
+        let first = trial.schedule.steps.get(FIRST_ORDER);
+        let Some(Trigger::CrashPoint { point }) = first.map(|step| &step.trigger) else { return };
+        let mut tries: BTreeMap<Fault, Tries> = BTreeMap::new();
+        for record in &trial.records {
+            match &record.event {
+                Event::FaultLanded(landed) if landed.step == FIRST_ORDER => {
+                    tries.entry(landed.fault).or_default().landed += 1;
+                }
+                Event::FaultMissed { step: FIRST_ORDER, fault, .. } => {
+                    tries.entry(*fault).or_default().missed += 1;
+                }
+                _ => {}
+            }
+        }
+        for (_, at) in self.points.iter_mut().filter(|(key, at)| key.is_at(at.nth, point)) {
+            at.add(&tries);
+        }
+    }
+
+    /// The same enumeration, with what came of these trials and no others.
+    #[must_use]
+    pub fn recounted(&self, trials: &[TrialRecord]) -> Self {
+        let mut counted = self.clone();
+        counted.points.values_mut().for_each(|point| point.tries.clear());
+        trials.iter().for_each(|trial| counted.count(trial));
+        counted
+    }
+
+    /// Both enumerations as one, with both counts added.
+    #[must_use]
+    pub fn merge(mut self, other: Self) -> Self {
+        for (key, point) in other.points {
+            let mine = self.points.entry(key).or_default();
+            mine.unite(point.nth, point.time_driven);
+            mine.add(&point.tries);
+        }
+        self
+    }
+}
+
+impl Point {
+    /// It was hit: by this fault, or by any.
+    #[must_use]
+    pub fn is_landed(&self, by: Option<Fault>) -> bool {
+        let of = |fault: &Fault| by.is_none_or(|by| by == *fault);
+        self.tries.iter().any(|(fault, tries)| of(fault) && tries.landed > 0)
+    }
+
+    fn unite(&mut self, nth: u32, time_driven: bool) {
+        self.nth = self.nth.max(nth);
+        self.time_driven |= time_driven;
+    }
+
+    fn add(&mut self, tries: &BTreeMap<Fault, Tries>) {
+        for (fault, more) in tries {
+            let mine = self.tries.entry(*fault).or_default();
+            mine.landed = mine.landed.saturating_add(more.landed);
+            mine.missed = mine.missed.saturating_add(more.missed);
+        }
+    }
+}
+
+impl PointKey {
+    /// The point as a schedule's trigger takes it.
+    #[must_use]
+    pub fn crash_point(&self, nth: u32) -> CrashPoint {
+        CrashPoint {
+            link: self.link,
+            fingerprint: self.fingerprint.clone(),
+            phase: self.phase,
+            nth,
+            moment: self.moment,
+        }
+    }
+
+    fn is_at(&self, nth: u32, point: &CrashPoint) -> bool {
+        let CrashPoint { link, fingerprint, phase, nth: fired, moment } = point;
+        (self.link, &self.fingerprint, self.phase, nth, self.moment)
+            == (*link, fingerprint, *phase, *fired, *moment)
+    }
+}
+
+impl Occurrence {
+    /// The classes of so many equal exchanges, each with the number of its exchange: no exchange is
+    /// in two classes.
+    #[must_use]
+    pub fn classes(count: u32) -> Vec<(Self, u32)> {
+        let mut classes = vec![(Self::First, 1), (Self::Second, 2)];
+        if count >= 4 {
+            classes.push((Self::Middle, count.div_ceil(2).max(3)));
+        }
+        if count >= 3 {
+            classes.push((Self::Last, count));
+        }
+        classes.retain(|(_, nth)| *nth <= count);
+        classes
+    }
+}
+
+impl std::fmt::Display for Occurrence {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::First => f.write_str("first"),
+            Self::Second => f.write_str("second"),
+            Self::Middle => f.write_str("middle"),
+            Self::Last => f.write_str("last"),
+            Self::Nth(nth) => write!(f, "nth-{nth}"),
+        }
+    }
+}
+
+impl From<Occurrence> for String {
+    fn from(occurrence: Occurrence) -> Self {
+        occurrence.to_string()
+    }
+}
+
+impl TryFrom<String> for Occurrence {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_str() {
+            "first" => Ok(Self::First),
+            "second" => Ok(Self::Second),
+            "middle" => Ok(Self::Middle),
+            "last" => Ok(Self::Last),
+            other => {
+                let nth = other.strip_prefix("nth-").and_then(|nth| nth.parse().ok());
+                nth.filter(|nth| *nth > 0).map(Self::Nth).ok_or_else(|| {
+                    format!(
+                        "occurrence `{text}`, expected first, second, middle, last or nth-<number>"
+                    )
+                })
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for PointKey {
+    /// `streaming: mysql “update _vt.vdiff_table …”, last, executed`
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { phase, link, fingerprint, occurrence, moment } = self;
+        let phase = phase.map_or(figures::OUTSIDE, Phase::name);
+        write!(f, "{phase}: {link} “{fingerprint}”, {occurrence}, {moment}")
+    }
+}
+
+#[cfg(test)]
+mod tests;
