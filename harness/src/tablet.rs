@@ -4,6 +4,7 @@
 //! [`SystemUnderTest`] is what a trial needs of it; [`ContainerTablet`] is the tablet of this
 //! project in a container. A real Vitess tablet can stand in its place by another implementation.
 
+mod calls;
 mod cgroup;
 mod client;
 mod container;

@@ -27,6 +27,7 @@ pub use driver::run_trial;
 pub(crate) use stage::image_ids;
 pub use stage::{SHARD, SOURCE_DB, SOURCE_KEYSPACE, Stage, TARGET_DB, TARGET_KEYSPACE, WORKFLOW};
 pub use waits::Waited;
+pub(crate) use waits::is_at_rest;
 
 /// What trials of one slot share: servers, images, loaded data.
 #[derive(Clone)]

@@ -15,7 +15,7 @@ use reports::schedule::{Phase, Trigger};
 
 use crate::observer::ProcessState;
 use crate::plan::trigger_text;
-use crate::trial::{ActError, Stage, Waited};
+use crate::trial::{ActError, Stage, Waited, is_at_rest};
 
 pub use hold::Hold;
 pub use latch::{Ghost, Latch};
@@ -46,25 +46,25 @@ pub async fn wait_for(stage: &Stage, step: usize, trigger: &Trigger) -> Result<F
     let (seen, hold) = match trigger {
         Trigger::Time { fraction } => match at_time(stage, *fraction).await? {
             Ok(seen) => (seen, None),
-            Err(gone) => return Ok(gone),
+            Err(reason) => return gone(stage, reason).await,
         },
         Trigger::Progress { fraction } => match stage.wait_fraction(*fraction, within).await? {
             Waited::Yes { .. } => (progress_text(stage).await, None),
-            Waited::No { reason } => return Ok(gone(reason)),
+            Waited::No { reason } => return gone(stage, reason).await,
         },
         Trigger::Phase { phase } => match Latch::catch(stage, *phase, within).await? {
             Ok(latch) => held(Hold::Phase(latch)),
-            Err(reason) => return Ok(gone(reason)),
+            Err(reason) => return gone(stage, reason).await,
         },
         Trigger::DuringRecovery { after_ms } => {
             match into_recovery(stage, Duration::from_millis(*after_ms)).await {
                 Ok(seen) => (seen, None),
-                Err(reason) => return Ok(gone(reason)),
+                Err(reason) => return gone(stage, reason).await,
             }
         }
         Trigger::CrashPoint { .. } => match hold::at_point(stage, within).await? {
             Ok(exchange) => held(Hold::Point(exchange)),
-            Err(reason) => return Ok(gone(reason)),
+            Err(reason) => return gone(stage, reason).await,
         },
     };
     let seen = format!("{}: {seen}", trigger_text(trigger));
@@ -76,20 +76,22 @@ fn held(hold: Hold) -> (String, Option<Box<Hold>>) {
     (hold.seen(), Some(Box::new(hold)))
 }
 
-fn gone(reason: String) -> Fired {
-    let diff_ended = reason.contains("had ended");
-    Fired::Gone { reason, diff_ended }
+/// The moment will not come: because the diff came to rest before, or for another reason.
+async fn gone(stage: &Stage, reason: String) -> Result<Fired, ActError> {
+    let progress = stage.progress_if_any().await?;
+    let diff_ended = progress.is_some_and(|progress| is_at_rest(&progress));
+    Ok(Fired::Gone { reason, diff_ended })
 }
 
 /// The moment itself is what is waited for, so this is a sleep.
-async fn at_time(stage: &Stage, fraction: f64) -> Result<Result<String, Fired>, ActError> {
+async fn at_time(stage: &Stage, fraction: f64) -> Result<Result<String, String>, ActError> {
     let started = stage.diff_started().ok_or_else(|| ActError::new("no VDiff was created yet"))?;
     let length = Duration::from_millis(stage.environment().calibrated_ms);
     let moment = started + length.mul_f64(fraction);
     tokio::time::sleep_until(moment.into()).await;
     let progress = stage.progress().await?;
     if progress.is_completed() {
-        return Ok(Err(gone("the diff had ended".to_owned())));
+        return Ok(Err("the diff had ended".to_owned()));
     }
     Ok(Ok(progress_text(stage).await))
 }

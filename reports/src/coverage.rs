@@ -131,6 +131,15 @@ impl Coverage {
         counted
     }
 
+    /// Adds what another one has counted at the points of this enumeration.
+    pub fn adopt(&mut self, other: &Self) {
+        for (key, point) in &mut self.points {
+            if let Some(known) = other.points.get(key) {
+                point.add(&known.tries);
+            }
+        }
+    }
+
     /// Both enumerations as one, with both counts added.
     #[must_use]
     pub fn merge(mut self, other: Self) -> Self {

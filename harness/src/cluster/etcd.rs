@@ -92,7 +92,13 @@ impl Etcd {
     /// Its address on the host's loopback. Ask again after a restart.
     #[must_use]
     pub fn host_address(&self) -> String {
-        format!("http://127.0.0.1:{}", self.access.lock().expect("no panic while locked").0)
+        format!("http://127.0.0.1:{}", self.host_port())
+    }
+
+    /// Its port on the host's loopback. Ask again after a restart.
+    #[must_use]
+    pub fn host_port(&self) -> u16 {
+        self.access.lock().expect("no panic while locked").0
     }
 
     /// The container's id.

@@ -7,14 +7,12 @@ use std::time::Duration;
 use futures::Stream;
 use reports::journal::Side;
 use reports::schedule::Bug;
-use serde_json::{Value, json};
-use tablet_wire::query::QueryResult;
-use tablet_wire::tabletmanagerdata::VDiffResponse;
+use serde_json::json;
 
 use super::cgroup::{CgroupPaths, belongs_to};
 use super::{
-    Client, Means, OomEvidence, Readiness, RowStream, ShowRow, Signal, Started, SystemUnderTest,
-    TabletError, TabletSpec,
+    Client, Means, OomEvidence, Readiness, Signal, Started, SystemUnderTest, TabletError,
+    TabletSpec,
 };
 use crate::cluster::{ClusterError, MysqlServer, Servers};
 use crate::docker::{Container, ContainerSpec, ContainerState, DockerError, Engine, LogLine, Site};
@@ -358,8 +356,10 @@ impl ContainerTablet {
         let pace = &spec.pace;
         let wiring = &spec.wiring;
         let topo = wiring.topo.clone().unwrap_or_else(|| self.servers.etcd.network_address());
-        let (mysql_host, mysql_port) =
-            wiring.mysql.clone().unwrap_or_else(|| (self.mysql().network_name().to_owned(), MYSQL_PORT));
+        let (mysql_host, mysql_port) = wiring
+            .mysql
+            .clone()
+            .unwrap_or_else(|| (self.mysql().network_name().to_owned(), MYSQL_PORT));
         let option = |name: &str, value: &dyn std::fmt::Display| format!("--{name}={value}");
         let mut command = vec![
             option("alias", &spec.alias),
@@ -405,74 +405,6 @@ fn bug_name(bug: Bug) -> &'static str {
     match bug {
         Bug::RegistryBeforeInit => "registry-before-init",
         Bug::WatchEndUnwrap => "watch-end-unwrap",
-    }
-}
-
-/// The client's calls, at the present address.
-impl ContainerTablet {
-    /// See [`Client::vdiff_create`].
-    pub async fn vdiff_create(
-        &self,
-        workflow: &str,
-        uuid: &str,
-    ) -> Result<VDiffResponse, TabletError> {
-        self.client().vdiff_create(workflow, uuid).await
-    }
-
-    /// See [`Client::vdiff_stop`].
-    pub async fn vdiff_stop(
-        &self,
-        workflow: &str,
-        uuid: &str,
-    ) -> Result<VDiffResponse, TabletError> {
-        self.client().vdiff_stop(workflow, uuid).await
-    }
-
-    /// See [`Client::vdiff_resume`].
-    pub async fn vdiff_resume(
-        &self,
-        workflow: &str,
-        uuid: &str,
-    ) -> Result<VDiffResponse, TabletError> {
-        self.client().vdiff_resume(workflow, uuid).await
-    }
-
-    /// See [`Client::vdiff_delete`].
-    pub async fn vdiff_delete(
-        &self,
-        workflow: &str,
-        uuid: &str,
-    ) -> Result<VDiffResponse, TabletError> {
-        self.client().vdiff_delete(workflow, uuid).await
-    }
-
-    /// See [`Client::vdiff_show`].
-    pub async fn vdiff_show(
-        &self,
-        workflow: &str,
-        which: &str,
-    ) -> Result<Vec<ShowRow>, TabletError> {
-        self.client().vdiff_show(workflow, which).await
-    }
-
-    /// See [`Client::vreplication_exec`].
-    pub async fn vreplication_exec(&self, query: &str) -> Result<QueryResult, TabletError> {
-        self.client().vreplication_exec(query).await
-    }
-
-    /// See [`Client::vstream_rows`].
-    pub async fn vstream_rows(&self, query: &str) -> Result<RowStream, TabletError> {
-        self.client().vstream_rows(query).await
-    }
-
-    /// See [`Client::debug_vars`].
-    pub async fn debug_vars(&self) -> Result<Value, TabletError> {
-        self.client().debug_vars().await
-    }
-
-    /// See [`Client::set_rows_per_second`].
-    pub async fn set_rows_per_second(&self, rows: u64) -> Result<(), TabletError> {
-        self.client().set_rows_per_second(rows).await
     }
 }
 
