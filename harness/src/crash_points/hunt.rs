@@ -399,3 +399,6 @@ impl Dealer for Hunt {
         known.then(|| u64::from(self.trials) + self.queue.len() as u64)
     }
 }
+
+#[cfg(test)]
+mod tests;

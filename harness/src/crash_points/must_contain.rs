@@ -36,6 +36,12 @@ fn demands() -> Vec<Demand> {
     serde_json::from_str(LIST).expect("a test reads the checked-in list")
 }
 
+/// An exchange for each demand, for tests.
+#[cfg(test)]
+pub(super) fn examples() -> Vec<(Link, String)> {
+    demands().into_iter().map(|demand| (demand.link, demand.words.join(" "))).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,0 +1,188 @@
+//! A hunt over made-up trials: what is dealt, in which order, and when it ends.
+
+use reports::journal::{Evidence, FaultLanded, Record};
+use reports::schedule::{Link, Phase, Trigger};
+use reports::verdict::{Invariant, Judgement, Verdict};
+
+use super::super::recording::FILE;
+use super::*;
+use crate::proxy::Class;
+
+fn options() -> HuntOptions {
+    HuntOptions {
+        frame: Frame {
+            seed: 7,
+            tables: ["corder", "customer", "product"].map(str::to_owned).to_vec(),
+            rows: 700,
+            bug: None,
+        },
+        faults: vec![Fault::Sigkill],
+        shard: None,
+        during_recovery: false,
+        duration: None,
+        until_percent: None,
+        covered: Coverage::default(),
+    }
+}
+
+/// A conversation that holds all that it must, and so many checkpoints.
+fn conversation(life: u32, checkpoints: u32) -> Vec<Recorded> {
+    let said = |link, fingerprint: &str, nth| Recorded {
+        link,
+        life,
+        fingerprint: fingerprint.to_owned(),
+        class: Class::Writes,
+        phase: Some(Phase::Streaming),
+        nth,
+        text: String::new(),
+    };
+    let everything = must_contain::examples().into_iter().map(|(link, text)| said(link, &text, 1));
+    let more = (2..=checkpoints).map(|nth| said(Link::Mysql, "checkpoint", nth));
+    everything.chain([said(Link::Mysql, "checkpoint", 1)]).chain(more).collect()
+}
+
+/// What becomes of a trial that is told to land, or not.
+fn ended(schedule: &Schedule, lands: bool) -> TrialRecord {
+    let events = schedule.steps.iter().enumerate().filter(|(_, step)| step.is_at_point());
+    let events = events.map(|(step, struck)| {
+        let fault = struck.fault;
+        match lands {
+            true => Event::FaultLanded(FaultLanded {
+                step,
+                fault,
+                evidence: Evidence::Exit { exit_code: 137 },
+                interrupted: None,
+            }),
+            false => Event::FaultMissed { step, fault, reason: String::new() },
+        }
+    });
+    let records = (0..).zip(events).map(|(seq, event)| Record { seq, at_ms: 0, event }).collect();
+    let judgement = Judgement {
+        invariant: Invariant::I1,
+        verdict: Verdict::Pass,
+        checks: 1,
+        reasons: Vec::new(),
+        not_applicable: false,
+    };
+    TrialRecord { schedule: schedule.clone(), records, judgements: vec![judgement] }
+}
+
+/// Plays a hunt to its end; every trial of which `lands` says so lands.
+fn play(hunt: &mut Hunt, lands: impl Fn(&Schedule) -> bool) -> Vec<Schedule> {
+    let directory = tempfile::tempdir().unwrap();
+    let mut dealt = Vec::new();
+    while let Some(schedule) = hunt.next() {
+        let said = [conversation(1, 9), conversation(2, 5)].concat();
+        let lines: Vec<String> =
+            said.iter().map(|said| serde_json::to_string(said).unwrap()).collect();
+        std::fs::write(directory.path().join(FILE), lines.join("\n")).unwrap();
+        hunt.ended(&ended(&schedule, lands(&schedule)), directory.path());
+        dealt.push(schedule);
+        assert!(dealt.len() < 5_000, "a hunt without an end");
+    }
+    dealt
+}
+
+fn points(schedule: &Schedule) -> Vec<&CrashPoint> {
+    schedule
+        .steps
+        .iter()
+        .filter_map(|step| match &step.trigger {
+            Trigger::CrashPoint { point } => Some(point),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Those of kinds with one exchange are tried beyond it, and do not come there.
+fn comes(schedule: &Schedule) -> bool {
+    points(schedule).iter().all(|point| point.fingerprint == "checkpoint" || point.nth == 1)
+}
+
+// A point that is dealt to nobody would lower no figure: the coverage counts what was enumerated.
+#[test]
+fn every_point_is_struck_once_and_all_are_covered() {
+    let mut hunt = Hunt::new(options());
+    let dealt = play(&mut hunt, comes);
+    let figures = hunt.coverage().figures();
+    assert_eq!((figures.enumerated, figures.percent), (figures.landed, 100.0));
+    let struck = dealt.iter().filter(|s| !points(s).is_empty() && !s.explores).count() as u64;
+    assert_eq!(struck, figures.enumerated);
+    assert_eq!(hunt.left(), 0);
+    // The checkpoints: four places, three moments.
+    let checkpoints = dealt.iter().flat_map(points).filter(|p| p.fingerprint == "checkpoint");
+    assert_eq!(checkpoints.count(), 12);
+}
+
+#[test]
+fn what_was_not_reached_is_tried_once_more_and_then_named() {
+    let mut hunt = Hunt::new(options());
+    let never = |schedule: &Schedule| {
+        comes(schedule) && points(schedule).iter().all(|point| point.nth != 9)
+    };
+    let dealt = play(&mut hunt, never);
+    let tries = dealt.iter().flat_map(points).filter(|point| point.nth == 9).count();
+    assert_eq!(tries, 6, "three moments, twice each");
+    assert_eq!(hunt.left(), 3);
+    assert_eq!(hunt.coverage().figures().never_reached.len(), 3);
+}
+
+#[test]
+fn few_are_tried_until_one_does_not_come() {
+    let mut hunt = Hunt::new(options());
+    let up_to_two = |schedule: &Schedule| points(schedule).iter().all(|p| p.nth <= 9);
+    let dealt = play(&mut hunt, up_to_two);
+    let greatest = dealt.iter().flat_map(points).map(|point| point.nth).max();
+    assert_eq!(greatest, Some(BEYOND_MAX));
+}
+
+#[test]
+fn shards_share_the_points_without_overlap() {
+    let struck = |shard| {
+        let mut hunt = Hunt::new(HuntOptions { shard, ..options() });
+        let dealt = play(&mut hunt, comes);
+        let strikes = dealt.iter().filter(|s| !s.explores);
+        strikes.flat_map(points).cloned().collect::<Vec<CrashPoint>>()
+    };
+    let mut whole = struck(None);
+    let mut joined = [struck(Some((1, 3))), struck(Some((2, 3))), struck(Some((3, 3)))].concat();
+    whole.sort_unstable();
+    joined.sort_unstable();
+    assert_eq!(joined, whole);
+}
+
+#[test]
+fn what_was_not_covered_comes_first_and_enough_is_enough() {
+    let mut first = Hunt::new(options());
+    play(&mut first, |schedule| comes(schedule) && points(schedule).iter().all(|p| p.nth != 9));
+    let covered = first.coverage().clone();
+    let mut second = Hunt::new(HuntOptions { covered, until_percent: Some(100.0), ..options() });
+    let dealt = play(&mut second, comes);
+    let strikes: Vec<_> = dealt.iter().flat_map(points).collect();
+    assert_eq!(strikes.len(), 3, "only what was left");
+    assert!(strikes.iter().all(|point| point.nth == 9));
+}
+
+#[test]
+fn a_recovery_is_struck_at_its_own_points() {
+    let duration = Some(Duration::from_secs(3_600));
+    let mut hunt = Hunt::new(HuntOptions { during_recovery: true, duration, ..options() });
+    let dealt = play(&mut hunt, comes);
+    let twice = dealt.iter().filter(|schedule| points(schedule).len() == 2).count();
+    let once = dealt.iter().filter(|schedule| points(schedule).len() == 1).count();
+    assert_eq!(twice, once * SECONDS_PER_FIRST);
+}
+
+// A clean run that was not clean would list the points of a sick tablet.
+#[test]
+fn an_unclean_recording_ends_the_hunt() {
+    let mut hunt = Hunt::new(options());
+    let schedule = hunt.next().unwrap();
+    let mut trial = ended(&schedule, true);
+    trial.judgements[0].verdict = Verdict::Fail;
+    let reason = reports::verdict::Reason { text: "not ready".to_owned(), seq: None };
+    trial.judgements[0].reasons.push(reason);
+    hunt.ended(&trial, Path::new("/nowhere"));
+    assert!(hunt.next().is_none());
+    assert!(matches!(hunt.take_problem(), Some(HuntError::Unclean { .. })));
+}
