@@ -120,12 +120,8 @@ impl Store {
         progress: &Progress,
     ) -> Result<(), DiffError> {
         let set = bind("report = ?", &[Value::from(progress.report.as_str())]);
-        let change = Change {
-            attempted: "saving counts",
-            condition: NOT_COMPLETED,
-            set: &set,
-            log: None,
-        };
+        let change =
+            Change { attempted: "saving counts", condition: NOT_COMPLETED, set: &set, log: None };
         self.change_table(id, table, change).await
     }
 
