@@ -9,6 +9,7 @@ mod apt;
 mod command;
 mod lock;
 mod packages;
+mod patch;
 mod recipe;
 mod tablet;
 
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 use crate::docker::{DockerError, Engine};
 
+pub use patch::{Patch, PatchError};
 pub(crate) use recipe::MYSQL_SETTINGS;
 pub use recipe::Recipe;
 pub use tablet::workspace_root;
@@ -151,6 +153,9 @@ pub enum ImageError {
         /// Where was looked.
         looked: String,
     },
+    /// A patch that applied before does not any more.
+    #[error("the tablet cannot be patched")]
+    Patch(#[source] Box<PatchError>),
     /// An image's architecture would not run.
     #[error("the engine runs on {engine}, this program on {host}: name images with --*-image")]
     Architecture {
@@ -196,6 +201,15 @@ pub async fn ensure_tablet(
     }
 }
 
+/// Makes sure that the image of the patched tablet exists.
+pub async fn ensure_patched_tablet(
+    engine: &Engine,
+    patch: &Patch,
+    progress: Progress<'_>,
+) -> Result<Image, ImageError> {
+    tablet::ensure_patched(engine, patch, progress).await
+}
+
 /// Makes sure that a server's image exists.
 pub async fn ensure_server(
     engine: &Engine,
@@ -233,7 +247,7 @@ pub async fn ensure_server(
 /// The local images that this program has made, of all versions.
 pub async fn list(engine: &Engine) -> Result<Vec<String>, ImageError> {
     let mut found = Vec::new();
-    for name in ["mysql", "etcd", "tablet", "tablet-seeded"] {
+    for name in ["mysql", "etcd", "tablet", "tablet-seeded", "tablet-patched"] {
         let of = engine.images_of(&recipe::repository(name)).await;
         found.extend(of.map_err(ImageError::engine(name))?);
     }

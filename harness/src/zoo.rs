@@ -1,32 +1,38 @@
 //! The zoo: known bugs of the tablet, switched on one by one, to measure that the harness finds them.
 //!
-//! Each bug has trials that must find it and oracles that must name it. Where the operator of the
-//! incident had a workaround, one more trial does it, on the tablet with the bug: it must come back.
-//! The control runs the same trials on the same image with no bug on, and must find nothing.
+//! Each bug has trials that must find it and oracles that must name it (`known`). Where the operator
+//! of the incident had a workaround, one more trial does it, on the tablet with the bug: it must come
+//! back. The control runs the same trials on the same image with no bug on, and must find nothing.
+//!
+//! Somebody's patch is hunted like a bug, by all trials of the zoo: any oracle may name it.
+
+mod known;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use reports::TrialRecord;
 use reports::journal::Event;
-use reports::schedule::{Bug, Fault, Schedule};
+use reports::schedule::{Bug, Schedule};
 use reports::verdict::{Invariant, Verdict};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::campaign::{self, CampaignError, CampaignOptions, Work};
-use crate::images::ImageOptions;
-use crate::plan::{self, BUGS, PlanError, PlanOptions, TriggerKind, bug_name, fault_name};
+use crate::docker::Engine;
+use crate::images::{self, ImageOptions, Patch};
+use crate::plan::{BUGS, bug_name, fault_name};
+use known::{known, schedules};
 
-/// Trials that hunt for each bug.
-const TRIALS: u32 = 2;
+pub use known::Window;
+
 const DEADLINE: Duration = Duration::from_secs(900);
 
 /// What the zoo shall do.
 #[derive(Clone, Debug)]
 pub struct ZooOptions {
-    /// The control: no bug on.
-    pub clean_tablet: bool,
+    /// What is hunted.
+    pub game: Game,
     /// The seed.
     pub seed: u64,
     /// Where runs and `zoo.json` go.
@@ -37,14 +43,27 @@ pub struct ZooOptions {
     pub program: String,
 }
 
+/// What is hunted.
+#[derive(Clone, Debug)]
+pub enum Game {
+    /// Each known bug.
+    Bugs,
+    /// The control: the same with no bug on.
+    CleanTablet,
+    /// A patch of the tablet.
+    Patch(Patch),
+}
+
 /// What became of one bug.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Specimen {
-    /// Its name.
+    /// Its name; of a patch `patch:` and the file's name.
     pub bug: String,
     /// It was switched on.
     pub switched_on: bool,
-    /// A trial failed by an invariant that this bug breaks; for the control: by any.
+    /// The only place where it can be seen; none: anywhere, or nobody knows.
+    pub window: Option<Window>,
+    /// A trial failed by an invariant that this bug breaks; of the control and of a patch: by any.
     pub found: bool,
     /// The invariants that failed.
     pub oracle: Vec<String>,
@@ -77,7 +96,7 @@ pub struct Workaround {
     pub verdict: Verdict,
 }
 
-/// Switches each bug on, or none for the control, and writes `zoo.json`.
+/// Switches each bug on, or none for the control, or builds the patched tablet; writes `zoo.json`.
 ///
 /// # Errors
 /// When a campaign could not run, or the file not be written.
@@ -90,26 +109,19 @@ pub async fn run(
         |source, path: &std::path::Path| CampaignError::Write { path: path.to_owned(), source };
     std::fs::create_dir_all(&options.out).map_err(|source| write(source, &options.out))?;
     let mut specimens = Vec::new();
-    for bug in BUGS {
+    for prey in prey(options, stop, say).await? {
         if stop.is_cancelled() {
             break;
         }
-        let name = bug_name(bug);
-        say(&format!(
-            "bug      {name}{}",
-            if options.clean_tablet { " (off: control)" } else { "" }
-        ));
-        let work = campaign_of(bug, options).map_err(CampaignError::Plan)?;
-        let outcome = campaign::run(&work, stop, say).await?;
-        let specimen = specimen(bug, options, &outcome.trials, &outcome.directory);
-        say(&format!(
-            "bug      {name}: {}",
-            if specimen.found {
-                format!("found by {}", specimen.oracle.join(", "))
-            } else {
-                "not found".to_owned()
-            }
-        ));
+        let off = if prey.is_on { "" } else { " (off: control)" };
+        say(&format!("bug      {}{off}", prey.name));
+        let outcome = campaign::run(&prey.campaign(options), stop, say).await?;
+        let specimen = prey.specimen(&outcome.trials, &outcome.directory);
+        let found = match specimen.found_in {
+            Some(trial) => format!("found by {} in trial {trial}", specimen.oracle.join(", ")),
+            None => "not found".to_owned(),
+        };
+        say(&format!("bug      {}: {found}", prey.name));
         specimens.push(specimen);
     }
     let path = options.out.join("zoo.json");
@@ -120,88 +132,85 @@ pub async fn run(
 }
 
 /// Whether the zoo did what it should: all found, and every workaround worked; or, as control, none,
-/// and nothing unclear.
+/// and nothing unclear. A patch has no such duty: found or not, a verdict on it is one.
 #[must_use]
-pub fn verdict(specimens: &[Specimen], clean_tablet: bool) -> Verdict {
+pub fn verdict(specimens: &[Specimen], game: &Game) -> Verdict {
     let all = BUGS.len();
     let as_wanted = |specimen: &Specimen| {
         let worked = specimen.workaround.as_ref().is_none_or(|one| one.landed && one.comes_back);
         specimen.found && worked
     };
-    match clean_tablet {
-        false if specimens.len() == all && specimens.iter().all(as_wanted) => Verdict::Pass,
-        false => Verdict::Fail,
-        true if specimens.iter().any(|s| s.found) => Verdict::Fail,
-        true if specimens.len() < all || specimens.iter().any(|s| s.inconclusive > 0) => {
-            Verdict::Inconclusive
-        }
-        true => Verdict::Pass,
+    let found = specimens.iter().any(|specimen| specimen.found);
+    let unclear = specimens.iter().any(|specimen| specimen.inconclusive > 0);
+    match game {
+        Game::Bugs if specimens.len() == all && specimens.iter().all(as_wanted) => Verdict::Pass,
+        Game::Bugs => Verdict::Fail,
+        Game::CleanTablet | Game::Patch(_) if found => Verdict::Fail,
+        Game::CleanTablet if specimens.len() < all || unclear => Verdict::Inconclusive,
+        Game::Patch(_) if specimens.is_empty() || unclear => Verdict::Inconclusive,
+        Game::CleanTablet | Game::Patch(_) => Verdict::Pass,
     }
 }
 
-fn campaign_of(bug: Bug, options: &ZooOptions) -> Result<CampaignOptions, PlanError> {
-    Ok(CampaignOptions {
-        work: Work::Given(schedules(bug, options)?),
-        jobs: 2,
-        floor: Some(1),
-        deadline: DEADLINE,
-        out: Some(options.out.join(bug_name(bug))),
-        junit: None,
-        images: ImageOptions { seeded_bugs: true, ..options.images.clone() },
-        program: options.program.clone(),
-    })
+/// One thing that is hunted by one campaign.
+struct Prey {
+    name: String,
+    /// None: a patch.
+    bug: Option<Bug>,
+    is_on: bool,
+    schedules: Vec<Schedule>,
+    images: ImageOptions,
+    program: String,
 }
 
-/// The trials that must find a bug, and after them the one that works around it.
-fn schedules(bug: Bug, options: &ZooOptions) -> Result<Vec<Schedule>, PlanError> {
-    let on = (!options.clean_tablet).then_some(bug);
-    let plan = |fault: Fault| PlanOptions {
-        trials: TRIALS,
-        faults: vec![fault],
-        triggers: vec![TriggerKind::Progress],
-        bug: on,
-        ..PlanOptions::default()
+async fn prey(
+    options: &ZooOptions,
+    stop: &CancellationToken,
+    say: &(dyn Fn(&str) + Send + Sync),
+) -> Result<Vec<Prey>, CampaignError> {
+    let is_on = match &options.game {
+        Game::Bugs => true,
+        Game::CleanTablet => false,
+        Game::Patch(patch) => return Ok(vec![patched(patch, options, stop, say).await?]),
     };
-    let mut schedules = plan::campaign(options.seed, &plan(hunt(bug)))?;
-    if let Some(way_out) = workaround(bug) {
-        schedules.push(plan::schedule(options.seed, TRIALS, &plan(way_out))?);
-    }
-    Ok(schedules)
+    let of = |bug| {
+        let schedules = schedules(bug, is_on, options.seed).map_err(CampaignError::Plan)?;
+        Ok(Prey {
+            name: bug_name(bug).to_owned(),
+            bug: Some(bug),
+            is_on,
+            schedules,
+            images: ImageOptions { seeded_bugs: true, ..options.images.clone() },
+            program: options.program.clone(),
+        })
+    };
+    BUGS.into_iter().map(of).collect()
 }
 
-/// The fault that brings a bug out.
-fn hunt(bug: Bug) -> Fault {
-    match bug {
-        Bug::RegistryBeforeInit => Fault::Sigkill,
-        Bug::WatchEndUnwrap => Fault::EtcdRestart,
-    }
-}
-
-/// The fault that is the operator's way around a bug.
-fn workaround(bug: Bug) -> Option<Fault> {
-    match bug {
-        Bug::RegistryBeforeInit => Some(Fault::RowSurgery),
-        Bug::WatchEndUnwrap => None,
-    }
-}
-
-/// The invariants that a bug breaks: one of them must name it.
-fn breaks(bug: Bug) -> &'static [Invariant] {
-    match bug {
-        // A crash loop, each exit of which is a panic.
-        Bug::RegistryBeforeInit => &[Invariant::I1, Invariant::I2],
-        // The supervisor brings it back at once: an unscheduled exit, and no loop.
-        Bug::WatchEndUnwrap => &[Invariant::I2],
-    }
-}
-
-/// Whether every one of a bug's invariants failed, or, in the control, any at all.
-fn finds(bug: Bug, options: &ZooOptions, trial: &TrialRecord) -> bool {
-    let failed = failures(trial);
-    if options.clean_tablet {
-        return !failed.is_empty();
-    }
-    breaks(bug).iter().all(|broken| failed.contains(broken))
+/// The patched tablet is built before anything else: it may not compile.
+async fn patched(
+    patch: &Patch,
+    options: &ZooOptions,
+    stop: &CancellationToken,
+    say: &(dyn Fn(&str) + Send + Sync),
+) -> Result<Prey, CampaignError> {
+    let schedules = known::all_schedules(options.seed).map_err(CampaignError::Plan)?;
+    let engine = Engine::connect()
+        .await
+        .map_err(|source| CampaignError::Engine { what: "the container engine", source })?;
+    let tell = |line: &str| say(&format!("images   {line}"));
+    let built = images::ensure_patched_tablet(&engine, patch, &tell);
+    let built = stop.run_until_cancelled(built).await.ok_or(CampaignError::Stopped)?;
+    let tablet = built.map_err(CampaignError::Images)?.reference;
+    Ok(Prey {
+        name: format!("patch:{}", patch.name()),
+        bug: None,
+        is_on: true,
+        schedules,
+        // A trial is replayed on the same tablet.
+        program: format!("VDIFF_CHAOS_TABLET_IMAGE={tablet} {}", options.program),
+        images: ImageOptions { tablet: Some(tablet), seeded_bugs: false, ..options.images.clone() },
+    })
 }
 
 fn failures(trial: &TrialRecord) -> Vec<Invariant> {
@@ -214,43 +223,65 @@ fn reasons_of(trial: &TrialRecord) -> impl Iterator<Item = &String> {
     failed.flat_map(|judgement| judgement.reasons.iter().map(|reason| &reason.text))
 }
 
-fn specimen(
-    bug: Bug,
-    options: &ZooOptions,
-    trials: &[TrialRecord],
-    directory: &std::path::Path,
-) -> Specimen {
-    let way_out = workaround(bug);
-    let works_around =
-        |trial: &&TrialRecord| trial.schedule.steps.iter().any(|step| Some(step.fault) == way_out);
-    let (around, hunting): (Vec<&TrialRecord>, Vec<&TrialRecord>) =
-        trials.iter().partition(works_around);
-    // A control must find nothing in any trial.
-    let looked_at = || hunting.iter().chain(around.iter().filter(|_| options.clean_tablet));
-    let first = looked_at().position(|trial| finds(bug, options, trial));
-    let mut oracle: Vec<Invariant> = looked_at().flat_map(|trial| failures(trial)).collect();
-    oracle.sort_unstable();
-    oracle.dedup();
-    let mut reasons: Vec<String> = Vec::new();
-    for reason in looked_at().flat_map(|trial| reasons_of(trial)) {
-        if !reasons.contains(reason) {
-            reasons.push(reason.clone());
+impl Prey {
+    fn campaign(&self, options: &ZooOptions) -> CampaignOptions {
+        CampaignOptions {
+            work: Work::Given(self.schedules.clone()),
+            jobs: 2,
+            floor: Some(1),
+            deadline: DEADLINE,
+            out: Some(options.out.join(self.name.replace(':', "-"))),
+            junit: None,
+            images: self.images.clone(),
+            program: self.program.clone(),
         }
     }
-    let inconclusive =
-        trials.iter().filter(|trial| trial.verdict() == Verdict::Inconclusive).count();
-    Specimen {
-        bug: bug_name(bug).to_owned(),
-        switched_on: !options.clean_tablet,
-        found: first.is_some(),
-        oracle: oracle.iter().map(|invariant| format!("{invariant:?}")).collect(),
-        trials: hunting.len() as u64,
-        found_in: first.map(|place| place as u64 + 1),
-        exits: looked_at().flat_map(|trial| unscheduled_exits(trial)).collect(),
-        reasons,
-        inconclusive: inconclusive as u64,
-        workaround: around.first().map(|trial| way_out_of(trial)),
-        directory: directory.display().to_string(),
+
+    /// Whether every one of the bug's invariants failed; in the control and of a patch, any at all.
+    fn is_found_by(&self, trial: &TrialRecord) -> bool {
+        let failed = failures(trial);
+        match self.bug {
+            Some(bug) if self.is_on => known(bug).breaks.iter().all(|one| failed.contains(one)),
+            Some(_) | None => !failed.is_empty(),
+        }
+    }
+
+    fn specimen(&self, trials: &[TrialRecord], directory: &std::path::Path) -> Specimen {
+        let known = self.bug.map(known);
+        let way_out = known.as_ref().and_then(|known| known.workaround);
+        let works_around = |trial: &&TrialRecord| {
+            trial.schedule.steps.iter().any(|step| Some(step.fault) == way_out)
+        };
+        let (around, hunting): (Vec<&TrialRecord>, Vec<&TrialRecord>) =
+            trials.iter().partition(works_around);
+        // A control must find nothing in any trial.
+        let looked_at = || hunting.iter().chain(around.iter().filter(|_| !self.is_on));
+        let first = looked_at().position(|trial| self.is_found_by(trial));
+        let mut oracle: Vec<Invariant> = looked_at().flat_map(|trial| failures(trial)).collect();
+        oracle.sort_unstable();
+        oracle.dedup();
+        let mut reasons: Vec<String> = Vec::new();
+        for reason in looked_at().flat_map(|trial| reasons_of(trial)) {
+            if !reasons.contains(reason) {
+                reasons.push(reason.clone());
+            }
+        }
+        let inconclusive =
+            trials.iter().filter(|trial| trial.verdict() == Verdict::Inconclusive).count();
+        Specimen {
+            bug: self.name.clone(),
+            switched_on: self.is_on,
+            window: known.and_then(|known| known.window),
+            found: first.is_some(),
+            oracle: oracle.iter().map(|invariant| format!("{invariant:?}")).collect(),
+            trials: hunting.len() as u64,
+            found_in: first.map(|place| place as u64 + 1),
+            exits: looked_at().flat_map(|trial| unscheduled_exits(trial)).collect(),
+            reasons,
+            inconclusive: inconclusive as u64,
+            workaround: around.first().map(|trial| way_out_of(trial)),
+            directory: directory.display().to_string(),
+        }
     }
 }
 
@@ -282,70 +313,4 @@ fn way_out_of(trial: &TrialRecord) -> Workaround {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn specimen(bug: Bug, found: bool, comes_back: bool) -> Specimen {
-        let workaround = workaround(bug).map(|fault| Workaround {
-            fault: fault_name(fault),
-            landed: true,
-            comes_back,
-            verdict: Verdict::Pass,
-        });
-        Specimen {
-            bug: bug_name(bug).to_owned(),
-            switched_on: true,
-            found,
-            oracle: Vec::new(),
-            trials: 2,
-            found_in: None,
-            exits: Vec::new(),
-            reasons: Vec::new(),
-            inconclusive: 0,
-            workaround,
-            directory: String::new(),
-        }
-    }
-
-    // The zoo measures the harness: a bug that slips through must not look green.
-    #[test]
-    fn every_bug_must_be_found_and_every_workaround_must_work() {
-        let all = |found, comes_back| BUGS.map(|bug| specimen(bug, found, comes_back));
-        assert_eq!(verdict(&all(true, true), false), Verdict::Pass);
-        assert_eq!(verdict(&all(false, true), false), Verdict::Fail);
-        assert_eq!(verdict(&all(true, false), false), Verdict::Fail);
-        assert_eq!(verdict(&all(true, true)[..1], false), Verdict::Fail);
-    }
-
-    #[test]
-    fn the_control_must_find_nothing_and_say_something() {
-        let all = |found| BUGS.map(|bug| specimen(bug, found, true));
-        assert_eq!(verdict(&all(false), true), Verdict::Pass);
-        assert_eq!(verdict(&all(true), true), Verdict::Fail);
-        assert_eq!(verdict(&all(false)[..1], true), Verdict::Inconclusive);
-        let mut unclear = all(false);
-        unclear[0].inconclusive = 1;
-        assert_eq!(verdict(&unclear, true), Verdict::Inconclusive);
-    }
-
-    // Replay needs a trial's file alone, and files of one run must not overwrite each other.
-    #[test]
-    fn the_control_differs_from_the_hunt_in_the_bug_only() {
-        let options = |clean_tablet| ZooOptions {
-            clean_tablet,
-            seed: 1,
-            out: PathBuf::new(),
-            images: ImageOptions::default(),
-            program: String::new(),
-        };
-        for bug in BUGS {
-            let hunt = schedules(bug, &options(false)).unwrap();
-            let numbers: Vec<u32> = hunt.iter().map(|schedule| schedule.trial).collect();
-            assert_eq!(numbers, (0..hunt.len() as u32).collect::<Vec<_>>());
-            let mut control = schedules(bug, &options(true)).unwrap();
-            assert!(control.iter().all(|schedule| schedule.bug.is_none()));
-            control.iter_mut().for_each(|schedule| schedule.bug = Some(bug));
-            assert_eq!(control, hunt);
-        }
-    }
-}
+mod tests;

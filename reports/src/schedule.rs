@@ -166,6 +166,12 @@ pub enum Bug {
     RegistryBeforeInit,
     /// The shard sync loop unwraps the event of a watch that has ended.
     WatchEndUnwrap,
+    /// The counts of a checkpoint are saved a statement before its cursor.
+    SplitCheckpoint,
+    /// A workflow is stopped a statement before it is recorded who did it.
+    LateRestartGuard,
+    /// A diff that died between two tables compares the completed one again.
+    CompletedTableAgain,
 }
 
 /// Deadlines, in milliseconds.

@@ -18,17 +18,32 @@ pub enum SeededBug {
     RegistryBeforeInit,
     /// The shard sync loop unwraps the event of a watch that has ended.
     WatchEndUnwrap,
+    /// The counts of a checkpoint are saved a statement before its cursor.
+    SplitCheckpoint,
+    /// A workflow is stopped a statement before it is recorded that it was us.
+    LateRestartGuard,
+    /// A diff that died between two tables compares the completed one again.
+    CompletedTableAgain,
 }
 
 impl SeededBug {
     /// Every known bug.
-    pub const ALL: [SeededBug; 2] = [SeededBug::RegistryBeforeInit, SeededBug::WatchEndUnwrap];
+    pub const ALL: [SeededBug; 5] = [
+        SeededBug::RegistryBeforeInit,
+        SeededBug::WatchEndUnwrap,
+        SeededBug::SplitCheckpoint,
+        SeededBug::LateRestartGuard,
+        SeededBug::CompletedTableAgain,
+    ];
 
     /// The name by which the environment switches it on.
     pub fn name(self) -> &'static str {
         match self {
             SeededBug::RegistryBeforeInit => "registry-before-init",
             SeededBug::WatchEndUnwrap => "watch-end-unwrap",
+            SeededBug::SplitCheckpoint => "split-checkpoint",
+            SeededBug::LateRestartGuard => "late-restart-guard",
+            SeededBug::CompletedTableAgain => "completed-table-again",
         }
     }
 }
@@ -38,6 +53,9 @@ impl SeededBug {
 pub struct SeededBugs {
     registry_before_init: bool,
     watch_end_unwrap: bool,
+    split_checkpoint: bool,
+    late_restart_guard: bool,
+    completed_table_again: bool,
 }
 
 /// Why a list of bugs was refused.
@@ -65,6 +83,9 @@ impl SeededBugs {
             && match bug {
                 SeededBug::RegistryBeforeInit => self.registry_before_init,
                 SeededBug::WatchEndUnwrap => self.watch_end_unwrap,
+                SeededBug::SplitCheckpoint => self.split_checkpoint,
+                SeededBug::LateRestartGuard => self.late_restart_guard,
+                SeededBug::CompletedTableAgain => self.completed_table_again,
             }
     }
 
@@ -90,6 +111,9 @@ impl FromStr for SeededBugs {
             match SeededBug::ALL.into_iter().find(|bug| bug.name() == name) {
                 Some(SeededBug::RegistryBeforeInit) => bugs.registry_before_init = true,
                 Some(SeededBug::WatchEndUnwrap) => bugs.watch_end_unwrap = true,
+                Some(SeededBug::SplitCheckpoint) => bugs.split_checkpoint = true,
+                Some(SeededBug::LateRestartGuard) => bugs.late_restart_guard = true,
+                Some(SeededBug::CompletedTableAgain) => bugs.completed_table_again = true,
                 None => {
                     let known = SeededBug::ALL.map(SeededBug::name).join(", ");
                     return Err(SeededBugsError::Unknown(name.to_owned(), known));

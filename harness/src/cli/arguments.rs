@@ -44,7 +44,7 @@ pub enum Command {
     Judge(JudgeArgs),
     /// Each known bug switched on: which are found?
     #[command(
-        after_help = "Example:\n  vdiff-chaos zoo\n  vdiff-chaos zoo --clean-tablet   # the control: must find nothing"
+        after_help = "Example:\n  vdiff-chaos zoo\n  vdiff-chaos zoo --clean-tablet   # the control: must find nothing\n  vdiff-chaos zoo --patch harness/zoo/cursor-forgotten.patch   # ends with 1: found"
     )]
     Zoo(ZooArgs),
     /// A directory of .feature files; yours may lie in your own repository.
@@ -266,6 +266,10 @@ pub struct ZooArgs {
     /// The control: the same trials on the same image with no bug on; must find nothing
     #[arg(long)]
     pub clean_tablet: bool,
+    /// Instead of the known bugs: the tablet with this patch applied, a unified diff against this
+    /// checkout that changes files in tablet/ only
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["clean_tablet", "tablet_image"])]
+    pub patch: Option<PathBuf>,
     /// The seed
     #[arg(long, default_value_t = 1)]
     pub seed: u64,

@@ -9,8 +9,9 @@ use tokio_util::sync::CancellationToken;
 use super::arguments::{ReplayArgs, RunArgs, ZooArgs};
 use super::{Exit, Failure, say};
 use crate::campaign::{self, CampaignError, CampaignOptions, Outcome, Work};
+use crate::images::{Patch, PatchError};
 use crate::plan::PlanOptions;
-use crate::zoo::{self, ZooOptions};
+use crate::zoo::{self, Game, ZooOptions};
 
 /// A trial takes at most about this long in the mean; building images once comes on top.
 pub(super) const TRIAL_MEAN: Duration = Duration::from_secs(60);
@@ -91,30 +92,46 @@ fn recorded_images(file: &Path) -> Option<std::collections::BTreeMap<String, Str
 }
 
 pub(super) async fn zoo(args: ZooArgs, stop: &CancellationToken) -> Result<Exit, Failure> {
-    let kind = if args.clean_tablet { "zoo-control" } else { "zoo" };
+    let (kind, game) = match (&args.patch, args.clean_tablet) {
+        (Some(file), _) => ("zoo-patch", Game::Patch(patch(file).await?)),
+        (None, true) => ("zoo-control", Game::CleanTablet),
+        (None, false) => ("zoo", Game::Bugs),
+    };
     let default =
         Path::new("reports/runs").join(format!("{}-{kind}", crate::docker::Run::fresh_id()));
     let options = ZooOptions {
-        clean_tablet: args.clean_tablet,
+        game,
         seed: args.seed,
         out: args.out.unwrap_or(default),
         images: args.images.options(true),
         program: program(),
     };
     let specimens = zoo::run(&options, stop, &say).await.map_err(|error| failure(&error))?;
-    println!("{:<24} {:<6} {:<12} {:>6}  unscheduled exits", "bug", "found", "oracle", "trials");
+    println!(
+        "{:<24} {:<6} {:<12} {:>6} {:>5}  unscheduled exits",
+        "bug", "found", "oracle", "trials", "first"
+    );
     for specimen in &specimens {
         println!(
-            "{:<24} {:<6} {:<12} {:>6}  {}",
+            "{:<24} {:<6} {:<12} {:>6} {:>5}  {}",
             specimen.bug,
             if specimen.found { "yes" } else { "no" },
             specimen.oracle.join(","),
             specimen.trials,
+            specimen.found_in.map_or_else(|| "-".to_owned(), |trial| trial.to_string()),
             specimen.exits.len()
         );
     }
     println!("report   {}", options.out.join("zoo.json").display());
-    Ok(zoo::verdict(&specimens, args.clean_tablet).into())
+    Ok(zoo::verdict(&specimens, &options.game).into())
+}
+
+async fn patch(file: &Path) -> Result<Patch, Failure> {
+    let failure = |error: PatchError| match error.is_usage() {
+        true => Failure::usage(&error),
+        false => Failure::harness(&error),
+    };
+    Patch::open(file).await.map_err(failure)
 }
 
 async fn execute(options: &CampaignOptions, stop: &CancellationToken) -> Result<Outcome, Failure> {

@@ -13,12 +13,15 @@ use tokio::process::Command;
 
 use super::lock::BuildLock;
 use super::packages::label;
+use super::patch::Patch;
 use super::recipe::{repository, short_hash};
 use super::{Image, ImageError, Progress, command, local};
 use crate::docker::{Engine, RootFileSystem, Tar};
 
 /// A first compilation, dependencies included, on a slow machine.
 const COMPILE: Duration = Duration::from_secs(30 * 60);
+/// The image of a patched tablet.
+const PATCHED: &str = "tablet-patched";
 /// Raised when the image's layout changes.
 const BUILDER: u32 = 2;
 /// Memory that was freed goes back to the kernel: a tablet that stopped a diff for memory pressure
@@ -51,15 +54,83 @@ pub(super) async fn ensure(
     if let Some(image) = local(engine, &reference).await? {
         return Ok(image);
     }
-    same_architecture(engine).await?;
     let say = |text: &str| progress(&format!("{name}: {text}"));
     let target = root.join("target/image");
     let _lock = BuildLock::take(&target.join("build.lock"), &say).await?;
-    if let Some(image) = local(engine, &reference).await? {
-        return Ok(image);
+    let build = Build { sources: &root, target: &target, name, tag, seeded_bugs };
+    build.ensure(engine, &say).await
+}
+
+/// Makes sure that the image of the patched tablet exists. Its sources have a place of their own,
+/// always the same one: cargo would keep what it compiles in each new one for ever.
+pub(super) async fn ensure_patched(
+    engine: &Engine,
+    patch: &Patch,
+    progress: Progress<'_>,
+) -> Result<Image, ImageError> {
+    let root = workspace_root()?;
+    let say = |text: &str| progress(&format!("{PATCHED}: {text}"));
+    let target = root.join("target/image");
+    let _lock = BuildLock::take(&target.join("build.lock"), &say).await?;
+    let sources = Scratch::new(target.join("patched"))?;
+    let applied = patch.apply(&root, &sources.0).await;
+    applied.map_err(|error| ImageError::Patch(Box::new(error)))?;
+    let tag = hash_of_sources(&sources.0, PATCHED)?;
+    let build =
+        Build { sources: &sources.0, target: &target, name: PATCHED, tag, seeded_bugs: false };
+    build.ensure(engine, &say).await
+}
+
+/// An empty directory that is removed when it is done with.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(path: PathBuf) -> Result<Self, ImageError> {
+        match std::fs::remove_dir_all(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(ImageError::file(format!("cannot empty {}", path.display()))(error))
+            }
+            // Files of a build that was killed are gone, or there were none.
+            Ok(()) | Err(_) => Ok(Self(path)),
+        }
     }
-    say("compiling (minutes the first time)");
-    let binaries = compile(&root, &target, seeded_bugs, &say).await?;
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            tracing::warn!(path = %self.0.display(), %error, "patched sources were not removed");
+        }
+    }
+}
+
+/// One build, under the build lock.
+struct Build<'a> {
+    sources: &'a Path,
+    target: &'a Path,
+    name: &'static str,
+    tag: String,
+    seeded_bugs: bool,
+}
+
+impl Build<'_> {
+    async fn ensure(self, engine: &Engine, say: Progress<'_>) -> Result<Image, ImageError> {
+        let reference = format!("{}:{}", repository(self.name), self.tag);
+        if let Some(image) = local(engine, &reference).await? {
+            return Ok(image);
+        }
+        same_architecture(engine).await?;
+        say("compiling (minutes the first time)");
+        let binaries = compile(self.sources, self.target, self.seeded_bugs, say).await?;
+        import(engine, &binaries, self.name, &self.tag).await?;
+        say("built");
+        local(engine, &reference)
+            .await?
+            .ok_or_else(|| ImageError::NoPackages(format!("{reference} vanished after its build")))
+    }
+}
+
+async fn import(engine: &Engine, binaries: &Path, name: &str, tag: &str) -> Result<(), ImageError> {
     let mut tar = Tar::default();
     for directory in ["etc/", "etc/tablet/", "proc/", "sys/", "dev/"] {
         tar.directory(directory, 0o755);
@@ -74,13 +145,10 @@ pub(super) async fn ensure(
     let changes =
         vec!["ENTRYPOINT [\"/tablet\"]".to_owned(), MEMORY_SETTINGS.to_owned(), label(name)];
     engine
-        .import(&repository(name), &tag, RootFileSystem::Bytes(tar.finish()), changes)
+        .import(&repository(name), tag, RootFileSystem::Bytes(tar.finish()), changes)
         .await
-        .map_err(ImageError::engine(name))?;
-    say("built");
-    local(engine, &reference)
-        .await?
-        .ok_or_else(|| ImageError::NoPackages(format!("{reference} vanished after its build")))
+        .map(|_| ())
+        .map_err(ImageError::engine(name))
 }
 
 /// Tag and reference of the image that the checkout makes.

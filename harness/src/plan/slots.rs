@@ -22,7 +22,13 @@ pub const FAULTS: [Fault; 10] = [
 ];
 
 /// Every bug of the zoo.
-pub const BUGS: [Bug; 2] = [Bug::RegistryBeforeInit, Bug::WatchEndUnwrap];
+pub const BUGS: [Bug; 5] = [
+    Bug::RegistryBeforeInit,
+    Bug::WatchEndUnwrap,
+    Bug::SplitCheckpoint,
+    Bug::LateRestartGuard,
+    Bug::CompletedTableAgain,
+];
 
 /// Kinds of triggers, as the command line names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -311,6 +317,9 @@ pub fn bug_name(bug: Bug) -> &'static str {
     match bug {
         Bug::RegistryBeforeInit => "registry-before-init",
         Bug::WatchEndUnwrap => "watch-end-unwrap",
+        Bug::SplitCheckpoint => "split-checkpoint",
+        Bug::LateRestartGuard => "late-restart-guard",
+        Bug::CompletedTableAgain => "completed-table-again",
     }
 }
 

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use futures::Stream;
 use reports::journal::Side;
-use reports::schedule::Bug;
 use serde_json::json;
 
 use super::cgroup::{CgroupPaths, belongs_to};
@@ -17,6 +16,7 @@ use super::{
 use crate::cluster::{ClusterError, MysqlServer, Servers};
 use crate::docker::{Container, ContainerSpec, ContainerState, DockerError, Engine, LogLine, Site};
 use crate::images::Image;
+use crate::plan::bug_name;
 
 pub(super) const GRPC_PORT: u16 = 15999;
 const HTTP_PORT: u16 = 15100;
@@ -397,14 +397,6 @@ impl ContainerTablet {
             hosts: wiring.hosts.clone(),
             ..Default::default()
         }
-    }
-}
-
-/// What the tablet calls a bug.
-fn bug_name(bug: Bug) -> &'static str {
-    match bug {
-        Bug::RegistryBeforeInit => "registry-before-init",
-        Bug::WatchEndUnwrap => "watch-end-unwrap",
     }
 }
 

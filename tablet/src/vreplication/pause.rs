@@ -22,6 +22,7 @@ use super::source::{SourceError, parse_source};
 use crate::backoff::Backoff;
 use crate::engine::{Epoch, LockError, LockGuard, NamedLocks};
 use crate::mysql::{DbError, Row, Value, bind};
+use crate::seeded_bugs::{SeededBug, SeededBugs};
 use crate::sidecardb::Sidecar;
 
 const FOR_VDIFF: &str = "for vdiff";
@@ -87,6 +88,7 @@ pub struct Pauser {
     sidecar: Sidecar,
     keyspace: String,
     locks: Arc<dyn NamedLocks>,
+    bugs: SeededBugs,
     restarts: TaskTracker,
     /// Cancelled when the engines close: restarts are tried a little longer, then left to the next
     /// open.
@@ -95,11 +97,17 @@ pub struct Pauser {
 
 impl Pauser {
     /// For the workflows of `keyspace`.
-    pub fn new(sidecar: Sidecar, keyspace: &str, locks: Arc<dyn NamedLocks>) -> Pauser {
+    pub fn new(
+        sidecar: Sidecar,
+        keyspace: &str,
+        locks: Arc<dyn NamedLocks>,
+        bugs: SeededBugs,
+    ) -> Pauser {
         Pauser {
             sidecar,
             keyspace: keyspace.to_owned(),
             locks,
+            bugs,
             restarts: TaskTracker::new(),
             closing: CancellationToken::new(),
         }
@@ -207,32 +215,47 @@ impl Pauser {
     }
 
     async fn stop(&self, pause: &Pause) -> Result<(), WorkflowError> {
-        let statement = bind(
-            &format!(
-                "update {} set state = 'Stopped', message = ?, owner_epoch = ?, \
-                 pause_generation = ? where workflow = ? and db_name = ? and state = 'Running' \
-                 and coalesce(message, '') <> ? and (owner_epoch is null or owner_epoch <= ?) \
-                 and {GENERATION} = ?",
-                self.sidecar.table("vreplication")
-            ),
+        let attempted = "stopping the workflow";
+        let ours = bind(
+            "message = ?, owner_epoch = ?, pause_generation = ?",
             &[
                 Value::from(FOR_VDIFF),
                 Value::from(pause.epoch.0),
                 Value::from(pause.generation + 1),
+            ],
+        );
+        // As Vitess, which stops the streams before it registers who restarts them
+        // (`workflow_differ.go`): after a crash between the two, nobody knows the stop as ours.
+        let late = self.bugs.has(SeededBug::LateRestartGuard);
+        let set = if late { "state = 'Stopped'" } else { &format!("state = 'Stopped', {ours}") };
+        let done = self.sidecar.db().run(attempted, &self.update(pause, "Running", set)).await?;
+        if done.matched == 0 {
+            self.workflow(&pause.workflow).await?; // Missing is an error; stopped by somebody is not.
+            let workflow = &pause.workflow;
+            tracing::info!(workflow, "the workflow was not running: nothing to pause");
+        } else if late {
+            self.sidecar.db().run(attempted, &self.update(pause, "Stopped", &ours)).await?;
+        }
+        Ok(())
+    }
+
+    /// Changes the row of a workflow in `state`, if nobody froze it, took it or paused it meanwhile.
+    fn update(&self, pause: &Pause, state: &str, set: &str) -> String {
+        let condition = bind(
+            &format!(
+                "workflow = ? and db_name = ? and state = ? and coalesce(message, '') <> ? \
+                 and (owner_epoch is null or owner_epoch <= ?) and {GENERATION} = ?"
+            ),
+            &[
                 Value::from(pause.workflow.as_str()),
                 Value::from(self.sidecar.db_name()),
+                Value::from(state),
                 Value::from(FROZEN),
                 Value::from(pause.epoch.0),
                 Value::from(pause.generation),
             ],
         );
-        let done = self.sidecar.db().run("stopping the workflow", &statement).await?;
-        if done.matched == 0 {
-            self.workflow(&pause.workflow).await?; // Missing is an error; stopped by somebody is not.
-            let workflow = &pause.workflow;
-            tracing::info!(workflow, "the workflow was not running: nothing to pause");
-        }
-        Ok(())
+        format!("update {} set {set} where {condition}", self.sidecar.table("vreplication"))
     }
 
     /// Confirmed also when no row matches: then a restart of ours was committed before, or the row

@@ -5,9 +5,9 @@
 //! the count of a later one.
 
 use super::super::error::DiffError;
-use super::super::state::TablePhase;
+use super::super::state::{DiffState, TablePhase};
 use super::Store;
-use crate::mysql::{Value, bind, quote_text};
+use crate::mysql::{DbError, Value, bind, quote_text};
 
 /// What a checkpoint saves, in one statement.
 #[derive(Clone, Debug)]
@@ -111,6 +111,20 @@ impl Store {
         self.change_table(id, table, change).await
     }
 
+    /// Saves what a checkpoint counts, and leaves the cursor to the statement that follows: only a
+    /// seeded bug does that.
+    pub(in crate::vdiff) async fn counts_alone(
+        &self,
+        id: i64,
+        table: &str,
+        progress: &Progress,
+    ) -> Result<(), DiffError> {
+        let set = bind("report = ?", &[Value::from(progress.report.as_str())]);
+        let change =
+            Change { attempted: "saving counts", condition: NOT_COMPLETED, set: &set, log: None };
+        self.change_table(id, table, change).await
+    }
+
     /// All rows were compared.
     pub(in crate::vdiff) async fn table_reconciling(
         &self,
@@ -143,6 +157,28 @@ impl Store {
             log: Some(format!("completed: table '{table}'")),
         };
         self.change_table(id, table, change).await
+    }
+
+    /// Puts a diff that has no table in work back to the beginning of the table completed last, with
+    /// its counts: only a seeded bug does that.
+    pub(in crate::vdiff) async fn last_table_again(&self, id: i64) -> Result<(), DbError> {
+        let tables = self.tables(id).await?;
+        let of = |state: DiffState| tables.iter().filter(move |table| table.state == state.name());
+        let between = of(DiffState::Started).next().is_none() && of(DiffState::Pending).count() > 0;
+        let Some(last) = of(DiffState::Completed).max_by_key(|table| &table.name) else {
+            return Ok(());
+        };
+        if !between {
+            return Ok(());
+        }
+        let statement = format!(
+            "update {} set state = 'pending', lastpk = null where vdiff_id = {id} \
+             and table_name = {} and owner_epoch = {}",
+            self.vdiff_table(),
+            quote_text(&last.name),
+            self.epoch
+        );
+        self.db().run("going back to a table", &statement).await.map(|_| ())
     }
 
     /// The parent is read without a lock (`READ COMMITTED`): a diff whose row was deleted is not

@@ -1,0 +1,138 @@
+//! What is known of each bug: what brings it out, where it can be seen at all, and by what it shows.
+
+use reports::schedule::{Bug, Fault, Moment, Schedule};
+use reports::verdict::Invariant;
+use serde::Serialize;
+
+use crate::plan::{self, BUGS, PlanError, PlanOptions, TriggerKind};
+
+/// Trials that hunt for a bug that shows wherever its fault strikes.
+const TRIALS: u32 = 2;
+/// Trials that hunt for a bug with a window: kills at random, which mostly miss it.
+const TRIALS_AT_RANDOM: u32 = 6;
+
+/// What is known of one bug.
+pub(super) struct Known {
+    /// The fault that brings it out.
+    pub(super) fault: Fault,
+    /// Where that fault must strike; none: anywhere in the diff.
+    pub(super) window: Option<Window>,
+    /// The fault that is the operator's way around it.
+    pub(super) workaround: Option<Fault>,
+    /// The invariants that it breaks, all of them at once.
+    pub(super) breaks: &'static [Invariant],
+}
+
+/// The one place in the target tablet's conversation with MySQL where a bug can be seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Window {
+    /// Part of the statement's fingerprint, which no other statement of the tablet has.
+    pub statement: &'static str,
+    /// The first of these statements in a diff that lies in the window, from 1.
+    pub nth_min: u32,
+    /// The moment of that statement.
+    pub moment: Moment,
+}
+
+/// The zoo's keeper knows every bug.
+pub(super) fn known(bug: Bug) -> Known {
+    let everywhere = |fault, breaks| Known { fault, window: None, workaround: None, breaks };
+    let window = |statement, nth_min, moment, breaks| Known {
+        window: Some(Window { statement, nth_min, moment }),
+        ..everywhere(Fault::Sigkill, breaks)
+    };
+    match bug {
+        Bug::RegistryBeforeInit => Known {
+            workaround: Some(Fault::RowSurgery),
+            // A crash loop, each exit of which is a panic.
+            ..everywhere(Fault::Sigkill, &[Invariant::I1, Invariant::I2])
+        },
+        // The supervisor brings it back at once: an unscheduled exit, and no loop.
+        Bug::WatchEndUnwrap => everywhere(Fault::EtcdRestart, &[Invariant::I2]),
+        // The counts are saved, the cursor not yet: rows are counted twice, and the next checkpoint
+        // tells more rows than lie before its cursor.
+        Bug::SplitCheckpoint => {
+            window("set report = ? where", 1, Moment::Executed, &[Invariant::I4, Invariant::I5])
+        }
+        // Stopped, and not yet known as stopped by us.
+        Bug::LateRestartGuard => {
+            window("set state = ? where workflow", 1, Moment::Executed, &[Invariant::I6])
+        }
+        // A table is to start: from the second on, one is completed and none in work.
+        Bug::CompletedTableAgain => {
+            window("set state = ?, phase = ? where", 2, Moment::Before, &[Invariant::I4])
+        }
+    }
+}
+
+/// The trials that must find a bug, and after them the one that works around it.
+pub(super) fn schedules(
+    bug: Bug,
+    switched_on: bool,
+    seed: u64,
+) -> Result<Vec<Schedule>, PlanError> {
+    let known = known(bug);
+    let trials = if known.window.is_some() { TRIALS_AT_RANDOM } else { TRIALS };
+    let plan = |fault: Fault| PlanOptions {
+        trials,
+        faults: vec![fault],
+        triggers: vec![TriggerKind::Progress],
+        bug: switched_on.then_some(bug),
+        ..PlanOptions::default()
+    };
+    let mut schedules = plan::campaign(seed, &plan(known.fault))?;
+    if let Some(way_out) = known.workaround {
+        schedules.push(plan::schedule(seed, trials, &plan(way_out))?);
+    }
+    Ok(schedules)
+}
+
+/// All trials of the zoo, each once, with no bug on.
+pub(super) fn all_schedules(seed: u64) -> Result<Vec<Schedule>, PlanError> {
+    let mut all: Vec<Schedule> = Vec::new();
+    for bug in BUGS {
+        for schedule in schedules(bug, false, seed)? {
+            let steps = |other: &Schedule| other.steps == schedule.steps;
+            if !all.iter().any(steps) {
+                all.push(schedule);
+            }
+        }
+    }
+    for (number, schedule) in (0..).zip(&mut all) {
+        schedule.trial = number;
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Replay needs a trial's file alone, and files of one run must not overwrite each other.
+    #[test]
+    fn the_control_differs_from_the_hunt_in_the_bug_only() {
+        for bug in BUGS {
+            let hunt = schedules(bug, true, 1).unwrap();
+            let numbers: Vec<u32> = hunt.iter().map(|schedule| schedule.trial).collect();
+            assert_eq!(numbers, (0..hunt.len() as u32).collect::<Vec<_>>());
+            let mut control = schedules(bug, false, 1).unwrap();
+            assert!(control.iter().all(|schedule| schedule.bug.is_none()));
+            control.iter_mut().for_each(|schedule| schedule.bug = Some(bug));
+            assert_eq!(control, hunt);
+        }
+    }
+
+    // A patch is hunted by what finds any of the bugs, or it would look healthier than they do.
+    #[test]
+    fn a_patch_is_hunted_by_every_trial_of_the_zoo() {
+        let all = all_schedules(1).unwrap();
+        for bug in BUGS {
+            for schedule in schedules(bug, false, 1).unwrap() {
+                assert!(all.iter().any(|one| one.steps == schedule.steps), "{bug:?}");
+            }
+        }
+        for (number, schedule) in all.iter().enumerate() {
+            assert!(schedule.trial as usize == number && schedule.bug.is_none());
+        }
+    }
+}
