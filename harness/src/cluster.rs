@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::docker::{DockerError, Engine, Run};
 use crate::images::Images;
 
-pub use etcd::{Etcd, KeyValue};
+pub use etcd::{Etcd, KeyValue, Lease};
 pub use mysql::MysqlServer;
 
 /// A server is not there as it should be.

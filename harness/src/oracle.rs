@@ -14,20 +14,28 @@ mod bounded;
 mod comes_back;
 mod exact;
 mod examination;
+mod held;
 mod history;
 mod legal_history;
 mod little_lost;
 mod no_panic;
 mod no_residue;
 mod outcome;
+mod progress;
 mod prompt_cancel;
+mod serves;
+mod storms;
+mod verbs;
 mod view;
+mod windows;
 mod workflow_restored;
 
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub(crate) use held::growth_is_bounded as held_growth_is_bounded;
 use view::View;
+pub(crate) use workflow_restored::FOR_VDIFF;
 
 /// Judges a trial by its journal: one judgement for each invariant, in order.
 #[must_use]

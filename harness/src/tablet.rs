@@ -8,6 +8,7 @@ mod calls;
 mod cgroup;
 mod client;
 mod container;
+mod descriptors;
 mod faults;
 mod kernel_log;
 mod readiness;
@@ -203,6 +204,21 @@ pub enum TabletError {
 }
 
 impl TabletError {
+    /// Whether the tablet itself said no (as against: it was not reached, or did not answer).
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        use std::error::Error;
+        match self {
+            Self::Rpc { source, .. } => {
+                let gave_up =
+                    matches!(source.code(), tonic::Code::Cancelled | tonic::Code::DeadlineExceeded);
+                // A status of the transport's own making has a cause below it.
+                !gave_up && source.source().is_none()
+            }
+            _ => false,
+        }
+    }
+
     /// Whether the tablet said that there is no such thing (as against: it did not answer).
     #[must_use]
     pub fn is_not_found(&self) -> bool {

@@ -6,13 +6,16 @@
 //! the journal, for the oracles. An [`ActError`] means that the harness could not do its job.
 
 mod acts;
+mod answers;
 mod collect;
 mod driver;
 mod links;
+mod held;
 mod parts;
 mod residue;
 mod stage;
 mod strikes;
+mod verbs;
 mod waits;
 
 use std::sync::Arc;

@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::schedule::{Fault, Phase, Schedule};
 
+mod looks;
 mod read;
 
+pub use looks::{Answer, Held, Moment, Outcome, Roles, Told, Verbs};
 pub use read::{JournalError, line, parse, read};
 
 /// What observers are called, so that an oracle can name the evidence it rests on. An observer that
@@ -172,6 +174,28 @@ pub enum Event {
     },
     /// What was left at the end, by kind.
     Residue(Residue),
+    /// What a living tablet held.
+    Held(Held),
+    /// How fast a tablet answered at the end.
+    Answers {
+        /// Which tablet.
+        side: Side,
+        /// The calls, made at once.
+        answers: Vec<Answer>,
+    },
+    /// What was told of a tablet's role.
+    Roles(Roles),
+    /// What came of the operator's verbs on a diff at rest.
+    Verbs(Box<Verbs>),
+    /// How much a tablet logged.
+    LogVolume {
+        /// Whose log.
+        side: Side,
+        /// Its lines, over all incarnations.
+        lines: u64,
+        /// The most lines that came within one second.
+        busiest_second: u64,
+    },
     /// The workflow's row at the end.
     WorkflowRow {
         /// Name of the workflow.
@@ -479,8 +503,46 @@ pub struct Residue {
     pub statements: Vec<String>,
     /// Open transactions and snapshots of theirs.
     pub transactions: Vec<String>,
-    /// Locks: table and user locks in MySQL, lock keys in etcd.
+    /// Locks: table, metadata, row and user-level locks in MySQL, lock keys in etcd.
     pub locks: Vec<String>,
+    /// Leases in etcd that hold keys of a dead incarnation, or of nobody.
+    #[serde(default)]
+    pub leases: Vec<String>,
     /// What was looked at, so that an empty residue says something.
     pub looked_at: Vec<String>,
+    /// What could not be looked at, and why.
+    #[serde(default)]
+    pub not_looked_at: Vec<String>,
+}
+
+impl Residue {
+    /// Whether nothing was found.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.left().all(|(_, things)| things.is_empty())
+    }
+
+    /// What was found, by kind.
+    pub fn left(&self) -> impl Iterator<Item = (&'static str, &[String])> {
+        [
+            ("connection", &self.connections),
+            ("running statement", &self.statements),
+            ("open transaction", &self.transactions),
+            ("lock", &self.locks),
+            ("lease", &self.leases),
+        ]
+        .into_iter()
+        .map(|(kind, things)| (kind, things.as_slice()))
+    }
+
+    /// Adds what another look found.
+    pub fn take_in(&mut self, other: Residue) {
+        self.connections.extend(other.connections);
+        self.statements.extend(other.statements);
+        self.transactions.extend(other.transactions);
+        self.locks.extend(other.locks);
+        self.leases.extend(other.leases);
+        self.looked_at.extend(other.looked_at);
+        self.not_looked_at.extend(other.not_looked_at);
+    }
 }

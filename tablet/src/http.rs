@@ -96,6 +96,7 @@ async fn debug_vars(State(shown): State<Shown>) -> Json<Value> {
         "VDiffRowsPerSecond": shown.limits.rows_per_second(),
         "RowStreamsOpen": shown.stats.row_streams_open.load(Ordering::Relaxed),
         "RssBytes": memory.rss,
+        "TasksAlive": metrics::tasks_alive(),
         "MemoryLimitBytes": memory.limit,
         "MemoryChargedBytes": memory.charged,
         "MemoryPressure": memory.pressure.name(),
@@ -175,6 +176,19 @@ mod tests {
         assert_eq!(vars["VDiffPhase"]["u-1"]["phase"], "streaming");
         assert_eq!(vars["MemoryPressure"], "slow");
         assert_eq!(vars["TabletType"], "UNKNOWN");
+    }
+
+    // The harness finds a leak by this number: one that stands still would hide every leak.
+    #[tokio::test]
+    async fn a_task_is_counted_while_it_lives_and_no_longer() {
+        let count = async || debug_vars(State(shown())).await.0["TasksAlive"].as_u64().unwrap();
+        let before = count().await;
+        let (end, ended) = tokio::sync::oneshot::channel::<()>();
+        let task = tokio::spawn(ended);
+        assert_eq!(count().await, before + 1);
+        drop(end);
+        assert!(task.await.unwrap().is_err());
+        assert_eq!(count().await, before);
     }
 
     #[tokio::test]

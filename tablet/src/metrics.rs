@@ -28,6 +28,11 @@ pub(crate) fn render(shown: &Shown) -> Result<String, std::fmt::Error> {
     Ok(text)
 }
 
+/// Tasks of this runtime that were spawned and have not ended, whoever spawned them; 0 outside one.
+pub(crate) fn tasks_alive() -> usize {
+    tokio::runtime::Handle::try_current().map_or(0, |handle| handle.metrics().num_alive_tasks())
+}
+
 fn register_process(registry: &mut Registry, shown: &Shown) {
     let state = shown.state.snapshot();
     let memory = *shown.memory.borrow();
@@ -53,6 +58,8 @@ fn register_process(registry: &mut Registry, shown: &Shown) {
         Pressure::Slow => 1,
         Pressure::High => 2,
     };
+    let tasks = i64::try_from(tasks_alive()).unwrap_or(i64::MAX);
+    gauge(registry, "tasks_alive", "Spawned tasks that have not ended", tasks);
     gauge(registry, "memory_pressure", "0 none, 1 slow, 2 high", pressure);
 }
 

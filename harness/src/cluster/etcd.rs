@@ -1,18 +1,22 @@
 //! The topology server: one etcd in a container, and a client for it.
 
+mod leases;
+
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prost::Message;
 use tablet_wire::etcdserverpb::kv_client::KvClient;
 use tablet_wire::etcdserverpb::{DeleteRangeRequest, PutRequest, RangeRequest};
-use tablet_wire::topodata::{Shard, TabletAlias};
+use tablet_wire::topodata::{Shard, Tablet, TabletAlias};
 use tablet_wire::vttime::Time;
 use tonic::transport::{Channel, Endpoint};
 
 use super::ClusterError;
 use crate::docker::{Container, ContainerSpec, Engine, Run};
 use crate::images::Image;
+
+pub use leases::Lease;
 
 /// etcd's client port inside the container.
 const PORT: u16 = 2379;
@@ -39,7 +43,7 @@ pub struct Etcd {
     engine: Engine,
     container: Container,
     /// Replaced at each start: the loopback port may change.
-    access: Mutex<(u16, KvClient<Channel>)>,
+    access: Mutex<(u16, Channel)>,
 }
 
 impl Etcd {
@@ -71,7 +75,7 @@ impl Etcd {
         let failed = || ClusterError::engine(SERVER, "the start");
         let container = engine.launch(run.site(), spec).await.map_err(failed())?;
         let port = engine.host_port(container.id(), PORT).await.map_err(failed())?;
-        let access = Mutex::new((port, client(port)));
+        let access = Mutex::new((port, channel(port)));
         let etcd = Self { engine: engine.clone(), container, access };
         etcd.wait_ready(deadline).await?;
         Ok(etcd)
@@ -177,11 +181,28 @@ impl Etcd {
         keyspace: &str,
         shard: &str,
     ) -> Result<Option<Shard>, ClusterError> {
-        let Some(found) = self.get(&shard_key(topo_root, keyspace, shard)).await? else {
-            return Ok(None);
-        };
-        Shard::decode(found.value.as_slice()).map(Some).map_err(|error| ClusterError::Etcd {
-            phase: "reading the shard record",
+        self.record(&shard_key(topo_root, keyspace, shard), "reading the shard record").await
+    }
+
+    /// A tablet's record; none when there is none yet.
+    pub async fn tablet(
+        &self,
+        topo_root: &str,
+        alias: &str,
+    ) -> Result<Option<Tablet>, ClusterError> {
+        let cell = alias.split_once('-').map_or(alias, |(cell, _)| cell);
+        let key = format!("{topo_root}/{cell}/tablets/{alias}/Tablet");
+        self.record(&key, "reading the tablet record").await
+    }
+
+    async fn record<R: Message + Default>(
+        &self,
+        key: &str,
+        phase: &'static str,
+    ) -> Result<Option<R>, ClusterError> {
+        let Some(found) = self.get(key).await? else { return Ok(None) };
+        R::decode(found.value.as_slice()).map(Some).map_err(|error| ClusterError::Etcd {
+            phase,
             source: Box::new(tonic::Status::data_loss(error.to_string())),
         })
     }
@@ -201,7 +222,7 @@ impl Etcd {
         let id = self.container.id();
         self.engine.start(id).await.map_err(failed())?;
         let port = self.engine.host_port(id, PORT).await.map_err(failed())?;
-        *self.access.lock().expect("no panic while locked") = (port, client(port));
+        *self.access.lock().expect("no panic while locked") = (port, channel(port));
         Ok(())
     }
 
@@ -232,6 +253,10 @@ impl Etcd {
     }
 
     fn client(&self) -> KvClient<Channel> {
+        KvClient::new(self.channel())
+    }
+
+    fn channel(&self) -> Channel {
         self.access.lock().expect("no panic while locked").1.clone()
     }
 }
@@ -240,10 +265,10 @@ fn shard_key(topo_root: &str, keyspace: &str, shard: &str) -> String {
     format!("{topo_root}/global/keyspaces/{keyspace}/shards/{shard}/Shard")
 }
 
-fn client(port: u16) -> KvClient<Channel> {
+fn channel(port: u16) -> Channel {
     let endpoint = Endpoint::from_shared(format!("http://127.0.0.1:{port}"))
         .expect("an address with a number is an address");
-    KvClient::new(endpoint.connect_timeout(CALL).timeout(CALL).connect_lazy())
+    endpoint.connect_timeout(CALL).timeout(CALL).connect_lazy()
 }
 
 fn failed(phase: &'static str) -> impl FnOnce(tonic::Status) -> ClusterError {

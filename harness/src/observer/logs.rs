@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use reports::journal::Event;
@@ -29,6 +29,11 @@ pub(super) async fn follow(supervised: Arc<Supervised>, stop: CancellationToken)
         side: supervised.side(),
         incarnation: supervised.state_now().incarnation(),
         lines: lines[from..].to_vec(),
+    });
+    supervised.journal().record(Event::LogVolume {
+        side: supervised.side(),
+        lines: keeper.volume.lines,
+        busiest_second: keeper.volume.busiest_second,
     });
     pulse.stop();
 }
@@ -93,6 +98,28 @@ struct Keeper<'a> {
     written: u64,
     incarnation: u32,
     first: Vec<String>,
+    volume: Volume,
+}
+
+/// How many lines came, and how many within one second at most.
+#[derive(Default)]
+struct Volume {
+    lines: u64,
+    busiest_second: u64,
+    /// When the present second began, and its lines.
+    second: Option<(Instant, u64)>,
+}
+
+impl Volume {
+    fn count(&mut self, now: Instant) {
+        self.lines += 1;
+        let second = self.second.get_or_insert((now, 0));
+        if now.duration_since(second.0) >= Duration::from_secs(1) {
+            *second = (now, 0);
+        }
+        second.1 += 1;
+        self.busiest_second = self.busiest_second.max(second.1);
+    }
 }
 
 impl<'a> Keeper<'a> {
@@ -107,7 +134,14 @@ impl<'a> Keeper<'a> {
                 None
             }
         };
-        Keeper { supervised, file, written: 0, incarnation: 0, first: Vec::new() }
+        Keeper {
+            supervised,
+            file,
+            written: 0,
+            incarnation: 0,
+            first: Vec::new(),
+            volume: Volume::default(),
+        }
     }
 
     fn begin(&mut self, incarnation: u32) {
@@ -117,6 +151,7 @@ impl<'a> Keeper<'a> {
 
     fn line(&mut self, text: &str) {
         self.supervised.logged(text);
+        self.volume.count(Instant::now());
         self.write(text);
         if self.incarnation > 1 && self.first.len() < FIRST_LINES {
             self.first.push(text.to_owned());
@@ -194,6 +229,20 @@ fn panic_of(line: &str) -> Option<PanicRecord> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    // A storm spread over two counts would look like a breeze, a quiet log like a storm.
+    #[test]
+    fn the_busiest_second_is_that_of_the_storm_and_not_the_whole_log() {
+        let mut volume = Volume::default();
+        let begin = Instant::now();
+        for second in 0..5 {
+            let lines = if second == 3 { 300 } else { 10 };
+            for _ in 0..lines {
+                volume.count(begin + Duration::from_millis(second * 1_000));
+            }
+        }
+        assert_eq!((volume.lines, volume.busiest_second), (340, 300));
+    }
 
     // A panic that is not recognised would pass as an ordinary log line.
     #[test]

@@ -71,7 +71,7 @@ impl Progress {
         Progress::read_on(&mut conn, sidecar_db, uuid).await
     }
 
-    async fn read_on(
+    pub(crate) async fn read_on(
         conn: &mut mysql_async::Conn,
         sidecar_db: &str,
         uuid: &str,

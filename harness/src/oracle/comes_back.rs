@@ -1,12 +1,13 @@
 //! I1, comes back: after each restart, and after etcd is back, the tablet is ready within the
 //! deadline and stays so; it never crash-loops; a newer term still demotes it at the end, which
-//! finds a shard sync task that died in silence.
+//! finds a shard sync task that died in silence. Left alone, it goes on serving.
 
 use reports::journal::{Event, Side, observers};
 use reports::schedule::Fault;
 use reports::verdict::{Invariant, Judgement};
 
 use super::examination::Examination;
+use super::serves;
 use super::view::{Life, View, side_name};
 
 /// A newer term demotes within this time.
@@ -21,6 +22,7 @@ pub(super) fn judge(view: &View<'_>) -> Judgement {
     let mut exam = Examination::new(Invariant::I1, view);
     crash_loops(&mut exam, view);
     term_probe(&mut exam, view);
+    serves::goes_on(&mut exam, view);
     let returns = returns(view);
     if !returns.is_empty() {
         let watched = exam.needs_observer(view, observers::READINESS);

@@ -1,6 +1,6 @@
 //! I8, legal history: states move along legal transitions only, each move of a diff has its entry in
 //! `vdiff_log` in the same transaction, a row that is gone does not come back, an owner's epoch
-//! never falls.
+//! never falls, and no log is flooded.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,6 +8,7 @@ use reports::verdict::{Invariant, Judgement};
 
 use super::examination::Examination;
 use super::history::{Move, number, text};
+use super::storms;
 use super::view::View;
 
 pub(super) fn judge(view: &View<'_>) -> Judgement {
@@ -18,6 +19,7 @@ pub(super) fn judge(view: &View<'_>) -> Judgement {
     diffs(&mut exam, view);
     tables(&mut exam, view);
     epochs(&mut exam, view);
+    storms::do_not_rage(&mut exam, view);
     exam.finish()
 }
 

@@ -1,19 +1,28 @@
-//! I5, little lost: between committed checkpoints lie at most the interval and one packet of rows;
+//! I5, little lost: between committed checkpoints lie at most the interval and one packet, in rows and
+//! in time;
 //! a checkpoint's count is that of its cursor; the cursor never falls; every stream starts exactly
 //! at the last committed cursor.
 
 use std::collections::BTreeMap;
 
+use reports::schedule::Pace;
 use reports::verdict::{Invariant, Judgement};
 use serde_json::Value;
 
 use super::examination::Examination;
 use super::history::{Change, Row, number, text};
 use super::view::View;
+use super::windows::outside;
 
 /// The least that a row of any workload takes in a packet, encoded. A tablet may finish the packet in
 /// its hands before it saves.
 pub(super) const ROW_BYTES_MIN: u64 = 48;
+
+/// What a busy machine may add to the time between two checkpoints: as a rule, and at worst.
+const RULE_SLACK_MS: u64 = 400;
+const WORST_SLACK_MS: u64 = 3_000;
+/// So many checkpoints make a rule.
+const RULE_MIN: usize = 5;
 
 /// A table of a diff, followed through the history.
 #[derive(Default)]
@@ -23,6 +32,8 @@ struct Follower<'a> {
     ordinal: u64,
     epoch: &'a str,
     streamed: bool,
+    /// When the stream began, or saved last.
+    saved_ms: Option<u64>,
 }
 
 pub(super) fn judge(view: &View<'_>) -> Judgement {
@@ -32,6 +43,7 @@ pub(super) fn judge(view: &View<'_>) -> Judgement {
     }
     let Some(schedule) = view.schedule() else { return exam.finish() };
     let growth_max = schedule.pace.checkpoint_rows + schedule.pace.packet_bytes / ROW_BYTES_MIN;
+    let mut pauses: Vec<(u64, u64, u64)> = Vec::new();
     let mut followers: BTreeMap<(&str, &str), Follower<'_>> = BTreeMap::new();
     for change in &view.history.changes {
         match change.change.table.as_str() {
@@ -41,7 +53,12 @@ pub(super) fn judge(view: &View<'_>) -> Judgement {
                 match &change.change.after {
                     Some(after) => {
                         let follower = followers.entry(key).or_default();
-                        follower.checkpoint(&mut exam, *change, after, growth_max);
+                        let grew = follower.checkpoint(&mut exam, *change, after, growth_max);
+                        if grew {
+                            let at_ms = view.at_ms_of(change);
+                            let since = follower.saved_ms.replace(at_ms);
+                            pauses.extend(since.map(|since| (change.seq, since, at_ms)));
+                        }
                     }
                     None => {
                         followers.remove(&key);
@@ -53,28 +70,63 @@ pub(super) fn judge(view: &View<'_>) -> Judgement {
                 if let Some((table, after)) = stream_start(text(row, "message")) {
                     let follower = followers.entry((text(row, "vdiff_id"), table)).or_default();
                     follower.stream(&mut exam, *change, table, after);
+                    follower.saved_ms = Some(view.at_ms_of(change));
                 }
             }
             _ => {}
         }
     }
+    in_time(&mut exam, view, &schedule.pace, &pauses);
     exam.finish()
 }
 
+/// From each save of a stream to the next: at most the interval, and the time that one packet takes at
+/// the diff's pace. Half of them keep to that closely; each of them, but for a slow moment of the machine.
+fn in_time(exam: &mut Examination, view: &View<'_>, pace: &Pace, pauses: &[(u64, u64, u64)]) {
+    let packet_rows = pace.packet_bytes / ROW_BYTES_MIN;
+    let packet_ms = (packet_rows * 1_000).checked_div(pace.rows_per_second).unwrap_or(0);
+    let promised_ms = pace.checkpoint_interval_ms + packet_ms;
+    let harm = view.harm();
+    let mut undisturbed: Vec<(u64, u64)> = pauses
+        .iter()
+        .map(|&(seq, from, to)| (outside((from, to), &harm), from, to, seq))
+        .filter(|(outside_ms, from, to, _)| *outside_ms == to.saturating_sub(*from))
+        .map(|(took_ms, _, _, seq)| (took_ms, seq))
+        .collect();
+    undisturbed.sort_unstable();
+    let Some((worst_ms, seq)) = undisturbed.last().copied() else { return };
+    let at_worst_ms = promised_ms + WORST_SLACK_MS;
+    exam.check(worst_ms <= at_worst_ms, Some(seq), || {
+        format!("expected at most {at_worst_ms} ms between checkpoints; found {worst_ms} ms")
+    });
+    if undisturbed.len() >= RULE_MIN {
+        let (median_ms, seq) = undisturbed[undisturbed.len() / 2];
+        let as_a_rule_ms = promised_ms + RULE_SLACK_MS;
+        exam.check(median_ms <= as_a_rule_ms, Some(seq), || {
+            format!(
+                "expected at most {as_a_rule_ms} ms between checkpoints as a rule; half of {} took \
+                 {median_ms} ms and more",
+                undisturbed.len()
+            )
+        });
+    }
+}
+
 impl<'a> Follower<'a> {
+    /// Judges a checkpoint, and says whether rows were compared since the last.
     fn checkpoint(
         &mut self,
         exam: &mut Examination,
         change: Change<'a>,
         after: &'a Row,
         growth_max: u64,
-    ) {
+    ) -> bool {
         let seq = Some(change.seq);
         let table = text(after, "table_name");
         let rows = number(after, "rows_compared").unwrap_or_default();
         let lastpk = text(after, "lastpk");
         if rows == self.rows_compared && lastpk == self.lastpk {
-            return;
+            return false;
         }
         exam.check(rows >= self.rows_compared, seq, || {
             format!(
@@ -102,6 +154,7 @@ impl<'a> Follower<'a> {
         self.cursor(exam, change, table, rows, lastpk);
         self.rows_compared = rows;
         self.lastpk = lastpk;
+        grown > 0
     }
 
     fn cursor(

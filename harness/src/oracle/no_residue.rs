@@ -1,11 +1,12 @@
-//! I7, no residue, as far as MySQL and etcd show it: no connection, statement, transaction or lock of
-//! a dead incarnation is left.
+//! I7, no residue: no connection, statement, transaction, lock or lease of a dead incarnation is left
+//! in MySQL and etcd; the living hold no more than at rest; a deleted diff leaves no row behind.
 
-use reports::journal::Event;
+use reports::journal::{Event, Residue};
 use reports::verdict::{Invariant, Judgement};
 
 use super::examination::Examination;
-use super::view::View;
+use super::view::{At, View};
+use super::{held, verbs};
 
 pub(super) fn judge(view: &View<'_>) -> Judgement {
     let mut exam = Examination::new(Invariant::I7, view);
@@ -17,24 +18,34 @@ pub(super) fn judge(view: &View<'_>) -> Judgement {
         exam.missing(None, "nobody looked for what dead incarnations left");
     }
     for residue in &residues {
-        let seq = Some(residue.seq);
-        if residue.what.looked_at.is_empty() {
-            exam.missing(seq, "the search for residue looked at nothing");
-        }
-        for _ in &residue.what.looked_at {
-            exam.check(true, None, String::new);
-        }
-        let kinds = [
-            ("connection", &residue.what.connections),
-            ("running statement", &residue.what.statements),
-            ("open transaction", &residue.what.transactions),
-            ("lock", &residue.what.locks),
-        ];
-        for (kind, left) in kinds {
-            for thing in left {
-                exam.fail(seq, format!("expected no {kind} of a dead incarnation; found {thing}"));
-            }
-        }
+        is_empty(&mut exam, residue);
+    }
+    held::does_not_grow(&mut exam, view);
+    for verbs in verbs::tried(view) {
+        let orphans = &verbs.what.orphans;
+        exam.check(orphans.is_empty(), Some(verbs.seq), || {
+            let left: Vec<String> =
+                orphans.iter().map(|(table, rows)| format!("{rows} in {table}")).collect();
+            format!("expected no row without its parent after a delete; found {}", left.join(", "))
+        });
     }
     exam.finish()
+}
+
+fn is_empty(exam: &mut Examination, residue: &At<&Residue>) {
+    let seq = Some(residue.seq);
+    if residue.what.looked_at.is_empty() {
+        exam.missing(seq, "the search for residue looked at nothing");
+    }
+    for what in &residue.what.not_looked_at {
+        exam.missing(seq, format!("not looked at: {what}"));
+    }
+    for _ in &residue.what.looked_at {
+        exam.check(true, None, String::new);
+    }
+    for (kind, left) in residue.what.left() {
+        for thing in left {
+            exam.fail(seq, format!("expected no {kind} of a dead incarnation; found {thing}"));
+        }
+    }
 }

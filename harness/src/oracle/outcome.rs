@@ -1,6 +1,7 @@
 //! I3, resumes or fails cleanly: the outcome that the trial's faults allow. A diff that was deleted
 //! (by the operator's action, or by hand) is gone and a new one completes; every other diff reaches
-//! `completed` unaided; errors on the way carry a reason and are retried by the tablet itself.
+//! `completed` unaided; errors on the way carry a reason and are retried by the tablet itself; a diff
+//! that is to run moves, and one at rest takes the operator's verbs.
 
 use reports::journal::Event;
 use reports::schedule::Fault;
@@ -9,14 +10,17 @@ use reports::verdict::{Invariant, Judgement};
 use super::examination::Examination;
 use super::history::{Diff, text};
 use super::view::View;
+use super::{progress, verbs};
 
 pub(super) fn judge(view: &View<'_>) -> Judgement {
     let mut exam = Examination::new(Invariant::I3, view);
     steps_are_told(&mut exam, view);
     settles(&mut exam, view);
     unaided(&mut exam, view);
+    verbs::are_no_dead_end(&mut exam, view);
     if exam.needs_history(view) {
         let diffs = view.history.diffs();
+        progress::moves(&mut exam, view, &diffs);
         for diff in &diffs {
             errors_are_clean(&mut exam, diff);
             match (diff.deleted, diff.last) {

@@ -5,6 +5,8 @@ mod diff_cases;
 mod evidence_cases;
 mod history_cases;
 mod laws;
+mod look_cases;
+mod looks;
 mod process_cases;
 mod support;
 

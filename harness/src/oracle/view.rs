@@ -147,6 +147,47 @@ impl<'a> View<'a> {
         problems
     }
 
+    /// The tablets whose last process had not ended when the trial did.
+    pub(super) fn sides_that_live_on(&self) -> Vec<Side> {
+        let last = |side: &Side| self.lives.iter().rfind(|life| life.side == *side);
+        [Side::Source, Side::Target]
+            .into_iter()
+            .filter(|side| last(side).is_some_and(|life| life.exit.is_none()))
+            .collect()
+    }
+
+    /// Whether the evidence of the trial's end was collected: an earlier end is told elsewhere.
+    pub(super) fn was_collected(&self) -> bool {
+        self.has_ended() || self.records.iter().any(|r| matches!(r.event, Event::Residue(_)))
+    }
+
+    /// Whether the target tablet lived on as primary until the evidence was collected.
+    pub(super) fn serves_to_the_end(&self) -> bool {
+        let first = |wanted: fn(&Event) -> bool| self.records.iter().position(|r| wanted(&r.event));
+        let collected = first(|event| matches!(event, Event::Residue(_)));
+        let usurped = first(|event| matches!(event, Event::TermProbe { .. }));
+        let by_then = match (usurped, collected) {
+            (Some(usurped), Some(collected)) => usurped < collected,
+            _ => false,
+        };
+        !by_then && self.sides_that_live_on().contains(&Side::Target)
+    }
+
+    /// Until when readiness was polled.
+    pub(super) fn polled_until_ms(&self) -> u64 {
+        let stopped = self.records.iter().rev().find(|record| {
+            matches!(&record.event, Event::ObserverStopped { observer, .. }
+                if observer.starts_with(reports::journal::observers::READINESS))
+        });
+        stopped.map_or(self.end_ms, |record| record.at_ms)
+    }
+
+    /// When a change was committed, on the journal's clock.
+    pub(super) fn at_ms_of(&self, change: &super::history::Change<'_>) -> u64 {
+        let wall_ms = self.head.map_or(0, |head| head.wall_ms);
+        (change.change.commit_us / 1_000).saturating_sub(wall_ms)
+    }
+
     /// Ends of the trial's diffs.
     pub(super) fn settled(&self) -> Vec<At<(&'a str, &'a str)>> {
         self.events(|event| match event {

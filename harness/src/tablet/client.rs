@@ -7,8 +7,8 @@ use tablet_wire::binlogdata::{VStreamRowsRequest, VStreamRowsResponse};
 use tablet_wire::query::{QueryResult, StreamHealthRequest, StreamHealthResponse, Target};
 use tablet_wire::queryservice::query_client::QueryClient;
 use tablet_wire::tabletmanagerdata::{
-    VDiffCoreOptions, VDiffOptions, VDiffPickerOptions, VDiffReportOptions, VDiffRequest,
-    VDiffResponse, VReplicationExecRequest,
+    PingRequest, VDiffCoreOptions, VDiffOptions, VDiffPickerOptions, VDiffReportOptions,
+    VDiffRequest, VDiffResponse, VReplicationExecRequest,
 };
 use tablet_wire::tabletmanagerservice::tablet_manager_client::TabletManagerClient;
 use tablet_wire::topodata::TabletType;
@@ -92,6 +92,21 @@ impl Client {
     #[must_use]
     pub fn http_address(&self) -> &str {
         &self.http_address
+    }
+
+    /// `Ping`: answered by the process alone, without MySQL or etcd.
+    pub async fn ping(&self) -> Result<(), TabletError> {
+        let request = PingRequest { payload: "ping".to_owned() };
+        let answer = TabletManagerClient::new(self.channel.clone()).ping(request).await;
+        answer.map(|_| ()).map_err(|source| rpc(&self.alias, "Ping", source))
+    }
+
+    /// `/healthz`, as a supervisor asks it.
+    pub async fn healthz(&self) -> Result<(), TabletError> {
+        let path = "/healthz";
+        let request = self.http.get(format!("{}{path}", self.http_address));
+        let answer = async { request.send().await?.error_for_status() };
+        answer.await.map(|_| ()).map_err(|source| self.http_failed(path, source))
     }
 
     /// Creates a VDiff under the given UUID.

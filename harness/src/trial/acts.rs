@@ -55,6 +55,7 @@ impl Stage {
                 return Err(ActError::new(format!("the tablets did not come up: {reason}")));
             }
         }
+        self.held_at_rest().await;
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use mysql_async::prelude::Queryable;
 use reports::journal::{
-    Difference, DifferenceKind, Event, FinalReport, Record, SidecarChange, TableReport,
+    Difference, DifferenceKind, Event, FinalReport, Record, Side, SidecarChange, TableReport,
 };
 use serde_json::Value;
 
@@ -29,11 +29,22 @@ impl Stage {
     /// Collects everything that the oracles need after the diff came to rest, in the order in which
     /// it does not disturb itself. What cannot be collected is said as the harness's trouble.
     pub async fn collect(&self) {
-        self.told("the final report", self.final_reports().await);
-        self.told("the workflow's row", self.workflow_row().await);
-        self.told("residue", self.look_for_residue().await);
+        let (reports, workflow, source, target, ()) = tokio::join!(
+            self.final_reports(),
+            self.workflow_row(),
+            self.look_at_roles(Side::Source),
+            self.look_at_roles(Side::Target),
+            self.ask_for_answers()
+        );
+        self.told("the final report", reports);
+        self.told("the workflow's row", workflow);
+        self.told("the tablets' roles", source.and(target));
+        let (residue, ()) = tokio::join!(self.look_for_residue(), self.held_at_end());
+        self.told("residue", residue);
+        self.told("the answers to an operator's verbs", self.try_verbs().await);
         self.pollers.lock().await.stop().await;
         self.told("the term probe", self.probe_term().await);
+        self.told("the demoted tablet's role", self.look_at_roles(Side::Target).await);
         self.watchers.lock().await.stop().await;
         self.told("the history", self.read_history().await);
     }
@@ -100,7 +111,9 @@ impl Stage {
             let (state, message, stop_pos) =
                 row.unwrap_or_else(|| ("(no row)".to_owned(), String::new(), String::new()));
             let restored = state == "Running" && message.is_empty() && stop_pos.is_empty();
-            if restored || crash_loop || began.elapsed() >= WORKFLOW_WITHIN {
+            // What an operator stopped is not waited for.
+            let left = state == "Stopped" && message != crate::oracle::FOR_VDIFF;
+            if restored || left || crash_loop || began.elapsed() >= WORKFLOW_WITHIN {
                 let after_ms = millis(began.elapsed());
                 let workflow = WORKFLOW.to_owned();
                 self.journal().record(Event::WorkflowRow {
@@ -116,7 +129,7 @@ impl Stage {
     }
 
     /// Whether the term probe was made already.
-    fn was_usurped(&self) -> bool {
+    pub(super) fn was_usurped(&self) -> bool {
         let probe = |record: &Record| matches!(record.event, Event::TermProbe { .. });
         self.journal().inspect(|records| records.iter().any(probe))
     }
@@ -164,7 +177,8 @@ impl Stage {
     /// When the binlog cannot be read.
     pub async fn read_history(&self) -> Result<(), ActError> {
         let server = &self.environment().servers.target;
-        let end = server.gtid_executed().await.during("reading the target's position")?;
+        self.end_history().await?;
+        let end = self.gtid_end().unwrap_or_default();
         let position = |text: &str| {
             text.parse::<crate::history::GtidSet>().during(format!("reading the position `{text}`"))
         };

@@ -59,6 +59,7 @@ struct Facts {
     executed: Vec<Step>,
     diff_started: Option<Instant>,
     gtid_begin: String,
+    gtid_end: Option<String>,
 }
 
 impl Stage {
@@ -277,6 +278,21 @@ impl Stage {
     #[must_use]
     pub fn gtid_begin(&self) -> String {
         self.facts().gtid_begin.clone()
+    }
+
+    /// The position at which the trial's history ends; none: it has not ended.
+    pub(super) fn gtid_end(&self) -> Option<String> {
+        self.facts().gtid_end.clone()
+    }
+
+    /// Ends the trial's history here, unless it has ended before: what the harness does to its own
+    /// ends afterwards is no part of it.
+    pub(super) async fn end_history(&self) -> Result<(), ActError> {
+        if self.gtid_end().is_none() {
+            let end = self.environment.servers.target.gtid_executed().await;
+            self.facts().gtid_end = Some(end.during("reading the target's position")?);
+        }
+        Ok(())
     }
 
     /// Everything recorded so far. When steps were added on the way ([`Stage::add_step`]), the head

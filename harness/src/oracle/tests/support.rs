@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use reports::journal::{
-    Difference, DifferenceKind, Event, Evidence, FaultLanded, FinalReport, Interrupted, Record,
-    Residue, Sample, Side, SidecarChange, TableReport, TableTruth, TabletExited, TabletStarted,
-    TrialStarted, Truth, VdiffAction, observers,
+    Difference, DifferenceKind, Event, Evidence, FaultLanded, FinalReport, Interrupted, Moment,
+    Record, Residue, Sample, Side, SidecarChange, TableReport, TableTruth, TabletExited,
+    TabletStarted, TrialStarted, Truth, VdiffAction, observers,
 };
 use reports::schedule::{Deadlines, Fault, Pace, Phase, Schedule, Step, Trigger, Workload};
 use reports::verdict::{Invariant, Judgement, Verdict};
+
+use super::looks;
 
 pub(super) const UUID: &str = "7b1e0000-0000-4000-8000-000000000001";
 pub(super) const NEW_UUID: &str = "7b1e0000-0000-4000-8000-000000000002";
@@ -189,6 +191,7 @@ impl JournalBuilder {
         }
         self.start(10, 1);
         self.ready(600, 1, true);
+        self.add(650, Event::Held(looks::held(Moment::AtRest, 1)));
         self.add(700, action("create", UUID));
     }
 
@@ -282,10 +285,17 @@ impl JournalBuilder {
         self.add(4_500, Event::FaultHealed { step: 0, fault });
     }
 
+    fn restarted(&self, fault: Fault) -> bool {
+        fault == Fault::RowSurgery || fault.expected_exit().is_some()
+    }
+
     fn end(&mut self, fault: Fault) {
         let uuid = if is_deleting(fault) { NEW_UUID } else { UUID };
         self.add(9_000, Event::Settled { uuid: uuid.into(), state: "completed".into() });
         self.add(9_100, Event::FinalReport(final_report(uuid)));
+        let side = Side::Target;
+        self.add(9_150, Event::Answers { side, answers: looks::answers() });
+        self.add(9_160, Event::Roles(looks::primary()));
         self.add(
             9_200,
             Event::WorkflowRow {
@@ -303,7 +313,12 @@ impl JournalBuilder {
                 ..Residue::default()
             }),
         );
+        let incarnation = if self.restarted(fault) { 2 } else { 1 };
+        self.add(9_300, Event::Held(looks::held(Moment::AtEnd, incarnation)));
+        self.add(9_400, Event::Verbs(Box::new(looks::verbs(uuid))));
         self.add(15_000, Event::TermProbe { demoted: true, after_ms: 400 });
+        self.add(15_050, Event::Roles(looks::replica()));
+        self.add(15_500, Event::LogVolume { side, lines: 57, busiest_second: 30 });
         for observer in [
             observers::READINESS,
             observers::PROCESS,
@@ -582,4 +597,17 @@ pub(super) fn log(id: u64, message: &str, at_ms: u64) -> SidecarChange {
 /// Sets a column of a row.
 pub(super) fn set(row: &mut Option<BTreeMap<String, Option<String>>>, column: &str, value: &str) {
     row.as_mut().unwrap().insert(column.to_owned(), Some(value.to_owned()));
+}
+
+/// A change of the workflow's row, by state and message.
+pub(super) fn workflow(from: (&str, &str), to: (&str, &str), at_ms: u64) -> SidecarChange {
+    let row = |(state, message): (&str, &str)| {
+        [
+            ("id", Some("1".to_owned())),
+            ("workflow", Some("move".to_owned())),
+            ("state", Some(state.to_owned())),
+            ("message", Some(message.to_owned())),
+        ]
+    };
+    change("vreplication", Some(&row(from)), Some(&row(to)), at_ms)
 }

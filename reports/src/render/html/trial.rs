@@ -227,6 +227,11 @@ pub(super) fn words(event: &Event) -> Option<(&'static str, String)> {
         | Event::SidecarChange(_)
         | Event::HistoryRead { .. }
         | Event::Residue(_)
+        | Event::Held(_)
+        | Event::Answers { .. }
+        | Event::Roles(_)
+        | Event::Verbs(_)
+        | Event::LogVolume { .. }
         | Event::LogLines { .. }
         | Event::TrialEnded => return None,
     })

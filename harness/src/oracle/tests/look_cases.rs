@@ -1,0 +1,401 @@
+//! What is judged by single looks, and by the pace of the history.
+
+use reports::journal::{Answer, Event, Held, Moment, Outcome, Roles, Side, SidecarChange, Verbs};
+use reports::schedule::Fault;
+use reports::verdict::Invariant::{I1, I3, I5, I6, I7, I8};
+use reports::verdict::Verdict::{Fail, Inconclusive, Pass};
+
+use super::support::{JournalBuilder, STEP_ROWS, expect, log, set, table, vdiff, workflow};
+
+fn edit_verbs(journal: &mut JournalBuilder, change: impl Fn(&mut Verbs)) {
+    journal.edit(|_, event| {
+        if let Event::Verbs(verbs) = event {
+            change(verbs);
+        }
+    });
+}
+
+fn answered(answers: &mut [Answer], call: &str, outcome: Outcome) {
+    answers.iter_mut().find(|answer| answer.call == call).unwrap().outcome = outcome;
+}
+
+#[test]
+fn a_diff_at_rest_takes_every_verb() {
+    let silence = || Outcome::Silence("no answer".into());
+    let refused = || Outcome::Refused("no".into());
+    expect(
+        Fault::Sigkill,
+        &[
+            ("as it should be", |_| {}, I3, Pass),
+            (
+                "a failed diff that a stop puts to rest",
+                |j| {
+                    edit_verbs(j, |v| {
+                        v.state = "error".into();
+                        v.after_stop = Some("stopped".into());
+                    })
+                },
+                I3,
+                Pass,
+            ),
+            ("not tried", |j| j.without(|e| matches!(e, Event::Verbs(_))), I3, Inconclusive),
+            (
+                "a stop that changes it",
+                |j| edit_verbs(j, |v| v.after_stop = Some("stopped".into())),
+                I3,
+                Fail,
+            ),
+            (
+                "a resume without effect",
+                |j| edit_verbs(j, |v| v.after_resume = Some("error".into())),
+                I3,
+                Fail,
+            ),
+            ("a row that stays", |j| edit_verbs(j, |v| v.still_there = true), I3, Fail),
+            ("a slow answer", |j| edit_verbs(j, |v| v.before[1].took_ms = 10_001), I3, Fail),
+        ],
+    );
+    for call in ["show", "resume", "delete"] {
+        let mut journal = JournalBuilder::good(Fault::Sigkill);
+        edit_verbs(&mut journal, |v| answered(&mut v.before, call, refused()));
+        assert!(journal.judgement(I3).is_fail(), "{call} was refused");
+    }
+    for call in ["show", "stop", "resume", "delete"] {
+        let mut journal = JournalBuilder::good(Fault::Sigkill);
+        edit_verbs(&mut journal, |v| answered(&mut v.after, call, silence()));
+        assert!(journal.judgement(I3).is_fail(), "{call} was not answered");
+    }
+    for call in ["show", "resume"] {
+        let mut journal = JournalBuilder::good(Fault::Sigkill);
+        edit_verbs(&mut journal, |v| answered(&mut v.after, call, Outcome::Done));
+        assert!(journal.judgement(I3).is_fail(), "{call} of what is gone was done");
+    }
+}
+
+/// Moves a checkpoint and what follows of the diff to a later time.
+fn delayed(journal: &mut JournalBuilder, rows: u64, by_ms: u64) {
+    let later = |change: &SidecarChange| {
+        change.table == "vdiff_table"
+            && change.after.as_ref().is_some_and(|row| {
+                row["rows_compared"].as_deref().is_some_and(|n| n.parse::<u64>().unwrap() >= rows)
+            })
+    };
+    let mut moved = false;
+    journal.edit(|_, event| {
+        if let Event::SidecarChange(change) = event {
+            moved |= later(change);
+            if moved {
+                change.commit_us += by_ms * 1_000;
+            }
+        }
+    });
+    journal.edit(|at_ms, event| {
+        if !matches!(event, Event::SidecarChange(_)) && *at_ms >= 9_000 {
+            *at_ms += by_ms;
+        }
+    });
+}
+
+#[test]
+fn a_diff_that_is_to_run_moves() {
+    expect(
+        Fault::RpcDrop,
+        &[
+            ("as it should be", |_| {}, I3, Pass),
+            ("a pause that a lease explains", |j| delayed(j, 2 * STEP_ROWS, 12_000), I3, Pass),
+            ("a stall", |j| delayed(j, 2 * STEP_ROWS, 20_000), I3, Fail),
+            (
+                "no move while the fault is at work",
+                |j| {
+                    delayed(j, 2 * STEP_ROWS, 20_000);
+                    j.edit(|at_ms, e| {
+                        if matches!(e, Event::FaultHealed { .. }) {
+                            *at_ms = 20_000;
+                        }
+                    });
+                },
+                I3,
+                Pass,
+            ),
+        ],
+    );
+}
+
+#[test]
+fn checkpoints_come_in_time() {
+    expect(
+        Fault::RpcDrop,
+        &[
+            ("as it should be", |_| {}, I5, Pass),
+            ("one that is late", |j| delayed(j, 2 * STEP_ROWS, 4_000), I5, Fail),
+            ("each of them late", |j| many_checkpoints(j, 1_000), I5, Fail),
+            ("each of them in time", |j| many_checkpoints(j, 120), I5, Pass),
+        ],
+    );
+}
+
+/// Another diff, with eight checkpoints so far apart.
+fn many_checkpoints(journal: &mut JournalBuilder, apart_ms: u64) {
+    journal.append(vec![vdiff(7, "u-7", None, Some("pending"), 1, 9_000)]);
+    journal.append(vec![table(7, None, Some(("pending", 0)), 1, 9_000)]);
+    journal.append(vec![log(7, "streaming: table 't' after beginning", 9_000)]);
+    for step in 0..8 {
+        let (from, to) = (("started", step), ("started", step + 1));
+        let mut change = table(7, Some(from), Some(to), 1, 9_000 + (step + 1) * apart_ms);
+        set(&mut change.after, "rows_compared", &(to.1 * 500).to_string());
+        set(&mut change.before, "rows_compared", &(from.1 * 500).to_string());
+        change.cursor_ordinal = Some(to.1 * 500);
+        journal.append(vec![change]);
+    }
+}
+
+fn edit_held(journal: &mut JournalBuilder, moment: Moment, change: impl Fn(&mut Held)) {
+    journal.edit(|_, event| match event {
+        Event::Held(held) if held.moment == moment => change(held),
+        _ => {}
+    });
+}
+
+#[test]
+fn the_living_hold_no_more_than_at_rest() {
+    let is_held =
+        |wanted: Moment| move |e: &Event| matches!(e, Event::Held(held) if held.moment == wanted);
+    for moment in [Moment::AtRest, Moment::AtEnd] {
+        let mut journal = JournalBuilder::good(Fault::Sigkill);
+        journal.without(is_held(moment));
+        assert_eq!(journal.judgement(I7).verdict, Inconclusive, "{moment:?} was not looked at");
+    }
+    expect(
+        Fault::Sigkill,
+        &[
+            ("as it should be", |_| {}, I7, Pass),
+            (
+                "tasks that do not end",
+                |j| edit_held(j, Moment::AtEnd, |h| h.tasks = Some(18 + 25)),
+                I7,
+                Fail,
+            ),
+            ("a few tasks", |j| edit_held(j, Moment::AtEnd, |h| h.tasks = Some(18 + 3)), I7, Pass),
+            (
+                "sockets that stay open",
+                |j| {
+                    edit_held(j, Moment::AtEnd, |h| {
+                        h.descriptors.as_mut().unwrap().insert("socket".into(), 45);
+                    })
+                },
+                I7,
+                Fail,
+            ),
+            (
+                "tasks not counted",
+                |j| {
+                    edit_held(j, Moment::AtEnd, |h| {
+                        h.tasks = None;
+                        h.not_looked_at.push("tasks: no answer".into());
+                    })
+                },
+                I7,
+                Inconclusive,
+            ),
+        ],
+    );
+    // On a host that cannot see the process nothing is claimed of its descriptors.
+    let checks = |change: fn(&mut JournalBuilder)| {
+        let mut journal = JournalBuilder::good(Fault::Sigkill);
+        change(&mut journal);
+        let judgement = journal.judgement(I7);
+        assert!(judgement.is_pass(), "{judgement:#?}");
+        judgement.checks
+    };
+    let unseen = checks(|j| edit_held(j, Moment::AtEnd, |h| h.descriptors = None));
+    assert_eq!(unseen + 1, checks(|_| {}));
+}
+
+#[test]
+fn a_deleted_diff_leaves_no_orphans() {
+    expect(
+        Fault::Sigkill,
+        &[(
+            "rows without a parent",
+            |j| {
+                edit_verbs(j, |v| {
+                    v.orphans.insert("vdiff_log".into(), 12);
+                })
+            },
+            I7,
+            Fail,
+        )],
+    );
+}
+
+fn edit_roles(journal: &mut JournalBuilder, change: impl Fn(&mut Roles)) {
+    let mut first = true;
+    journal.edit(|_, event| {
+        if let Event::Roles(roles) = event
+            && std::mem::take(&mut first)
+        {
+            change(roles);
+        }
+    });
+}
+
+#[test]
+fn a_tablet_goes_on_serving() {
+    expect(
+        Fault::Sigkill,
+        &[
+            ("as it should be", |_| {}, I1, Pass),
+            (
+                "a record of another type",
+                |j| edit_roles(j, |r| r.tablet_record.kind = "REPLICA".into()),
+                I1,
+                Fail,
+            ),
+            ("another term", |j| edit_roles(j, |r| r.tablet_record.term_s -= 1), I1, Fail),
+            ("a primary that does not serve", |j| edit_roles(j, |r| r.serving = false), I1, Fail),
+            (
+                "two primaries",
+                |j| edit_roles(j, |r| r.shard_primary = "zone1-0000000999".into()),
+                I1,
+                Fail,
+            ),
+            (
+                "roles not looked up",
+                |j| j.without(|e| matches!(e, Event::Roles(_))),
+                I1,
+                Inconclusive,
+            ),
+            (
+                "not asked for answers",
+                |j| j.without(|e| matches!(e, Event::Answers { .. })),
+                I1,
+                Inconclusive,
+            ),
+            ("a slow answer", |j| edit_answer(j, |a| a.took_ms = 5_001), I1, Fail),
+            (
+                "no answer",
+                |j| edit_answer(j, |a| a.outcome = Outcome::Silence("reset".into())),
+                I1,
+                Fail,
+            ),
+            (
+                "a refusal is an answer",
+                |j| edit_answer(j, |a| a.outcome = Outcome::Refused("closed".into())),
+                I1,
+                Pass,
+            ),
+        ],
+    );
+    let lapse = |from_ms: u64, to_ms: u64| {
+        let mut journal = JournalBuilder::good(Fault::Cancel);
+        // Its deadline to come back is over by then.
+        journal.edit_head(|head| head.schedule.deadlines.ready_ms = 1_000);
+        journal.ready(from_ms, 1, false);
+        journal.ready(to_ms, 1, true);
+        journal.judgement(I1).verdict
+    };
+    assert_eq!(lapse(7_000, 11_900), Pass);
+    assert_eq!(lapse(7_000, 12_100), Fail);
+    assert_eq!(lapse(3_500, 9_000), Pass, "the fault explains it");
+}
+
+fn edit_answer(journal: &mut JournalBuilder, change: impl Fn(&mut Answer)) {
+    journal.edit(|_, event| {
+        if let Event::Answers { answers, .. } = event {
+            change(&mut answers[1]);
+        }
+    });
+}
+
+#[test]
+fn no_log_rages() {
+    let busiest = |j: &mut JournalBuilder, lines: u64| {
+        j.edit(|_, e| {
+            if let Event::LogVolume { busiest_second, .. } = e {
+                *busiest_second = lines;
+            }
+        });
+    };
+    let mut journal = JournalBuilder::good(Fault::Sigkill);
+    busiest(&mut journal, 201);
+    assert!(journal.judgement(I8).is_fail());
+    let entries = |apart_ms: u64| {
+        let mut journal = JournalBuilder::good(Fault::Sigkill);
+        for entry in 0..80 {
+            journal.append(vec![log(1, "restarting", 8_960 + entry * apart_ms)]);
+        }
+        journal.judgement(I8).verdict
+    };
+    assert_eq!((entries(5), entries(50)), (Fail, Pass));
+    expect(
+        Fault::Sigkill,
+        &[(
+            "not counted",
+            |j| j.without(|e| matches!(e, Event::LogVolume { .. })),
+            I8,
+            Inconclusive,
+        )],
+    );
+}
+
+const RUNS: (&str, &str) = ("Running", "");
+const PAUSED: (&str, &str) = ("Stopped", "for vdiff");
+const STOPPED: (&str, &str) = ("Stopped", "maintenance");
+const FROZEN: (&str, &str) = ("Running", "FROZEN");
+
+#[test]
+fn an_operators_workflow_stays_as_the_operator_left_it() {
+    let judged = |changes: &[((&str, &str), (&str, &str))], last: (&str, &str)| {
+        let mut journal = JournalBuilder::good(Fault::Sigkill);
+        for (before, after) in changes {
+            journal.append(vec![workflow(*before, *after, 1_000)]);
+        }
+        journal.edit(|_, e| match e {
+            Event::WorkflowRow { state, message, after_ms, .. } => {
+                (*state, *message) = (last.0.to_owned(), last.1.to_owned());
+                *after_ms = 1;
+            }
+            Event::Verbs(verbs) => {
+                verbs.workflow = last.0.to_owned();
+                verbs.before[0].took_ms = 1;
+            }
+            _ => {}
+        });
+        journal.judgement(I6).verdict
+    };
+    assert_eq!(judged(&[(RUNS, PAUSED), (PAUSED, RUNS)], RUNS), Pass);
+    assert_eq!(judged(&[(RUNS, STOPPED)], STOPPED), Pass);
+    assert_eq!(judged(&[(RUNS, FROZEN)], FROZEN), Pass);
+    assert_eq!(judged(&[(RUNS, PAUSED)], PAUSED), Fail, "left behind");
+    assert_eq!(judged(&[(RUNS, STOPPED), (STOPPED, RUNS)], RUNS), Fail, "started");
+    assert_eq!(
+        judged(&[(RUNS, STOPPED), (STOPPED, PAUSED), (PAUSED, RUNS)], RUNS),
+        Fail,
+        "taken over"
+    );
+    assert_eq!(judged(&[(RUNS, FROZEN), (FROZEN, PAUSED), (PAUSED, RUNS)], RUNS), Fail, "thawed");
+    assert_eq!(judged(&[(RUNS, STOPPED)], RUNS), Fail, "the row tells another story");
+    let mut journal = JournalBuilder::good(Fault::Sigkill);
+    edit_verbs(&mut journal, |verbs| verbs.workflow = "Stopped".into());
+    assert!(journal.judgement(I6).is_fail(), "stopped by the last diff");
+}
+
+#[test]
+fn what_could_not_be_looked_at_is_no_pass() {
+    let residue = |change: fn(&mut reports::journal::Residue)| {
+        let mut journal = JournalBuilder::good(Fault::Sigkill);
+        journal.edit(|_, e| {
+            if let Event::Residue(residue) = e {
+                change(residue);
+            }
+        });
+        journal.judgement(I7).verdict
+    };
+    assert_eq!(residue(|r| r.not_looked_at.push("metadata locks".into())), Inconclusive);
+    assert_eq!(residue(|r| r.leases.push("7 keeps a key of epoch 3".into())), Fail);
+    // A tablet of which nobody lives holds nothing.
+    let mut journal = JournalBuilder::good(Fault::Sigkill);
+    journal.exit(9_050, 2, 137, Some(0));
+    journal.without(|e| matches!(e, Event::Held(held) if held.side == Side::Target));
+    assert!(journal.judgement(I7).is_pass());
+}

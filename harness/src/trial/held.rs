@@ -1,0 +1,77 @@
+//! What living tablets hold: file descriptors and tasks.
+
+use std::time::{Duration, Instant};
+
+use reports::journal::{Event, Held, Moment, Side};
+use serde_json::Value;
+
+use super::Stage;
+use crate::observer::ProcessState;
+use crate::oracle::held_growth_is_bounded;
+
+/// What the end of a diff leaves in the making may take so long to end.
+const SETTLED_WITHIN: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_millis(50);
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+
+impl Stage {
+    /// Records what both tablets hold before the first diff.
+    pub async fn held_at_rest(&self) {
+        let (source, target) = tokio::join!(
+            self.held(Side::Source, Moment::AtRest),
+            self.held(Side::Target, Moment::AtRest)
+        );
+        for held in [source, target].into_iter().flatten() {
+            self.journal().record(Event::Held(held));
+        }
+    }
+
+    /// Looks until both tablets hold what they held at rest, or the time for it is over; records the
+    /// last look.
+    pub async fn held_at_end(&self) {
+        tokio::join!(self.settled_held(Side::Source), self.settled_held(Side::Target));
+    }
+
+    async fn settled_held(&self, side: Side) {
+        let began = Instant::now();
+        let rest = self.journal().inspect(|records| {
+            records.iter().find_map(|record| match &record.event {
+                Event::Held(held) if held.side == side && held.moment == Moment::AtRest => {
+                    Some(held.clone())
+                }
+                _ => None,
+            })
+        });
+        let mut tick = tokio::time::interval(LOOK);
+        loop {
+            tick.tick().await;
+            let Some(now) = self.held(side, Moment::AtEnd).await else { return };
+            let settled = rest.as_ref().is_none_or(|rest| held_growth_is_bounded(rest, &now));
+            if settled || began.elapsed() >= SETTLED_WITHIN {
+                self.journal().record(Event::Held(now));
+                return;
+            }
+        }
+    }
+
+    /// None when the tablet does not run.
+    async fn held(&self, side: Side, moment: Moment) -> Option<Held> {
+        let supervised = self.tablet(side);
+        let ProcessState::Running { incarnation, .. } = supervised.state_now() else { return None };
+        let tablet = supervised.tablet();
+        let mut not_looked_at = Vec::new();
+        let tasks = match tokio::time::timeout(ANSWER_WITHIN, tablet.debug_vars()).await {
+            Ok(Ok(vars)) => vars
+                .get("TasksAlive")
+                .and_then(Value::as_u64)
+                .ok_or_else(|| "the tablet does not tell TasksAlive in /debug/vars".to_owned()),
+            Ok(Err(error)) => Err(super::chain(&error)),
+            Err(_) => Err(format!("no answer within {ANSWER_WITHIN:?}")),
+        };
+        let tasks = tasks.map_err(|why| not_looked_at.push(format!("tasks: {why}"))).ok();
+        let descriptors = tablet.descriptors();
+        let descriptors =
+            descriptors.map_err(|why| not_looked_at.push(format!("file descriptors: {why}"))).ok();
+        Some(Held { side, incarnation, moment, descriptors, tasks, not_looked_at })
+    }
+}

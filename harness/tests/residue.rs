@@ -1,0 +1,122 @@
+//! What is left behind is really found: planted in real MySQL and etcd, and seen by the end of a trial.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use harness::campaign::Slot;
+use harness::docker::{Engine, Run};
+use harness::images::{self, ImageOptions};
+use harness::plan::{self, PlanOptions};
+use harness::tablet::Signal;
+use harness::trial::{Stage, TARGET_DB, Waited};
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, OptsBuilder};
+use reports::journal::{Event, Moment, Side};
+use reports::verdict::{Invariant, Verdict};
+use tablet_wire::etcdserverpb::kv_client::KvClient;
+use tablet_wire::etcdserverpb::lease_client::LeaseClient;
+use tablet_wire::etcdserverpb::{LeaseGrantRequest, PutRequest};
+
+const UUID: &str = "7b1e0000-0000-4000-8000-00000000000e";
+
+/// A diff that completes, and then a death and a new incarnation.
+async fn play(stage: &Stage) {
+    stage.launch().await.unwrap();
+    stage.start_workflow().await.unwrap();
+    stage.create_vdiff(UUID).await.unwrap();
+    assert!(stage.wait_settled(Duration::from_secs(60)).await.unwrap().is_yes());
+    stage.target().expect_exit(0, 137);
+    stage.target().tablet().kill(Signal::SIGKILL).await.unwrap();
+    stage.target().wait_exited(1, Duration::from_secs(10)).await.unwrap();
+    stage.start(Side::Target).await.unwrap();
+    let ready = stage.wait_ready(Side::Target, Duration::from_secs(20), Duration::ZERO).await;
+    assert!(matches!(ready, Waited::Yes { .. }), "{ready:?}");
+}
+
+/// A connection of the dead incarnation, with a table lock and a user-level lock.
+async fn haunt(stage: &Stage) -> Conn {
+    let server = &stage.environment().servers.target;
+    let user = stage.target().tablet().user_names()[0].clone();
+    let mut root = server.pool().get_conn().await.unwrap();
+    root.query_drop(format!("alter user '{user}'@'%' identified by 'boo'")).await.unwrap();
+    let (host, port) = server.host_addr();
+    let options = OptsBuilder::default()
+        .ip_or_hostname(host)
+        .tcp_port(port)
+        .user(Some(user))
+        .pass(Some("boo"))
+        .prefer_socket(false);
+    let mut ghost = Conn::new(options).await.unwrap();
+    ghost.query_drop("do get_lock('haunted', 0)").await.unwrap();
+    ghost.query_drop(format!("lock tables {TARGET_DB}.customer read")).await.unwrap();
+    ghost
+}
+
+/// A lease of nobody, which keeps a shard's lock.
+async fn leave_a_lease(stage: &Stage) {
+    let address = stage.environment().servers.etcd.host_address();
+    let channel = tonic::transport::Endpoint::from_shared(address).unwrap().connect_lazy();
+    let grant = LeaseGrantRequest { ttl: 60, id: 0 };
+    let lease = LeaseClient::new(channel.clone()).lease_grant(grant).await.unwrap().into_inner().id;
+    let key = format!("{}/global/keyspaces/customer/shards/0/locks/77", stage.topo_root());
+    let put = PutRequest { key: key.into(), value: b"nobody".to_vec(), lease, prev_kv: false };
+    KvClient::new(channel).put(put).await.unwrap();
+}
+
+async fn orphan_a_row(stage: &Stage) {
+    let mut root = stage.environment().servers.target.pool().get_conn().await.unwrap();
+    let insert = format!(
+        "insert into `{}`.vdiff_log (vdiff_id, message) values (4711, 'whose?')",
+        stage.sidecar_db()
+    );
+    root.query_drop(insert).await.unwrap();
+}
+
+// An oracle that never sees what it looks for passes every tablet.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_dead_incarnation_leaves_is_found_and_fails_the_trial() {
+    let engine = Engine::connect().await.unwrap();
+    let tablet = std::env::var("VDIFF_CHAOS_TABLET_IMAGE").ok();
+    let options = ImageOptions { tablet, ..Default::default() };
+    let images = images::ensure(&engine, &options, &|line| println!("{line}")).await.unwrap();
+    let options = PlanOptions { rows: 50, tables: vec!["customer".into()], ..Default::default() };
+    let mut schedule = plan::schedule(7, 0, &options).unwrap();
+    schedule.steps.clear();
+    let id = format!("test-{}", Run::fresh_id());
+    let slot = Slot::start(&engine, &images, &id, &schedule.workload).await.unwrap();
+    let environment = slot.environment(&engine, &Arc::new(images), 1_000);
+    let dir = tempfile::tempdir().unwrap();
+    let stage = Stage::open(&environment, &schedule, "haunted", dir.path()).await.unwrap();
+    play(&stage).await;
+    let before = stage.look_for_residue().await.unwrap();
+    assert!(before.is_clean() && before.not_looked_at.is_empty(), "{before:#?}");
+
+    let ghost = haunt(&stage).await;
+    leave_a_lease(&stage).await;
+    orphan_a_row(&stage).await;
+    stage.collect().await;
+    let judgement = stage.judge().into_iter().find(|j| j.invariant == Invariant::I7).unwrap();
+    println!("{judgement:#?}");
+    assert_eq!(judgement.verdict, Verdict::Fail);
+    let reasons: Vec<&str> = judgement.reasons.iter().map(|r| r.text.as_str()).collect();
+    for found in [
+        "USER LEVEL LOCK lock EXCLUSIVE on haunted",
+        "TABLE lock SHARED_READ_ONLY on vt_customer.customer",
+        "connection of a dead incarnation",
+        "/shards/0/locks/77: nobody",
+        "/shards/0/locks/77 of nobody who is alive",
+        "1 in vdiff_log",
+    ] {
+        assert!(reasons.iter().any(|reason| reason.contains(found)), "{found} was not found");
+    }
+    let held = stage.records().into_iter().filter_map(|record| match record.event {
+        Event::Held(held) => Some((held.moment, held.tasks.is_some())),
+        _ => None,
+    });
+    let held: Vec<_> = held.collect();
+    assert_eq!(held.iter().filter(|look| **look == (Moment::AtEnd, true)).count(), 2, "{held:?}");
+
+    drop(ghost);
+    stage.close().await;
+    slot.remove().await.unwrap();
+}
