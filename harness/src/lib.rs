@@ -18,6 +18,7 @@ pub mod observer;
 pub mod oracle;
 pub mod plan;
 pub mod proxy;
+pub mod shrink;
 pub mod tablet;
 pub mod trial;
 pub mod trigger;

@@ -34,6 +34,9 @@ const PACKET_BYTES: u64 = 8 << 10;
 /// Single planted differences.
 const DIFFERENCES: u32 = 37;
 
+/// The seed of every scenario: the same rows, so that all scenarios share the loaded data.
+pub const SCENARIO_SEED: u64 = 17_637;
+
 /// What to plan.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlanOptions {
@@ -158,6 +161,17 @@ pub fn blank(seed: u64, trial: u32, options: &PlanOptions) -> Schedule {
         bug: options.bug,
         deadlines: deadlines(),
     }
+}
+
+/// The schedule of a scenario that says nothing but its tables and rows; without faults.
+///
+/// # Errors
+/// As [`campaign`].
+pub fn usual(tables: &[String], rows: u64) -> Result<Schedule, PlanError> {
+    let options = PlanOptions { tables: tables.to_vec(), rows, ..PlanOptions::default() };
+    let mut usual = schedule(SCENARIO_SEED, 0, &options)?;
+    usual.steps.clear();
+    Ok(usual)
 }
 
 /// The schedule again, for an aim that was gone: triggers come earlier, the UUID is a new one.

@@ -1,0 +1,5 @@
+//! Shrinking.
+
+pub mod confidence;
+pub mod moves;
+pub mod search;
