@@ -13,7 +13,7 @@ use reports::schedule::Link;
 use super::parts::Names;
 use super::{ActError, During, Environment};
 use crate::proxy::{
-    GrpcLink, GrpcProxy, MysqlLink, MysqlProxy, Normaliser, Switchboard, Upstream, Weather,
+    GrpcLink, GrpcProxy, MysqlProxy, Normaliser, Switchboard, Upstream, Weather,
 };
 use crate::tablet::{ContainerTablet, Wiring};
 
@@ -47,11 +47,8 @@ impl Links {
         let [(_, to_mysql), (_, to_etcd), (_, to_source)] = weather.clone();
         let source_tablet: Arc<OnceLock<Arc<ContainerTablet>>> = Arc::default();
         let servers = Arc::clone(&environment.servers);
-        let mysql = MysqlLink {
-            upstream: Upstream::new(move || loopback(servers.target.host_addr().1)),
-            weather: to_mysql,
-            names: Normaliser::new([(names.sidecar_db, "_vt"), (names.stage, "trial")]),
-        };
+        let mysql = Upstream::new(move || loopback(servers.target.host_addr().1));
+        let normal = Normaliser::new([(names.sidecar_db, "_vt"), (names.stage, "trial")]);
         let servers = Arc::clone(&environment.servers);
         let etcd = GrpcLink {
             link: Link::Etcd,
@@ -70,7 +67,9 @@ impl Links {
         };
         Ok(Links {
             gateway,
-            mysql: MysqlProxy::start(at, mysql, switchboard.clone()).await.during(what)?,
+            mysql: MysqlProxy::start(gateway, mysql, switchboard.clone(), normal, to_mysql)
+                .await
+                .during(what)?,
             etcd: GrpcProxy::start(at, etcd, switchboard.clone()).await.during(what)?,
             source: GrpcProxy::start(at, source, switchboard.clone()).await.during(what)?,
             weather,
