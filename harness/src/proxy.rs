@@ -10,5 +10,9 @@
 //! (delay, partition, reset …) acts below the protocols, on bytes.
 
 mod switchboard;
+mod upstream;
+mod weather;
 
 pub use switchboard::{Armed, Class, Exchange, Held, Passage, Said, Switchboard};
+pub use upstream::Upstream;
+pub use weather::{Direction, Flow, Way, Weather, Weathered, Wire};
