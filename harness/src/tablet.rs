@@ -7,6 +7,7 @@
 mod cgroup;
 mod client;
 mod container;
+pub mod conversation;
 mod faults;
 mod kernel_log;
 mod readiness;

@@ -6,7 +6,10 @@ use tokio::time::{Instant, timeout};
 
 use super::*;
 
+/// Fails a test that hangs.
 const LONG: Duration = Duration::from_secs(60);
+/// Long enough to show that nothing passes: what would pass is there at once.
+const WHILE: Duration = Duration::from_millis(50);
 
 impl Wire for DuplexStream {
     fn end_abruptly(&self) -> io::Result<()> {
@@ -30,26 +33,27 @@ fn stopped() -> Way {
     Way { flow: Flow::Stopped, ..Way::FINE }
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn bytes_and_the_end_come_later_by_the_latency_and_do_not_queue_up_for_it() {
     let weather = Weather::default();
-    let latency = Duration::from_millis(300);
+    let latency = Duration::from_millis(200);
     weather.set(Direction::ToServer, Way { latency, ..Way::FINE });
     let (mut far, mut near) = link(&weather);
     let began = Instant::now();
-    far.write_all(&[7; 40_000]).await.unwrap();
+    far.write_all(&[7; 60_000]).await.unwrap();
     far.shutdown().await.unwrap();
-    assert_eq!(read(&mut near, 40_000).await, [7; 40_000]);
+    assert_eq!(read(&mut near, 60_000).await, [7; 60_000]);
     assert_eq!(near.read(&mut [0; 1]).await.unwrap(), 0);
     let took = began.elapsed();
-    assert!(took >= latency && took < latency + Duration::from_millis(5), "{took:?}");
+    // Four pieces and the end, one after the other, would take five times the latency.
+    assert!(took >= latency && took < 4 * latency, "{took:?}");
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_narrow_link_takes_its_time() {
     let weather = Weather::default();
-    let bytes_per_second = NonZeroU64::new(10_000);
-    weather.set(Direction::ToServer, Way { bytes_per_second, ..Way::FINE });
+    weather
+        .set(Direction::ToServer, Way { bytes_per_second: NonZeroU64::new(100_000), ..Way::FINE });
     let (mut far, mut near) = link(&weather);
     let began = Instant::now();
     far.write_all(&[7; 20_000]).await.unwrap();
@@ -57,15 +61,11 @@ async fn a_narrow_link_takes_its_time() {
     let half = began.elapsed();
     read(&mut near, 10_000).await;
     let whole = began.elapsed();
-    assert!(half > Duration::from_millis(950) && half < Duration::from_millis(1100), "{half:?}");
-    assert!(
-        whole > Duration::from_millis(1950) && whole < Duration::from_millis(2100),
-        "{whole:?}"
-    );
+    assert!(half >= Duration::from_millis(100), "{half:?}");
+    assert!(whole >= Duration::from_millis(200), "{whole:?}");
 }
 
-/// What was sent during a partition comes after it, on the same connection.
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_partition_heals_without_loss() {
     let weather = Weather::default();
     let (mut far, mut near) = link(&weather);
@@ -75,7 +75,7 @@ async fn a_partition_heals_without_loss() {
     far.write_all(b"during").await.unwrap();
     far.shutdown().await.unwrap();
     let mut bytes = [0; 6];
-    assert!(timeout(LONG, near.read(&mut bytes)).await.is_err(), "nothing passes");
+    assert!(timeout(WHILE, near.read(&mut bytes)).await.is_err(), "nothing passes");
     near.write_all(b"back").await.unwrap();
     let mut back = [0; 4];
     far.read_exact(&mut back).await.unwrap(); // The other direction has its own weather.
@@ -85,29 +85,29 @@ async fn a_partition_heals_without_loss() {
 }
 
 /// A reader that already waits must see the weather change.
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn the_weather_changes_under_a_waiting_reader() {
     let weather = Weather::default();
     weather.partition(true);
     let (mut far, mut near) = link(&weather);
     far.write_all(b"x").await.unwrap();
     let heal = async {
-        tokio::time::sleep(LONG).await;
+        tokio::time::sleep(WHILE).await;
         weather.partition(false);
     };
     let began = Instant::now();
     let ((), bytes) = tokio::join!(heal, read(&mut near, 1));
-    assert_eq!((bytes.as_slice(), began.elapsed()), (b"x".as_slice(), LONG));
+    assert!(bytes == b"x" && began.elapsed() >= WHILE);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn swallowed_bytes_are_never_missed_silently() {
     let weather = Weather::default();
     let (mut far, mut near) = link(&weather);
     weather.set(Direction::ToServer, Way { flow: Flow::Swallowed, ..Way::FINE });
     far.write_all(b"lost").await.unwrap();
     let mut bytes = [0; 8];
-    assert!(timeout(LONG, near.read(&mut bytes)).await.is_err());
+    assert!(timeout(WHILE, near.read(&mut bytes)).await.is_err());
     weather.clear();
     far.write_all(b"next").await.unwrap();
     let error = near.read(&mut bytes).await.unwrap_err();
@@ -115,23 +115,23 @@ async fn swallowed_bytes_are_never_missed_silently() {
 }
 
 /// An idle connection has lost nothing.
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_connection_that_lost_no_byte_goes_on() {
     let weather = Weather::default();
     let (mut far, mut near) = link(&weather);
     weather.set(Direction::ToServer, Way { flow: Flow::Swallowed, ..Way::FINE });
-    assert!(timeout(LONG, near.read(&mut [0; 1])).await.is_err());
+    assert!(timeout(WHILE, near.read(&mut [0; 1])).await.is_err());
     weather.clear();
     far.write_all(b"next").await.unwrap();
     assert_eq!(read(&mut near, 4).await, b"next");
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_writer_that_waits_is_reset_too() {
     let weather = Weather::default();
     let (_far, mut near) = link(&weather);
     let reset = async {
-        tokio::time::sleep(LONG).await;
+        tokio::time::sleep(WHILE).await;
         weather.reset();
     };
     let bytes = vec![0; 1 << 20]; // More than the link holds.
