@@ -9,6 +9,18 @@
 //! A [`Switchboard`] numbers, records and holds; the protocols only tell it what passes. Weather
 //! (delay, partition, reset …) acts below the protocols, on bytes.
 
+mod fingerprint;
+mod listener;
+mod mysql;
+mod normaliser;
 mod switchboard;
+mod upstream;
+mod weather;
 
+pub use fingerprint::Reading;
+pub use listener::Listener;
+pub use mysql::MysqlProxy;
+pub use normaliser::Normaliser;
 pub use switchboard::{Armed, Class, Exchange, Held, Passage, Said, Switchboard};
+pub use upstream::Upstream;
+pub use weather::{Direction, Flow, Way, Weather, Weathered, Wire};

@@ -9,6 +9,7 @@ mod cgroup;
 mod client;
 mod container;
 mod descriptors;
+pub mod conversation;
 mod faults;
 mod kernel_log;
 mod readiness;

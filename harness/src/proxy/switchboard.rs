@@ -220,16 +220,18 @@ impl Switchboard {
         }
     }
 
+    /// Whether this exchange would be held at this moment: a protocol has to read a response whole
+    /// before it can withhold it.
+    #[must_use]
+    pub fn awaits(&self, exchange: &Exchange, moment: Moment) -> bool {
+        self.shared.is_armed.load(Ordering::Acquire)
+            && self.state().armed.as_ref().is_some_and(|trap| trap.is_for(exchange, moment))
+    }
+
     /// Takes the trap if it was set for this exchange and moment.
     fn spring(&self, exchange: &Exchange, moment: Moment) -> Option<Trap> {
         let mut state = self.state();
-        let is_it = state.armed.as_ref().is_some_and(|trap| {
-            let point = &trap.point;
-            (point.link, point.phase, point.nth, point.moment)
-                == (exchange.link, exchange.phase, exchange.nth, moment)
-                && *point.fingerprint == *exchange.fingerprint
-        });
-        if !is_it {
+        if !state.armed.as_ref().is_some_and(|trap| trap.is_for(exchange, moment)) {
             return None;
         }
         self.shared.is_armed.store(false, Ordering::Release);
@@ -238,6 +240,15 @@ impl Switchboard {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.shared.state()
+    }
+}
+
+impl Trap {
+    fn is_for(&self, exchange: &Exchange, moment: Moment) -> bool {
+        let point = &self.point;
+        (point.link, point.phase, point.nth, point.moment)
+            == (exchange.link, exchange.phase, exchange.nth, moment)
+            && *point.fingerprint == *exchange.fingerprint
     }
 }
 
@@ -304,3 +315,6 @@ impl Held {
         let _gone = self.decision.send(passage);
     }
 }
+
+#[cfg(test)]
+mod tests;
