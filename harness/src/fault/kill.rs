@@ -11,6 +11,8 @@ use crate::tablet::Signal;
 use crate::trial::{ActError, Action, During, Stage};
 use crate::trigger::Hold;
 
+/// A container's start comes back in this time, also on a busy machine.
+const STARTED_WITHIN: Duration = Duration::from_secs(10);
 /// A signal that cannot be refused has its effect in this time.
 const KILL_WITHIN: Duration = Duration::from_secs(10);
 /// SIGTERM: the tablet has this long to end in order, plus the watcher's lag.
@@ -21,7 +23,11 @@ pub(super) async fn inject(
     hold: Option<Box<Hold>>,
 ) -> Result<Struck, ActError> {
     let target = strike.stage.target();
-    let incarnation = match target.state_now() {
+    let state = match strike.at_point {
+        true => target.wait_started(STARTED_WITHIN).await,
+        false => target.state_now(),
+    };
+    let incarnation = match state {
         ProcessState::Running { incarnation, .. } => incarnation,
         other => {
             release(hold).await?;

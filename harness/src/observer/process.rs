@@ -166,6 +166,17 @@ impl Supervised {
         self.expected.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
+    /// Waits until a start that is under way has come back: at a crash point the process may be at work
+    /// before the engine has said that it runs.
+    pub async fn wait_started(&self, within: Duration) -> ProcessState {
+        let mut state = self.state();
+        let running = state.wait_for(|state| matches!(state, ProcessState::Running { .. }));
+        match tokio::time::timeout(within, running).await {
+            Ok(Ok(state)) => *state,
+            Ok(Err(_)) | Err(_) => self.state_now(),
+        }
+    }
+
     /// Waits until the incarnation has ended; none when the deadline passes.
     pub async fn wait_exited(&self, incarnation: u32, within: Duration) -> Option<ProcessState> {
         let mut state = self.state();

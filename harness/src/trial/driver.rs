@@ -55,18 +55,19 @@ pub async fn run_trial(
             stage.journal().record(Event::DeadlinePassed { waiting_for, after_ms });
         }
     }
+    if schedule.is_proxied() {
+        // Before the collecting: what it asks the tablet is no part of the script.
+        let conversation = stage.switchboard().conversation();
+        if let Err(error) = crate::crash_points::recording::write(dir, &conversation) {
+            trouble(&stage, super::chain(&error));
+        }
+    }
     if !interrupted {
         let collect = tokio::time::timeout(COLLECT_WITHIN, stage.collect());
         match stop.run_until_cancelled(collect).await {
             Some(Ok(())) => {}
             Some(Err(_)) => trouble(&stage, format!("not collected within {COLLECT_WITHIN:?}")),
             None => trouble(&stage, "the run was interrupted".to_owned()),
-        }
-    }
-    if schedule.is_proxied() {
-        let conversation = stage.switchboard().conversation();
-        if let Err(error) = crate::crash_points::recording::write(dir, &conversation) {
-            trouble(&stage, super::chain(&error));
         }
     }
     if tokio::time::timeout(CLOSE_WITHIN, stage.close()).await.is_err() {

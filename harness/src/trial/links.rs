@@ -4,7 +4,9 @@
 //! source tablet says that it lives there, at the port of its proxy; so its own port inside its
 //! container is the same.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use reports::journal::Side;
@@ -12,9 +14,7 @@ use reports::schedule::Link;
 
 use super::parts::Names;
 use super::{ActError, During, Environment};
-use crate::proxy::{
-    GrpcLink, GrpcProxy, MysqlProxy, Normaliser, Switchboard, Upstream, Weather,
-};
+use crate::proxy::{GrpcLink, GrpcProxy, MysqlProxy, Normaliser, Switchboard, Upstream, Weather};
 use crate::tablet::{ContainerTablet, Wiring};
 
 /// The proxy's name inside the tablets' containers.
@@ -71,7 +71,7 @@ impl Links {
                 .await
                 .during(what)?,
             etcd: GrpcProxy::start(at, etcd, switchboard.clone()).await.during(what)?,
-            source: GrpcProxy::start(at, source, switchboard.clone()).await.during(what)?,
+            source: at_source_port(gateway, &source, switchboard).await.during(what)?,
             weather,
             source_tablet,
         })
@@ -118,6 +118,28 @@ impl Links {
         let Links { mysql, etcd, source, .. } = self;
         let (mysql, etcd, source) = tokio::join!(mysql.stop(), etcd.stop(), source.stop());
         mysql.and(etcd).and(source).during("stopping the wire proxy")
+    }
+}
+
+/// The source tablet listens at this port too, inside its container: below the ports that connections
+/// of its own may be given.
+const SOURCE_PORTS: Range<u16> = 20_000..30_000;
+/// Other trials' proxies have some of them.
+const PORT_TRIES: u32 = 50;
+
+async fn at_source_port(
+    gateway: IpAddr,
+    link: &GrpcLink,
+    switchboard: &Switchboard,
+) -> io::Result<GrpcProxy> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let at = SocketAddr::new(gateway, rand::random_range(SOURCE_PORTS));
+        match GrpcProxy::start(at, link.clone(), switchboard.clone()).await {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && tries < PORT_TRIES => {}
+            other => return other,
+        }
     }
 }
 

@@ -169,13 +169,15 @@ impl Search {
         let locks: Vec<Lock> = conn
             .query(
                 "select t.processlist_user, 'table lock', coalesce(h.external_lock, h.internal_lock), \
-                 h.object_schema, h.object_name from performance_schema.table_handles h \
+                 coalesce(h.object_schema, ''), coalesce(h.object_name, '') \
+                 from performance_schema.table_handles h \
                  join performance_schema.threads t on t.thread_id = h.owner_thread_id \
                  where t.processlist_user is not null \
                  and coalesce(h.external_lock, h.internal_lock) is not null \
                  union all \
                  select distinct t.processlist_user, concat(lower(d.lock_type), ' lock'), d.lock_mode, \
-                 d.object_schema, d.object_name from performance_schema.data_locks d \
+                 coalesce(d.object_schema, ''), coalesce(d.object_name, '') \
+                 from performance_schema.data_locks d \
                  join performance_schema.threads t on t.thread_id = d.thread_id \
                  where t.processlist_user is not null",
             )
