@@ -38,8 +38,8 @@ struct Access {
 }
 
 impl MysqlServer {
-    /// Creates and starts a server, and waits until it answers.
-    pub(super) async fn launch(
+    /// Creates and starts a server of this name, and waits until it answers.
+    pub async fn launch(
         engine: &Engine,
         run: &Run,
         image: &Image,
