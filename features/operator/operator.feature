@@ -50,3 +50,23 @@ Feature: An operator's word counts at any moment of a diff
     And it reports exactly the planted differences
     And nothing is left behind
     And every invariant holds
+
+  @sigkill
+  Scenario: a workflow that an operator stopped stays stopped, also over a crash
+    Given the operator has stopped the workflow
+    And a VDiff of "move" is running
+    When the target tablet is killed at 50% of the diff
+    And the supervisor restarts it
+    Then the VDiff resumes by itself and completes within 60 seconds
+    And it reports exactly the planted differences
+    And every invariant holds
+
+  @sigkill
+  Scenario: a frozen workflow stays frozen, also over a crash
+    Given the operator has frozen the workflow
+    And a VDiff of "move" is running
+    When the target tablet is killed at 50% of the diff
+    And the supervisor restarts it
+    Then the VDiff resumes by itself and completes within 60 seconds
+    And it reports exactly the planted differences
+    And every invariant holds

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::{Context, Result, ensure};
 use harness::campaign::Slot;
 use harness::docker::{Engine, Run};
 use harness::images::{self, ImageOptions};
@@ -20,25 +21,26 @@ use tablet_wire::etcdserverpb::{LeaseGrantRequest, PutRequest};
 const UUID: &str = "7b1e0000-0000-4000-8000-00000000000e";
 
 /// A diff that completes, and then a death and a new incarnation.
-async fn play(stage: &Stage) {
-    stage.launch().await.unwrap();
-    stage.start_workflow().await.unwrap();
-    stage.create_vdiff(UUID).await.unwrap();
-    assert!(stage.wait_settled(Duration::from_secs(60)).await.unwrap().is_yes());
+async fn play(stage: &Stage) -> Result<()> {
+    stage.launch().await?;
+    stage.start_workflow().await?;
+    stage.create_vdiff(UUID).await?;
+    ensure!(stage.wait_settled(Duration::from_secs(60)).await?.is_yes(), "it did not settle");
     stage.target().expect_exit(0, 137);
-    stage.target().tablet().kill(Signal::SIGKILL).await.unwrap();
-    stage.target().wait_exited(1, Duration::from_secs(10)).await.unwrap();
-    stage.start(Side::Target).await.unwrap();
+    stage.target().tablet().kill(Signal::SIGKILL).await?;
+    stage.target().wait_exited(1, Duration::from_secs(10)).await.context("it lives on")?;
+    stage.start(Side::Target).await?;
     let ready = stage.wait_ready(Side::Target, Duration::from_secs(20), Duration::ZERO).await;
-    assert!(matches!(ready, Waited::Yes { .. }), "{ready:?}");
+    ensure!(matches!(ready, Waited::Yes { .. }), "{ready:?}");
+    Ok(())
 }
 
 /// A connection of the dead incarnation, with a table lock and a user-level lock.
-async fn haunt(stage: &Stage) -> Conn {
+async fn haunt(stage: &Stage) -> Result<Conn> {
     let server = &stage.environment().servers.target;
     let user = stage.target().tablet().user_names()[0].clone();
-    let mut root = server.pool().get_conn().await.unwrap();
-    root.query_drop(format!("alter user '{user}'@'%' identified by 'boo'")).await.unwrap();
+    let mut root = server.pool().get_conn().await?;
+    root.query_drop(format!("alter user '{user}'@'%' identified by 'boo'")).await?;
     let (host, port) = server.host_addr();
     let options = OptsBuilder::default()
         .ip_or_hostname(host)
@@ -46,30 +48,31 @@ async fn haunt(stage: &Stage) -> Conn {
         .user(Some(user))
         .pass(Some("boo"))
         .prefer_socket(false);
-    let mut ghost = Conn::new(options).await.unwrap();
-    ghost.query_drop("do get_lock('haunted', 0)").await.unwrap();
-    ghost.query_drop(format!("lock tables {TARGET_DB}.customer read")).await.unwrap();
-    ghost
+    let mut ghost = Conn::new(options).await?;
+    ghost.query_drop("do get_lock('haunted', 0)").await?;
+    ghost.query_drop(format!("lock tables {TARGET_DB}.customer read")).await?;
+    Ok(ghost)
 }
 
 /// A lease of nobody, which keeps a shard's lock.
-async fn leave_a_lease(stage: &Stage) {
+async fn leave_a_lease(stage: &Stage) -> Result<()> {
     let address = stage.environment().servers.etcd.host_address();
-    let channel = tonic::transport::Endpoint::from_shared(address).unwrap().connect_lazy();
+    let channel = tonic::transport::Endpoint::from_shared(address)?.connect_lazy();
     let grant = LeaseGrantRequest { ttl: 60, id: 0 };
-    let lease = LeaseClient::new(channel.clone()).lease_grant(grant).await.unwrap().into_inner().id;
+    let lease = LeaseClient::new(channel.clone()).lease_grant(grant).await?.into_inner().id;
     let key = format!("{}/global/keyspaces/customer/shards/0/locks/77", stage.topo_root());
     let put = PutRequest { key: key.into(), value: b"nobody".to_vec(), lease, prev_kv: false };
-    KvClient::new(channel).put(put).await.unwrap();
+    KvClient::new(channel).put(put).await?;
+    Ok(())
 }
 
-async fn orphan_a_row(stage: &Stage) {
-    let mut root = stage.environment().servers.target.pool().get_conn().await.unwrap();
+async fn orphan_a_row(stage: &Stage) -> Result<()> {
+    let mut root = stage.environment().servers.target.pool().get_conn().await?;
     let insert = format!(
         "insert into `{}`.vdiff_log (vdiff_id, message) values (4711, 'whose?')",
         stage.sidecar_db()
     );
-    root.query_drop(insert).await.unwrap();
+    Ok(root.query_drop(insert).await?)
 }
 
 // An oracle that never sees what it looks for passes every tablet.
@@ -87,13 +90,13 @@ async fn what_a_dead_incarnation_leaves_is_found_and_fails_the_trial() {
     let environment = slot.environment(&engine, &Arc::new(images), 1_000);
     let dir = tempfile::tempdir().unwrap();
     let stage = Stage::open(&environment, &schedule, "haunted", dir.path()).await.unwrap();
-    play(&stage).await;
+    play(&stage).await.unwrap();
     let before = stage.look_for_residue().await.unwrap();
     assert!(before.is_clean() && before.not_looked_at.is_empty(), "{before:#?}");
 
-    let ghost = haunt(&stage).await;
-    leave_a_lease(&stage).await;
-    orphan_a_row(&stage).await;
+    let ghost = haunt(&stage).await.unwrap();
+    leave_a_lease(&stage).await.unwrap();
+    orphan_a_row(&stage).await.unwrap();
     stage.collect().await;
     let judgement = stage.judge().into_iter().find(|j| j.invariant == Invariant::I7).unwrap();
     println!("{judgement:#?}");

@@ -11,7 +11,7 @@ use super::view::View;
 
 const RESTORED_MS_MAX: u64 = 90_000;
 /// What VDiff writes into the row of a workflow that it stops.
-pub(crate) const FOR_VDIFF: &str = "for vdiff";
+const FOR_VDIFF: &str = "for vdiff";
 const FROZEN: &str = "FROZEN";
 
 pub(super) fn judge(view: &View<'_>) -> Judgement {
@@ -78,8 +78,12 @@ fn stopped_by_operator<'a>(view: &View<'a>) -> Option<&'a Row> {
 }
 
 fn is_the_operators(row: &Row) -> bool {
-    text(row, "message") == FROZEN
-        || (text(row, "state") == "Stopped" && text(row, "message") != FOR_VDIFF)
+    rests_by_operator(text(row, "state"), text(row, "message"))
+}
+
+/// Whether a workflow's row tells that an operator stopped or froze it.
+pub(crate) fn rests_by_operator(state: &str, message: &str) -> bool {
+    message == FROZEN || (state == "Stopped" && message != FOR_VDIFF)
 }
 
 /// Who stopped a workflow starts it: VDiff only what carries its own message, and it stops only what

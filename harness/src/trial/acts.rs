@@ -121,6 +121,21 @@ impl Stage {
         }
     }
 
+    /// Stops or freezes the workflow, as an operator would who wants it to rest: no VDiff may start it.
+    ///
+    /// # Errors
+    /// When the target tablet refuses.
+    pub async fn rest_workflow(&self, freeze: bool) -> Result<(), ActError> {
+        let set = if freeze {
+            "message = 'FROZEN'"
+        } else {
+            "state = 'Stopped', message = 'stopped by an operator'"
+        };
+        let update = format!("update _vt.vreplication set {set} where workflow = '{WORKFLOW}'");
+        let done = self.target().tablet().vreplication_exec(&update).await;
+        done.map(|_| ()).during("stopping the workflow as an operator")
+    }
+
     /// Creates a VDiff; from now on it is the newest one, which waits and samples look at.
     ///
     /// # Errors

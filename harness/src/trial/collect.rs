@@ -112,7 +112,7 @@ impl Stage {
                 row.unwrap_or_else(|| ("(no row)".to_owned(), String::new(), String::new()));
             let restored = state == "Running" && message.is_empty() && stop_pos.is_empty();
             // What an operator stopped is not waited for.
-            let left = state == "Stopped" && message != crate::oracle::FOR_VDIFF;
+            let left = crate::oracle::rests_by_operator(&state, &message);
             if restored || left || crash_loop || began.elapsed() >= WORKFLOW_WITHIN {
                 let after_ms = millis(began.elapsed());
                 let workflow = WORKFLOW.to_owned();

@@ -48,6 +48,16 @@ async fn with_workflow(
     world.open().await
 }
 
+#[given("the operator has stopped the workflow")]
+async fn stopped_workflow(world: &mut World) -> anyhow::Result<()> {
+    Ok(world.stage()?.rest_workflow(false).await?)
+}
+
+#[given("the operator has frozen the workflow")]
+async fn frozen_workflow(world: &mut World) -> anyhow::Result<()> {
+    Ok(world.stage()?.rest_workflow(true).await?)
+}
+
 #[given(expr = "a VDiff of {string} is running")]
 async fn running(world: &mut World, workflow: String) -> anyhow::Result<()> {
     known("workflow", &workflow, WORKFLOW)?;

@@ -171,7 +171,7 @@ fn the_living_hold_no_more_than_at_rest() {
             ("as it should be", |_| {}, I7, Pass),
             (
                 "tasks that do not end",
-                |j| edit_held(j, Moment::AtEnd, |h| h.tasks = Some(18 + 25)),
+                |j| edit_held(j, Moment::AtEnd, |h| h.tasks = Some(18 + 13)),
                 I7,
                 Fail,
             ),
