@@ -61,8 +61,10 @@ pub(super) async fn ensure(
     build.ensure(engine, &say).await
 }
 
-/// Makes sure that the image of the patched tablet exists. Its sources have a place of their own,
-/// always the same one: cargo would keep what it compiles in each new one for ever.
+/// Makes sure that the image of the patched tablet exists. Its sources are always at the same place:
+/// cargo would keep what it compiles at each new one for ever. Its target directory is its own: cargo
+/// knows the packages of a workspace by their place in it, and by the age of their files, and would
+/// take the patched tablet for the one of the checkout.
 pub(super) async fn ensure_patched(
     engine: &Engine,
     patch: &Patch,
@@ -70,9 +72,9 @@ pub(super) async fn ensure_patched(
 ) -> Result<Image, ImageError> {
     let root = workspace_root()?;
     let say = |text: &str| progress(&format!("{PATCHED}: {text}"));
-    let target = root.join("target/image");
+    let target = root.join("target/image-patched");
     let _lock = BuildLock::take(&target.join("build.lock"), &say).await?;
-    let sources = Scratch::new(target.join("patched"))?;
+    let sources = Scratch::new(target.join("sources"))?;
     let applied = patch.apply(&root, &sources.0).await;
     applied.map_err(|error| ImageError::Patch(Box::new(error)))?;
     let tag = hash_of_sources(&sources.0, PATCHED)?;

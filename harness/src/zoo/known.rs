@@ -26,7 +26,7 @@ pub(super) struct Known {
 /// The one place in the target tablet's conversation with MySQL where a bug can be seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Window {
-    /// Part of the statement's fingerprint, which no other statement of the tablet has.
+    /// How the statement's fingerprint begins, and no other statement's of the tablet with the bug.
     pub statement: &'static str,
     /// The first of these statements in a diff that lies in the window, from 1.
     pub nth_min: u32,
@@ -51,17 +51,26 @@ pub(super) fn known(bug: Bug) -> Known {
         Bug::WatchEndUnwrap => everywhere(Fault::EtcdRestart, &[Invariant::I2]),
         // The counts are saved, the cursor not yet: rows are counted twice, and the next checkpoint
         // tells more rows than lie before its cursor.
-        Bug::SplitCheckpoint => {
-            window("set report = ? where", 1, Moment::Executed, &[Invariant::I4, Invariant::I5])
-        }
+        Bug::SplitCheckpoint => window(
+            "update _vt.vdiff_table set report = ? where",
+            1,
+            Moment::Executed,
+            &[Invariant::I4, Invariant::I5],
+        ),
         // Stopped, and not yet known as stopped by us.
-        Bug::LateRestartGuard => {
-            window("set state = ? where workflow", 1, Moment::Executed, &[Invariant::I6])
-        }
+        Bug::LateRestartGuard => window(
+            "update _vt.vreplication set state = 'Stopped' where",
+            1,
+            Moment::Executed,
+            &[Invariant::I6],
+        ),
         // A table is to start: from the second on, one is completed and none in work.
-        Bug::CompletedTableAgain => {
-            window("set state = ?, phase = ? where", 2, Moment::Before, &[Invariant::I4])
-        }
+        Bug::CompletedTableAgain => window(
+            "update _vt.vdiff_table set state = 'started', phase = 'snapshot'",
+            2,
+            Moment::Before,
+            &[Invariant::I4],
+        ),
     }
 }
 
