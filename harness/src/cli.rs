@@ -5,6 +5,7 @@ mod campaigns;
 mod exit;
 mod features;
 mod others;
+mod shrink;
 mod signals;
 
 use std::ffi::OsString;
@@ -61,6 +62,7 @@ async fn execute(command: Command, features: &FeatureRunner) -> Exit {
     let outcome = match command {
         Command::Run(args) => campaigns::run(*args, &stop).await,
         Command::Replay(args) => campaigns::replay(args, &stop).await,
+        Command::Shrink(args) => shrink::run(*args, &stop).await,
         Command::Zoo(args) => campaigns::zoo(args, &stop).await,
         Command::Judge(args) => others::judge(&args),
         Command::Features(args) => features::run(args, features, &stop).await,

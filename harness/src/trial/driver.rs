@@ -132,6 +132,25 @@ async fn operate(stage: &Stage, steps: &[(usize, &Step)]) -> Result<Taken, ActEr
     Ok(Taken::On)
 }
 
+impl Stage {
+    /// Arms the first crash point of the schedule, if it has one: before the tablet's first start.
+    pub fn arm_first_point(&self) {
+        let mut steps = self.schedule().steps.iter().enumerate();
+        arm(self, steps.find(|(_, step)| step.is_at_point()).as_ref());
+    }
+
+    /// Strikes at each crash point of the schedule, beside whatever the caller does meanwhile, and heals;
+    /// ends when all were struck or one missed. `done` says that the diff is over.
+    ///
+    /// # Errors
+    /// When the harness fails.
+    pub async fn strike_at_points(&self, done: &CancellationToken) -> Result<(), ActError> {
+        let steps = self.schedule().steps.iter().enumerate();
+        let points: Vec<_> = steps.filter(|(_, step)| step.is_at_point()).collect();
+        strike_points(self, &points, done).await
+    }
+}
+
 /// Strikes at each crash point; what the diff's end leaves unreached has missed.
 async fn strike_points(
     stage: &Stage,
