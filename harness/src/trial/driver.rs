@@ -100,12 +100,14 @@ async fn drive(stage: &Stage) -> Result<(), ActError> {
         schedule.steps.iter().enumerate().partition(|(_, step)| step.is_at_point());
     arm(stage, points.first());
     let done = CancellationToken::new();
-    let operator = async {
+    // On the heap: in a debug build the two flows together would not fit a worker's stack.
+    let operator = Box::pin(async {
         let outcome = operate(stage, &others).await;
         done.cancel();
         outcome
-    };
-    let (operated, struck) = tokio::join!(operator, strike_points(stage, &points, &done));
+    });
+    let striker = Box::pin(strike_points(stage, &points, &done));
+    let (operated, struck) = tokio::join!(operator, striker);
     struck?;
     if let Taken::CrashLoop = operated? {
         return Ok(());
