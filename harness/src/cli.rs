@@ -6,6 +6,7 @@ mod crash_points;
 mod exit;
 mod features;
 mod others;
+mod shrink;
 mod signals;
 
 use std::ffi::OsString;
@@ -63,6 +64,7 @@ async fn execute(command: Command, features: &FeatureRunner) -> Exit {
         Command::Run(args) => campaigns::run(*args, &stop).await,
         Command::CrashPoints(command) => crash_points::execute(command, &stop).await,
         Command::Replay(args) => campaigns::replay(args, &stop).await,
+        Command::Shrink(args) => shrink::run(*args, &stop).await,
         Command::Zoo(args) => campaigns::zoo(args, &stop).await,
         Command::Judge(args) => others::judge(&args),
         Command::Features(args) => features::run(args, features, &stop).await,

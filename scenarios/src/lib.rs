@@ -5,7 +5,9 @@
 
 pub mod args;
 mod listing;
+mod points;
 pub mod record;
+mod said;
 mod steps;
 mod suite;
 mod world;
@@ -44,6 +46,8 @@ pub struct Options {
     pub directory: PathBuf,
     /// Which images.
     pub images: ImageOptions,
+    /// Known bugs that scenarios name stay off: the control of a scenario that finds one.
+    pub clean_tablet: bool,
 }
 
 /// What a feature run came to.
@@ -73,7 +77,7 @@ pub fn list(options: &Options) -> anyhow::Result<Vec<String>> {
 pub async fn run(options: &Options, stop: &CancellationToken) -> anyhow::Result<Outcome> {
     let selected = list(options)?;
     let record = Record::new(&options.directory);
-    let suite = Arc::new(Suite::new(&options.directory, record.clone(), options.images.clone()));
+    let suite = Arc::new(Suite::new(options, record.clone()));
     world::install(Arc::clone(&suite))?;
     let interrupted = if selected.is_empty() {
         false

@@ -1,11 +1,14 @@
 //! The steps: few, typed, combinable. Each is one act on the stage, or one judgement.
 
 mod given;
+mod point;
 mod then;
 mod when;
 
 use cucumber::Parameter;
 use reports::schedule::{Fault, Phase, Trigger};
+
+use point::Point;
 
 /// How the target tablet's process dies.
 #[derive(Clone, Copy, Debug, Parameter)]
@@ -39,26 +42,49 @@ impl From<Death> for Fault {
     }
 }
 
-/// A phase of a diff.
-#[derive(Clone, Copy, Debug, Parameter)]
-#[param(name = "phase", regex = "snapshot|streaming|reconcile|completing")]
-struct InPhase(Phase);
+/// A moment at which something goes wrong.
+#[derive(Clone, Debug, PartialEq, Parameter)]
+#[param(
+    name = "moment",
+    regex = r"(?:at|after) \d+(?:\.\d+)?% of the diff(?:'s time)?|in the [a-z]+ phase|\d+ milliseconds after its start"
+)]
+struct At(Trigger);
 
-impl std::str::FromStr for InPhase {
+impl std::str::FromStr for At {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "snapshot" => Ok(Self(Phase::Snapshot)),
-            "streaming" => Ok(Self(Phase::Streaming)),
-            "reconcile" => Ok(Self(Phase::Reconcile)),
-            "completing" => Ok(Self(Phase::Completing)),
-            other => Err(format!("unknown phase `{other}`")),
+        let unknown = || format!("unknown moment `{text}`");
+        let between = |before: &str, after: &str| {
+            text.strip_prefix(before)?.strip_suffix(after).map(str::to_owned)
+        };
+        if let Some(percent) = between("at ", "% of the diff") {
+            let fraction = fraction(&percent).ok_or_else(unknown)?;
+            return Ok(Self(Trigger::Progress { fraction }));
         }
+        if let Some(percent) = between("after ", "% of the diff's time") {
+            let fraction = fraction(&percent).ok_or_else(unknown)?;
+            return Ok(Self(Trigger::Time { fraction }));
+        }
+        if let Some(name) = between("in the ", " phase") {
+            return Ok(Self(Trigger::Phase { phase: phase(&name)? }));
+        }
+        let ms = between("", " milliseconds after its start").and_then(|ms| ms.parse().ok());
+        ms.map(|after_ms| Self(Trigger::DuringRecovery { after_ms })).ok_or_else(unknown)
     }
 }
 
-/// At so many percent of the rows.
-fn at(percent: u8) -> Trigger {
-    Trigger::Progress { fraction: f64::from(percent) / 100.0 }
+fn fraction(percent: &str) -> Option<f64> {
+    let percent: f64 = percent.parse().ok()?;
+    (0.0..=100.0).contains(&percent).then_some(percent / 100.0)
 }
+
+fn phase(name: &str) -> Result<Phase, String> {
+    Phase::ALL.into_iter().find(|phase| phase.name() == name).ok_or_else(|| {
+        let known = Phase::ALL.map(Phase::name).join(", ");
+        format!("unknown phase `{name}`; known are: {known}")
+    })
+}
+
+#[cfg(test)]
+mod tests;

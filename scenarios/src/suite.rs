@@ -1,18 +1,19 @@
 //! What all scenarios of a feature run share: images, servers with loaded data, the run's directory.
 //! Made when the first scenario needs it, removed explicitly at the end: nothing here relies on `Drop`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
 use harness::campaign::Slots;
 use harness::docker::{Engine, Run};
-use harness::images::{self, ImageOptions};
+use harness::images::{self, Image, ImageOptions};
 use harness::trial::Environment;
 use reports::TrialRecord;
 use reports::schedule::Schedule;
 use tokio::sync::{Mutex as AsyncMutex, OnceCell, OwnedMutexGuard};
 
+use crate::Options;
 use crate::record::Record;
 
 /// Shared by all scenarios.
@@ -21,6 +22,9 @@ pub(crate) struct Suite {
     record: Record,
     slots: OnceCell<Slots>,
     images: ImageOptions,
+    /// The tablet with the known bugs compiled in, for the scenarios that name one.
+    seeded: OnceCell<Image>,
+    clean_tablet: bool,
     own_servers: Arc<AsyncMutex<()>>,
     trials: Mutex<Trials>,
 }
@@ -32,14 +36,16 @@ struct Trials {
 }
 
 impl Suite {
-    /// A suite whose journals and reports go into this directory.
+    /// The suite of a feature run.
     #[must_use]
-    pub(crate) fn new(directory: &Path, record: Record, images: ImageOptions) -> Self {
+    pub(crate) fn new(options: &Options, record: Record) -> Self {
         Self {
-            directory: directory.to_owned(),
+            directory: options.directory.clone(),
             record,
             slots: OnceCell::new(),
-            images,
+            images: options.images.clone(),
+            seeded: OnceCell::new(),
+            clean_tablet: options.clean_tablet,
             own_servers: Arc::default(),
             trials: Mutex::default(),
         }
@@ -83,7 +89,14 @@ impl Suite {
         Arc::clone(&self.own_servers).lock_owned().await
     }
 
-    /// Servers with the schedule's workload; `own`: not shared with other scenarios.
+    /// Whether known bugs that scenarios name stay off.
+    #[must_use]
+    pub(crate) fn keeps_bugs_off(&self) -> bool {
+        self.clean_tablet
+    }
+
+    /// Servers with the schedule's workload; `own`: not shared with other scenarios; `seeded`: for a
+    /// tablet that has the known bugs, on or off.
     ///
     /// # Errors
     /// When Docker, an image, a server or the data fails.
@@ -91,9 +104,24 @@ impl Suite {
         &self,
         schedule: &Schedule,
         own: bool,
+        seeded: bool,
     ) -> anyhow::Result<Environment> {
         let slots = self.slots.get_or_try_init(|| self.prepare()).await?;
-        slots.environment(schedule, own, &say).await.context("preparing the servers")
+        let prepared = slots.environment(schedule, own, &say).await;
+        let mut environment = prepared.context("preparing the servers")?;
+        if seeded {
+            let image = self.seeded.get_or_try_init(|| self.seeded_image(&environment)).await?;
+            let mut images = environment.images.as_ref().clone();
+            images.tablet = image.clone();
+            environment.images = Arc::new(images);
+        }
+        Ok(environment)
+    }
+
+    async fn seeded_image(&self, environment: &Environment) -> anyhow::Result<Image> {
+        let options = ImageOptions { seeded_bugs: true, ..self.images.clone() };
+        let image = images::ensure_tablet(&environment.engine, &options, &say).await;
+        image.context("no image of the tablet with the known bugs")
     }
 
     /// Removes everything that the suite started.

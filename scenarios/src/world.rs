@@ -6,22 +6,22 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use harness::fault::{self, Struck};
-use harness::plan::{self, PlanOptions};
+use harness::plan;
 use harness::trial::{Action, Stage, WORKFLOW, Waited};
 use reports::TrialRecord;
-use reports::journal::Side;
-use reports::schedule::{Fault, Schedule, Step, Trigger};
+use reports::journal::{Record, Side};
+use reports::schedule::{Bug, Fault, Step, Trigger};
 use reports::verdict::{Invariant, Judgement, Verdict};
 use tokio::sync::OwnedMutexGuard;
 
+use crate::points::Points;
+use crate::said::Said;
 use crate::suite::Suite;
 
 /// Collecting a trial's evidence takes at most this long.
 const COLLECT_WITHIN: Duration = Duration::from_secs(120);
 /// Removing its containers takes at most this long.
 const CLOSE_WITHIN: Duration = Duration::from_secs(60);
-/// The seed of every scenario: the same rows, so that all scenarios share the loaded data.
-const SEED: u64 = 17_637;
 
 static SUITE: OnceLock<Arc<Suite>> = OnceLock::new();
 
@@ -39,10 +39,10 @@ pub(crate) fn install(suite: Arc<Suite>) -> anyhow::Result<()> {
 pub(crate) struct World {
     suite: Arc<Suite>,
     trial: u32,
-    plan: PlanOptions,
-    differences: Option<u32>,
+    said: Said,
     own_servers: Option<OwnedMutexGuard<()>>,
-    stage: Option<Stage>,
+    stage: Option<Arc<Stage>>,
+    points: Option<Points>,
     struck: Vec<Struck>,
     judgements: Option<Vec<Judgement>>,
 }
@@ -59,10 +59,10 @@ impl World {
         Ok(Self {
             suite: Arc::clone(suite),
             trial: suite.next_trial(),
-            plan: PlanOptions::default(),
-            differences: None,
+            said: Said::default(),
             own_servers: None,
             stage: None,
+            points: None,
             struck: Vec::new(),
             judgements: None,
         })
@@ -73,35 +73,28 @@ impl World {
         self.own_servers = Some(self.suite.turn_with_own_servers().await);
     }
 
-    /// What will be planned; only before the workflow is there.
+    /// What is said of the trial; only before the workflow is there.
     ///
     /// # Errors
     /// When the workflow is there already.
-    pub(crate) fn plan(&mut self) -> anyhow::Result<&mut PlanOptions> {
+    pub(crate) fn said(&mut self) -> anyhow::Result<&mut Said> {
         ensure!(
             self.stage.is_none(),
-            "say this before the workflow: its tables are loaded by then"
+            "say this before the workflow: its tables are loaded and its tablets started by then"
         );
-        Ok(&mut self.plan)
+        Ok(&mut self.said)
     }
 
-    /// So many single planted differences.
+    /// A known bug, switched on in the target tablet; off where the run keeps bugs off.
     ///
     /// # Errors
-    /// As [`World::plan`].
-    pub(crate) fn plant(&mut self, differences: u32) -> anyhow::Result<()> {
-        self.plan()?;
-        self.differences = Some(differences);
+    /// As [`World::said`].
+    pub(crate) fn with_bug(&mut self, bug: Bug) -> anyhow::Result<()> {
+        let is_off = self.suite.keeps_bugs_off();
+        let said = self.said()?;
+        said.seeded = true;
+        said.plan.bug = (!is_off).then_some(bug);
         Ok(())
-    }
-
-    fn schedule(&self) -> anyhow::Result<Schedule> {
-        let mut schedule = plan::schedule(SEED, self.trial, &self.plan)?;
-        schedule.steps.clear();
-        if let Some(differences) = self.differences {
-            schedule.workload.differences = differences;
-        }
-        Ok(schedule)
     }
 
     /// Starts the tablets and creates the workflow.
@@ -110,12 +103,14 @@ impl World {
     /// When the harness fails.
     pub(crate) async fn open(&mut self) -> anyhow::Result<()> {
         ensure!(self.stage.is_none(), "a scenario has one workflow");
-        let schedule = self.schedule()?;
-        let environment = self.suite.environment(&schedule, self.own_servers.is_some()).await?;
+        let schedule = self.said.schedule(self.trial)?;
+        let own = self.own_servers.is_some();
+        let environment = self.suite.environment(&schedule, own, self.said.seeded).await?;
         let name = format!("f{:03}", self.trial);
         let directory = self.suite.trial_directory(self.trial);
         let stage = Stage::open(&environment, &schedule, &name, &directory).await?;
-        let stage = self.stage.insert(stage);
+        let stage = self.stage.insert(Arc::new(stage));
+        self.points = Points::begin(stage);
         stage.launch().await?;
         stage.start_workflow().await?;
         Ok(())
@@ -125,7 +120,7 @@ impl World {
     ///
     /// # Errors
     /// When there is no workflow yet, or the trial was judged.
-    pub(crate) fn stage(&self) -> anyhow::Result<&Stage> {
+    pub(crate) fn stage(&self) -> anyhow::Result<&Arc<Stage>> {
         ensure!(
             self.judgements.is_none(),
             "the trial was judged by a step before this one, which ended it: say this earlier"
@@ -171,8 +166,12 @@ impl World {
         Ok(())
     }
 
+    fn records(&self) -> Vec<Record> {
+        self.stage.as_ref().map(|stage| stage.records()).unwrap_or_default()
+    }
+
     fn why_missed(&self) -> String {
-        let records = self.stage.as_ref().map(Stage::records).unwrap_or_default();
+        let records = self.records();
         let missed = records.into_iter().rev().find_map(|record| match record.event {
             reports::journal::Event::FaultMissed { reason, .. } => Some(reason),
             _ => None,
@@ -190,12 +189,35 @@ impl World {
         Ok(self.stage()?.heal(struck).await?)
     }
 
+    /// Ends the harm of the last fault, whatever it was.
+    ///
+    /// # Errors
+    /// As [`World::heal`].
+    pub(crate) async fn heal_last(&self) -> anyhow::Result<()> {
+        let struck = self.struck.last().context("no fault was injected before")?;
+        Ok(self.stage()?.heal(struck).await?)
+    }
+
+    /// Waits until the target tablet was struck at all of its crash points, and is started again.
+    ///
+    /// # Errors
+    /// When there are none, one was not reached, or the harness fails.
+    pub(crate) async fn pass_points(&mut self) -> anyhow::Result<()> {
+        self.stage()?;
+        let points = self.points.as_mut().context(
+            "no crash point is armed: say `Given the target tablet will be killed …` before the \
+             workflow",
+        )?;
+        let landed = points.pass().await?;
+        self.suite.record().landed(landed);
+        Ok(())
+    }
+
     /// Whether an operator resumed the VDiff.
     #[must_use]
     pub(crate) fn was_resumed_by_hand(&self) -> bool {
         let resumed = Action::Resume.name();
-        let records = self.stage.as_ref().map(Stage::records).unwrap_or_default();
-        records.iter().any(|record| match &record.event {
+        self.records().iter().any(|record| match &record.event {
             reports::journal::Event::VdiffAction(action) => action.action == resumed,
             _ => false,
         })
@@ -246,6 +268,9 @@ impl World {
             return Ok(());
         }
         let Some(stage) = self.stage.as_ref() else { return Ok(()) };
+        if let Some(points) = self.points.take() {
+            points.end().await;
+        }
         let closed = tokio::time::timeout(CLOSE_WITHIN, stage.close()).await;
         stage.journal().finish().context("writing the journal")?;
         let records = stage.records();

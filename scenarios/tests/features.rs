@@ -81,5 +81,6 @@ fn options(arguments: Arguments) -> anyhow::Result<Options> {
         floor: Some(floor),
         directory: root.join("reports/runs").join(run),
         images: harness::images::ImageOptions::default(),
+        clean_tablet: false,
     })
 }

@@ -20,6 +20,7 @@ async fn run(
         floor: None,
         directory: request.out,
         images: request.images,
+        clean_tablet: request.clean_tablet,
     };
     let outcome = scenarios::run(&options, stop).await?;
     Ok(FeatureRun {

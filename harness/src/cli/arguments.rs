@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use reports::schedule::{Bug, Fault};
+use reports::verdict::Invariant;
 
 use crate::crash_points;
 use crate::images::ImageOptions;
@@ -39,6 +40,11 @@ pub enum Command {
         after_help = "Example:\n  vdiff-chaos replay reports/runs/latest/trials/0003/schedule.json --times 5"
     )]
     Replay(ReplayArgs),
+    /// A failing schedule made as small as it fails, and a scenario for it.
+    #[command(
+        after_help = "Example:\n  vdiff-chaos shrink reports/runs/latest --budget 30m\n  vdiff-chaos shrink schedule.json --budget 100,20m --by I4\n\nA candidate is accepted when it fails once by all invariants that the original breaks; it is rejected after so many runs without that, that one with the original's failure rate would be missed with a probability of at most 5 %. Inconclusive runs are not counted, and repeated.\n\nExit codes: 0 nothing that is left can be taken away · 2 out of budget, or the schedule does not fail"
+    )]
+    Shrink(Box<ShrinkArgs>),
     /// A saved run judged again, from its journals alone.
     #[command(after_help = "Example:\n  vdiff-chaos judge reports/runs/latest")]
     Judge(JudgeArgs),
@@ -49,7 +55,7 @@ pub enum Command {
     Zoo(ZooArgs),
     /// A directory of .feature files; yours may lie in your own repository.
     #[command(
-        after_help = "Example:\n  vdiff-chaos features features/incident\n  vdiff-chaos features my-features 'comes back'"
+        after_help = "Example:\n  vdiff-chaos features features/incident\n  vdiff-chaos features my-features 'comes back'\n  vdiff-chaos features shrunk.feature --clean-tablet   # its bug stays off: must pass"
     )]
     Features(FeaturesArgs),
     /// The catalogue of faults, and what works on this host.
@@ -238,6 +244,43 @@ pub struct ReplayArgs {
     pub images: ImageArgs,
 }
 
+/// Arguments of `shrink`.
+#[derive(Debug, Args)]
+pub struct ShrinkArgs {
+    /// A run's directory (its first failed trial is taken), or a schedule.json
+    pub target: PathBuf,
+    /// This trial of the run
+    #[arg(long)]
+    pub trial: Option<u32>,
+    /// Ends after so many trials, so long, or both (100 or 30m or 100,30m)
+    #[arg(long, value_delimiter = ',', default_value = "1h", value_parser = limit)]
+    pub budget: Vec<Limit>,
+    /// Runs of the original, to measure how often it fails
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub runs: u32,
+    /// The invariants that must keep failing, with commas (I1,I4) [default: those that the original breaks]
+    #[arg(long, value_delimiter = ',', value_parser = invariant)]
+    pub by: Vec<Invariant>,
+    /// Trials at a time
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub jobs: u16,
+    /// The run's directory; what was shrunk lies in `shrunk` below it [default: a new one in reports/runs]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Images.
+    #[command(flatten)]
+    pub images: ImageArgs,
+}
+
+/// A part of a budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// So many trials.
+    Trials(u32),
+    /// So long.
+    Time(Duration),
+}
+
 /// Arguments of `judge`.
 #[derive(Debug, Args)]
 pub struct JudgeArgs {
@@ -252,6 +295,9 @@ pub struct FeaturesArgs {
     pub directory: PathBuf,
     /// Only scenarios whose "feature: scenario" has one of these texts in it
     pub names: Vec<String>,
+    /// The control: known bugs that a scenario names stay off
+    #[arg(long)]
+    pub clean_tablet: bool,
     /// Where reports go.
     #[command(flatten)]
     pub out: OutArgs,
@@ -319,6 +365,24 @@ fn duration(text: &str) -> Result<Duration, String> {
     total.map(Duration::from_secs).ok_or_else(|| format!("`{text}` is not within 1 s and 7 days"))
 }
 
+fn limit(text: &str) -> Result<Limit, String> {
+    if let Ok(trials) = text.parse::<u32>() {
+        return match trials {
+            0 => Err("a budget of no trials tries nothing".to_owned()),
+            _ => Ok(Limit::Trials(trials)),
+        };
+    }
+    let wrong = |_| format!("`{text}` is no budget; write 100 (trials), 30m (time) or 100,30m");
+    duration(text).map(Limit::Time).map_err(wrong)
+}
+
+fn invariant(text: &str) -> Result<Invariant, String> {
+    Invariant::ALL.into_iter().find(|one| one.code().eq_ignore_ascii_case(text)).ok_or_else(|| {
+        let known = Invariant::ALL.map(Invariant::code).join(", ");
+        format!("unknown invariant `{text}`; known are: {known}")
+    })
+}
+
 fn shard(text: &str) -> Result<(u32, u32), String> {
     let parts = text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
     match parts {
@@ -369,6 +433,10 @@ mod tests {
         assert_eq!(duration("30m"), Ok(Duration::from_secs(1_800)));
         assert_eq!(shard("2/3"), Ok((2, 3)));
         assert_eq!(bytes("64m"), Ok(64 << 20));
+        assert_eq!(limit("100"), Ok(Limit::Trials(100)));
+        assert_eq!(limit("30m"), Ok(Limit::Time(Duration::from_secs(1_800))));
+        assert_eq!(invariant("i10"), Ok(Invariant::I10));
+        assert!(limit("0").is_err() && limit("5d").is_err() && invariant("I12").is_err());
         for bad in ["", "m", "5", "5d", "0s", "99999999h"] {
             assert!(duration(bad).is_err(), "{bad}");
         }

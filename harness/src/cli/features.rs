@@ -30,6 +30,8 @@ pub struct FeatureRequest {
     pub out: PathBuf,
     /// Which images.
     pub images: ImageOptions,
+    /// Known bugs that scenarios name stay off.
+    pub clean_tablet: bool,
 }
 
 /// What a feature run came to.
@@ -58,6 +60,7 @@ pub(super) async fn run(
         names: args.names,
         out: out.clone(),
         images: args.images.options(false),
+        clean_tablet: args.clean_tablet,
     };
     let mut run =
         features(request, stop).await.map_err(|error| Failure::harness(error.as_ref()))?;

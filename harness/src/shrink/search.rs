@@ -312,8 +312,9 @@ impl<L: Laboratory> Search<'_, L> {
                 return self.accepted(candidate, tally);
             }
             if tally.runs() >= needed || silent >= INCONCLUSIVE_MAX {
-                let why = if tally.runs() >= needed { "needed" } else { "undecided, kept" };
-                self.laboratory.tell(&format!("{why:<8} {}: {tally}", candidate.what));
+                let why = if tally.runs() >= needed { "needed" } else { "unclear" };
+                let (what, trials) = (candidate.what, self.trials);
+                self.laboratory.tell(&format!("{why:<8} {what}: {tally} ({trials} trials so far)"));
                 self.rejected.push(candidate.schedule);
                 return Ok(false);
             }
@@ -327,7 +328,7 @@ impl<L: Laboratory> Search<'_, L> {
     fn accepted(&mut self, candidate: Candidate, tally: Tally) -> Result<bool, Cut<L::Error>> {
         self.smallest = candidate.schedule;
         self.after = tally;
-        let told = format!("smaller  {}: {tally}", candidate.what);
+        let told = format!("smaller  {}: {tally} ({} trials so far)", candidate.what, self.trials);
         self.laboratory.keep(&self.smallest, &told).map_err(Cut::Laboratory)?;
         self.accepted.push(candidate.what);
         Ok(true)

@@ -107,12 +107,14 @@ async fn drive(stage: &Stage) -> Result<(), ActError> {
         schedule.steps.iter().enumerate().partition(|(_, step)| step.is_at_point());
     arm(stage, points.first());
     let done = CancellationToken::new();
-    let operator = async {
+    // On the heap: in a debug build the two flows together would not fit a worker's stack.
+    let operator = Box::pin(async {
         let outcome = operate(stage, &others).await;
         done.cancel();
         outcome
-    };
-    let (operated, struck) = tokio::join!(operator, strike_points(stage, &points, &done));
+    });
+    let striker = Box::pin(strike_points(stage, &points, &done));
+    let (operated, struck) = tokio::join!(operator, striker);
     struck?;
     if let Taken::CrashLoop = operated? {
         return Ok(());
@@ -137,6 +139,25 @@ async fn operate(stage: &Stage, steps: &[(usize, &Step)]) -> Result<Taken, ActEr
     }
     stage.wait_rest(stage.settle_within()).await?;
     Ok(Taken::On)
+}
+
+impl Stage {
+    /// Arms the first crash point of the schedule, if it has one: before the tablet's first start.
+    pub fn arm_first_point(&self) {
+        let mut steps = self.schedule().steps.iter().enumerate();
+        arm(self, steps.find(|(_, step)| step.is_at_point()).as_ref());
+    }
+
+    /// Strikes at each crash point of the schedule, beside whatever the caller does meanwhile, and heals;
+    /// ends when all were struck or one missed. `done` says that the diff is over.
+    ///
+    /// # Errors
+    /// When the harness fails.
+    pub async fn strike_at_points(&self, done: &CancellationToken) -> Result<(), ActError> {
+        let steps = self.schedule().steps.iter().enumerate();
+        let points: Vec<_> = steps.filter(|(_, step)| step.is_at_point()).collect();
+        strike_points(self, &points, done).await
+    }
 }
 
 /// Strikes at each crash point; what the diff's end leaves unreached has missed.

@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use cucumber::given;
+use harness::plan;
 use harness::trial::{SOURCE_KEYSPACE, TARGET_KEYSPACE, WORKFLOW};
+use reports::schedule::{Fault, Step, Trigger};
 
+use super::{Death, Point};
 use crate::world::World;
 
 /// A paced diff shows its first rows in this time.
@@ -24,7 +27,7 @@ async fn keyspaces(_: &mut World, source: String, target: String) -> anyhow::Res
 
 #[given(expr = "{int} rows in each of the tables {string}")]
 async fn with_tables(world: &mut World, rows: u64, tables: String) -> anyhow::Result<()> {
-    let plan = world.plan()?;
+    let plan = &mut world.said()?.plan;
     plan.rows = rows;
     plan.tables = tables.split(',').map(|table| table.trim().to_owned()).collect();
     Ok(())
@@ -32,7 +35,74 @@ async fn with_tables(world: &mut World, rows: u64, tables: String) -> anyhow::Re
 
 #[given(expr = "{int} planted differences")]
 async fn with_differences(world: &mut World, differences: u32) -> anyhow::Result<()> {
-    world.plant(differences)
+    world.said()?.differences = Some(differences);
+    Ok(())
+}
+
+#[given(expr = "planted runs of {int} differences")]
+async fn with_runs(world: &mut World, length: u64) -> anyhow::Result<()> {
+    world.said()?.run_length = Some(length);
+    Ok(())
+}
+
+#[given(expr = "data of the seed {int}")]
+async fn with_data(world: &mut World, seed: u64) -> anyhow::Result<()> {
+    world.said()?.data_seed = Some(seed);
+    Ok(())
+}
+
+#[given(expr = "a pace of {int} rows per second")]
+async fn with_pace(world: &mut World, rows: u64) -> anyhow::Result<()> {
+    world.said()?.rows_per_second = Some(rows);
+    Ok(())
+}
+
+#[given(expr = "a checkpoint every {int} rows or {int} milliseconds")]
+async fn with_checkpoints(world: &mut World, rows: u64, ms: u64) -> anyhow::Result<()> {
+    world.said()?.checkpoints = Some((rows, ms));
+    Ok(())
+}
+
+#[given(expr = "packets of {int} bytes")]
+async fn with_packets(world: &mut World, bytes: u64) -> anyhow::Result<()> {
+    world.said()?.packet_bytes = Some(bytes);
+    Ok(())
+}
+
+#[given(expr = "{int} bytes of memory for the tablet")]
+async fn with_memory(world: &mut World, bytes: u64) -> anyhow::Result<()> {
+    world.said()?.memory_bytes = Some(bytes);
+    Ok(())
+}
+
+#[given("links of the target tablet that pass the wire proxy")]
+async fn proxied(world: &mut World) -> anyhow::Result<()> {
+    world.said()?.proxied = true;
+    Ok(())
+}
+
+#[given(expr = "a tablet with the known bug {string}")]
+async fn with_bug(world: &mut World, bug: String) -> anyhow::Result<()> {
+    let bug = plan::parse_bug(&bug).map_err(anyhow::Error::msg)?;
+    world.with_bug(bug)
+}
+
+#[given(expr = "the target tablet will be {death} {point}")]
+async fn will_die(world: &mut World, death: Death, point: Point) -> anyhow::Result<()> {
+    at_point(world, death.into(), point)
+}
+
+#[given(expr = "the fault {string} will strike {point}")]
+async fn will_strike(world: &mut World, fault: String, point: Point) -> anyhow::Result<()> {
+    let fault = plan::parse_fault(&fault).map_err(anyhow::Error::msg)?;
+    at_point(world, fault, point)
+}
+
+/// Armed before the tablet starts; checked when the workflow is created.
+fn at_point(world: &mut World, fault: Fault, point: Point) -> anyhow::Result<()> {
+    let trigger = Trigger::CrashPoint { point: point.0 };
+    world.said()?.points.push(Step { trigger, fault });
+    Ok(())
 }
 
 #[given(expr = "a workflow {string} from {string} to {string}")]

@@ -2,14 +2,15 @@
 
 use cucumber::when;
 use harness::plan::{self, PlanOptions, TriggerKind};
-use reports::schedule::{Fault, Trigger};
+use reports::schedule::Fault;
 
-use super::{Death, InPhase, at};
+use super::{At, Death};
 use crate::world::World;
 
-#[when(expr = "the target tablet is {death} at {int}% of the diff")]
-async fn dies(world: &mut World, death: Death, percent: u8) -> anyhow::Result<()> {
-    world.strike(at(percent), death.into()).await
+#[when(expr = "the target tablet is {death} {moment}")]
+#[when(expr = "the target tablet is {death} again {moment}")]
+async fn dies(world: &mut World, death: Death, at: At) -> anyhow::Result<()> {
+    world.strike(at.0, death.into()).await
 }
 
 #[when(expr = "the target tablet is killed at a random moment of the diff, seed {int}")]
@@ -25,31 +26,19 @@ async fn random_death(world: &mut World, seed: u64) -> anyhow::Result<()> {
     world.strike(step.trigger, step.fault).await
 }
 
-#[when(expr = "the target tablet is {death} in the {phase} phase")]
-async fn death_in_phase(world: &mut World, death: Death, phase: InPhase) -> anyhow::Result<()> {
-    world.strike(Trigger::Phase { phase: phase.0 }, death.into()).await
-}
-
-#[when(expr = "the target tablet is killed again {int} milliseconds after its start")]
-async fn again(world: &mut World, after_ms: u64) -> anyhow::Result<()> {
-    world.strike(Trigger::DuringRecovery { after_ms }, Fault::Sigkill).await
-}
-
 #[when("the target tablet is killed")]
 async fn killed(world: &mut World) -> anyhow::Result<()> {
     world.strike_now(Fault::Sigkill).await
 }
 
-#[when(
-    expr = "the target tablet is killed at {int}% of the diff, and the operator deletes the VDiff's row"
-)]
-async fn row_surgery(world: &mut World, percent: u8) -> anyhow::Result<()> {
-    world.strike(at(percent), Fault::RowSurgery).await
+#[when(expr = "the target tablet is killed {moment}, and the operator deletes the VDiff's row")]
+async fn row_surgery(world: &mut World, at: At) -> anyhow::Result<()> {
+    world.strike(at.0, Fault::RowSurgery).await
 }
 
-#[when(expr = "the target tablet and its MySQL die together at {int}% of the diff")]
-async fn host_crash(world: &mut World, percent: u8) -> anyhow::Result<()> {
-    world.strike(at(percent), Fault::HostCrash).await
+#[when(expr = "the target tablet and its MySQL die together {moment}")]
+async fn host_crash(world: &mut World, at: At) -> anyhow::Result<()> {
+    world.strike(at.0, Fault::HostCrash).await
 }
 
 #[when("etcd is restarted")]
@@ -57,14 +46,36 @@ async fn etcd_restart(world: &mut World) -> anyhow::Result<()> {
     world.strike_now(Fault::EtcdRestart).await
 }
 
-#[when(expr = "a reader of the source's rows goes away at {int}% of the diff")]
-async fn rpc_drop(world: &mut World, percent: u8) -> anyhow::Result<()> {
-    world.strike(at(percent), Fault::RpcDrop).await
+#[when(expr = "etcd is restarted {moment}")]
+async fn etcd_restart_at(world: &mut World, at: At) -> anyhow::Result<()> {
+    world.strike(at.0, Fault::EtcdRestart).await
 }
 
-#[when(expr = "the target tablet's memory fills up slowly at {int}% of the diff")]
-async fn squeeze(world: &mut World, percent: u8) -> anyhow::Result<()> {
-    world.strike(at(percent), Fault::MemorySqueeze).await
+#[when(expr = "the fault {string} strikes {moment}")]
+async fn any_fault(world: &mut World, fault: String, at: At) -> anyhow::Result<()> {
+    let fault = plan::parse_fault(&fault).map_err(anyhow::Error::msg)?;
+    plan::works_with(fault, &at.0).map_err(anyhow::Error::msg)?;
+    world.strike(at.0, fault).await
+}
+
+#[when("the fault is healed")]
+async fn healed(world: &mut World) -> anyhow::Result<()> {
+    world.heal_last().await
+}
+
+#[when("the crash points are behind it")]
+async fn points_passed(world: &mut World) -> anyhow::Result<()> {
+    world.pass_points().await
+}
+
+#[when(expr = "a reader of the source's rows goes away {moment}")]
+async fn rpc_drop(world: &mut World, at: At) -> anyhow::Result<()> {
+    world.strike(at.0, Fault::RpcDrop).await
+}
+
+#[when(expr = "the target tablet's memory fills up slowly {moment}")]
+async fn squeeze(world: &mut World, at: At) -> anyhow::Result<()> {
+    world.strike(at.0, Fault::MemorySqueeze).await
 }
 
 #[when("the supervisor restarts it")]
@@ -90,14 +101,14 @@ async fn create(world: &mut World) -> anyhow::Result<()> {
     world.heal(&[Fault::Delete]).await
 }
 
-#[when(expr = "the operator stops the VDiff at {int}% of the diff")]
-async fn stop(world: &mut World, percent: u8) -> anyhow::Result<()> {
-    world.strike(at(percent), Fault::Cancel).await
+#[when(expr = "the operator stops the VDiff {moment}")]
+async fn stop(world: &mut World, at: At) -> anyhow::Result<()> {
+    world.strike(at.0, Fault::Cancel).await
 }
 
-#[when(expr = "the operator deletes the VDiff at {int}% of the diff")]
-async fn delete(world: &mut World, percent: u8) -> anyhow::Result<()> {
-    world.strike(at(percent), Fault::Delete).await
+#[when(expr = "the operator deletes the VDiff {moment}")]
+async fn delete(world: &mut World, at: At) -> anyhow::Result<()> {
+    world.strike(at.0, Fault::Delete).await
 }
 
 #[when("another tablet becomes the primary of the target shard")]

@@ -223,7 +223,7 @@ async fn a_candidate_that_stays_inconclusive_is_not_taken() {
     let mut fake = Fake::new(few_rows, 1.0, 1);
     let shrunk = shrink(&schedule(&[Fault::Sigkill]), &aim(None), &mut fake).await.unwrap();
     assert_eq!(shrunk.schedule.workload.rows, 1_000);
-    assert!(fake.lines.borrow().iter().any(|line| line.starts_with("undecided")));
+    assert!(fake.lines.borrow().iter().any(|line| line.starts_with("unclear")));
 }
 
 fn any_faults() -> impl Strategy<Value = Vec<Fault>> {

@@ -1,0 +1,60 @@
+//! What a scenario says of its trial before it begins.
+
+use harness::plan::{self, PlanOptions, SCENARIO_SEED};
+use reports::schedule::{Schedule, Step};
+
+/// The trial as it was told; what was not said is as usual.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Said {
+    /// Tables, rows, bug.
+    pub(crate) plan: PlanOptions,
+    /// Single planted differences.
+    pub(crate) differences: Option<u32>,
+    /// Length of the planted runs of differences.
+    pub(crate) run_length: Option<u64>,
+    /// Seed of the data.
+    pub(crate) data_seed: Option<u64>,
+    /// Rows compared per second; 0 is unlimited.
+    pub(crate) rows_per_second: Option<u64>,
+    /// Rows and milliseconds between checkpoints.
+    pub(crate) checkpoints: Option<(u64, u64)>,
+    /// Bytes of a packet of rows.
+    pub(crate) packet_bytes: Option<u64>,
+    /// The target tablet's memory.
+    pub(crate) memory_bytes: Option<u64>,
+    /// The target tablet's links pass the wire proxy.
+    pub(crate) proxied: bool,
+    /// The tablet has the known bugs compiled in, on or off.
+    pub(crate) seeded: bool,
+    /// Faults at crash points, which are armed before the tablet starts.
+    pub(crate) points: Vec<Step>,
+}
+
+impl Said {
+    /// The schedule of the trial of this number.
+    ///
+    /// # Errors
+    /// When it cannot be executed.
+    pub(crate) fn schedule(&self, trial: u32) -> anyhow::Result<Schedule> {
+        let mut schedule = plan::schedule(SCENARIO_SEED, trial, &self.plan)?;
+        schedule.steps.clone_from(&self.points);
+        schedule.proxied = self.proxied;
+        let Schedule { workload, pace, .. } = &mut schedule;
+        set(&mut workload.differences, self.differences);
+        set(&mut workload.run_length, self.run_length);
+        set(&mut workload.seed, self.data_seed);
+        set(&mut pace.rows_per_second, self.rows_per_second);
+        set(&mut pace.checkpoint_rows, self.checkpoints.map(|(rows, _)| rows));
+        set(&mut pace.checkpoint_interval_ms, self.checkpoints.map(|(_, ms)| ms));
+        set(&mut pace.packet_bytes, self.packet_bytes);
+        set(&mut pace.memory_limit_bytes, self.memory_bytes);
+        plan::check(&schedule)?;
+        Ok(schedule)
+    }
+}
+
+fn set<T>(place: &mut T, said: Option<T>) {
+    if let Some(said) = said {
+        *place = said;
+    }
+}

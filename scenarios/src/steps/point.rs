@@ -1,0 +1,72 @@
+//! A crash point in words: `after the unanswered 2nd "update …" to its MySQL in the streaming phase`.
+
+use std::str::FromStr;
+
+use cucumber::Parameter;
+use reports::schedule::{CrashPoint, Link, Moment};
+
+use super::phase;
+
+/// A place in the target tablet's conversation.
+#[derive(Clone, Debug, PartialEq, Eq, Parameter)]
+#[param(
+    name = "point",
+    regex = r#"(?:before the|after the unanswered|after the answered) \d+(?:st|nd|rd|th) "(?:[^"\\]|\\.)*" to (?:its MySQL|etcd|the source tablet)(?: in the [a-z]+ phase)?"#
+)]
+pub(super) struct Point(pub(super) CrashPoint);
+
+impl FromStr for Point {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is no crash point");
+        let (moment, rest) = [
+            ("before the ", Moment::Before),
+            ("after the unanswered ", Moment::Executed),
+            ("after the answered ", Moment::Replied),
+        ]
+        .into_iter()
+        .find_map(|(said, moment)| Some((moment, text.strip_prefix(said)?)))
+        .ok_or_else(wrong)?;
+        let (ordinal, rest) = rest.split_once(" \"").ok_or_else(wrong)?;
+        let nth = ordinal.trim_end_matches(|c: char| !c.is_ascii_digit()).parse();
+        let nth = nth.map_err(|_| wrong())?;
+        let (fingerprint, rest) = unquote(rest).ok_or_else(wrong)?;
+        let rest = rest.strip_prefix(" to ").ok_or_else(wrong)?;
+        let (link, rest) = [
+            ("its MySQL", Link::Mysql),
+            ("etcd", Link::Etcd),
+            ("the source tablet", Link::SourceTablet),
+        ]
+        .into_iter()
+        .find_map(|(said, link)| Some((link, rest.strip_prefix(said)?)))
+        .ok_or_else(wrong)?;
+        let phase = match rest {
+            "" => None,
+            rest => {
+                let name = rest.strip_prefix(" in the ").and_then(|r| r.strip_suffix(" phase"));
+                Some(phase(name.ok_or_else(wrong)?)?)
+            }
+        };
+        Ok(Self(CrashPoint { link, fingerprint, phase, nth, moment }))
+    }
+}
+
+/// The text up to the closing quote, and what follows it.
+fn unquote(text: &str) -> Option<(String, &str)> {
+    let mut unquoted = String::new();
+    let mut chars = text.char_indices();
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '"' => return Some((unquoted, &text[at + 1..])),
+            '\\' => unquoted.push(match chars.next()?.1 {
+                'n' => '\n',
+                'r' => '\r',
+                't' => '\t',
+                other => other,
+            }),
+            other => unquoted.push(other),
+        }
+    }
+    None
+}
