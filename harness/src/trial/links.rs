@@ -12,9 +12,7 @@ use reports::schedule::Link;
 
 use super::parts::Names;
 use super::{ActError, During, Environment};
-use crate::proxy::{
-    GrpcLink, GrpcProxy, MysqlProxy, Normaliser, Switchboard, Upstream, Weather,
-};
+use crate::proxy::{GrpcLink, GrpcProxy, MysqlProxy, Normaliser, Switchboard, Upstream, Weather};
 use crate::tablet::{ContainerTablet, Wiring};
 
 /// The proxy's name inside the tablets' containers.
