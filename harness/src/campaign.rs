@@ -8,6 +8,7 @@
 
 mod deal;
 mod dealer;
+mod floor;
 mod host;
 mod progress;
 mod slot;
@@ -37,6 +38,8 @@ pub struct CampaignOptions {
     pub work: Work,
     /// Trials at a time.
     pub jobs: usize,
+    /// Begin no trial after the first that failed.
+    pub fail_fast: bool,
     /// Landed faults below which the run is not green; none: by the number of trials.
     pub floor: Option<u64>,
     /// Ends the campaign in any case.
@@ -133,6 +136,9 @@ pub enum CampaignError {
     /// A report could not be written.
     #[error("a report cannot be written")]
     Layout(#[source] LayoutError),
+    /// The coverage could not be written.
+    #[error("the coverage cannot be written")]
+    Coverage(#[source] reports::coverage::CoverageError),
     /// A schedule could not be written.
     #[error("a schedule cannot be written")]
     Schedule(#[source] reports::schedule::ScheduleError),
@@ -172,6 +178,9 @@ pub async fn run(
         program: options.program.clone(),
         directory: out.display().to_string(),
         floor: options.floor.unwrap_or_else(|| pending.default_floor()),
+        plan: pending.description(),
+        part: pending.part(),
+        jobs: options.jobs.max(1) as u64,
         planned: pending.planned(),
         started_wall_ms: wall_ms(),
         images: crate::trial::image_ids(&images),
@@ -182,16 +191,39 @@ pub async fn run(
     say(&format!("images   {}", image_line(&images)));
     say(&format!("run      {} (seed {})", out.display(), info.seed));
 
+    info.floor_cycle_ms = floor_cycle(&engine, &images, &id, stop).await?;
     let slots = slot::Slots::new(engine, images, id);
     let finished = deal::deal(&slots, pending, options, &directory, stop, say).await;
     let removed = slots.remove().await;
-    let (trials, interrupted) = finished.map_err(CampaignError::Slot)?;
+    let deal::Dealt { trials, interrupted, coverage } = finished.map_err(CampaignError::Slot)?;
     info.interrupted = interrupted;
     info.duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let summary = Summary::build(&info, &trials);
+    let summary = Summary::build(&info, &trials).cover(coverage.as_ref());
+    if let Some(coverage) = &coverage {
+        let path = directory.coverage_json();
+        reports::coverage::save(coverage, &path).map_err(CampaignError::Coverage)?;
+    }
     write_reports(&directory, &info, &summary, &trials, options)?;
     removed.map_err(|source| CampaignError::Engine { what: "removing the run", source })?;
     Ok(Outcome { summary, trials, directory: out })
+}
+
+/// Measured while nothing else of the run is at work. A campaign goes on without it.
+async fn floor_cycle(
+    engine: &Engine,
+    images: &Images,
+    id: &str,
+    stop: &CancellationToken,
+) -> Result<Option<u64>, CampaignError> {
+    let measured = stop.run_until_cancelled(floor::measure(engine, images, id)).await;
+    match measured.ok_or(CampaignError::Stopped)? {
+        Ok(floor_ms) => Ok(Some(floor_ms)),
+        Err(error) => {
+            let why = crate::trial::chain(&error);
+            tracing::warn!(why, "the engine's own kill-to-running cycle was not measured");
+            Ok(None)
+        }
+    }
 }
 
 /// Removes what dead owners left; a failure is said and does not stop a run.

@@ -67,6 +67,7 @@ async fn execute(command: Command, features: &FeatureRunner) -> Exit {
         Command::Shrink(args) => shrink::run(*args, &stop).await,
         Command::Zoo(args) => campaigns::zoo(args, &stop).await,
         Command::Judge(args) => others::judge(&args),
+        Command::Merge(args) => others::merge(&args),
         Command::Features(args) => features::run(args, features, &stop).await,
         Command::Faults => others::faults().await,
         Command::Memory(args) => others::memory(args, &stop).await,

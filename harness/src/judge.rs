@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use reports::coverage::{self, Coverage, CoverageError};
 use reports::journal::{self, JournalError};
 use reports::layout::{LayoutError, RunDirectory};
 use reports::schedule::{self, ScheduleError};
@@ -18,6 +19,9 @@ pub enum JudgeError {
     /// Its layout is not that of a run.
     #[error("the run cannot be read")]
     Layout(#[source] LayoutError),
+    /// Its coverage cannot be read.
+    #[error("the run's coverage cannot be read")]
+    Coverage(#[source] CoverageError),
     /// A schedule cannot be read.
     #[error("the schedule of trial {trial} cannot be read")]
     Schedule {
@@ -60,8 +64,18 @@ pub fn judge_run(dir: &Path) -> Result<JudgedRun, JudgeError> {
     for number in run.trial_numbers().map_err(JudgeError::Layout)? {
         trials.extend(judge_trial(&run, number)?);
     }
-    let summary = Summary::build(&info, &trials);
+    let coverage = coverage_of(&run).map_err(JudgeError::Coverage)?;
+    let summary = Summary::build(&info, &trials).cover(coverage.as_ref());
     Ok(JudgedRun { info, trials, summary })
+}
+
+/// What a run's enumeration came to; none when it enumerated nothing.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn coverage_of(run: &RunDirectory) -> Result<Option<Coverage>, CoverageError> {
+    let path = run.coverage_json();
+    path.exists().then(|| coverage::load(&path)).transpose()
 }
 
 /// Reads one trial of a run and judges it; none when it was not even scheduled.

@@ -13,6 +13,7 @@ pub mod images;
 pub mod journal;
 pub mod judge;
 pub mod memory;
+pub mod merge;
 pub mod naive;
 pub mod observer;
 pub mod oracle;

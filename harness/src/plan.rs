@@ -67,6 +67,29 @@ impl Default for PlanOptions {
     }
 }
 
+impl PlanOptions {
+    /// The options as one line: campaigns with the same line, seed and program have the same schedules.
+    #[must_use]
+    pub fn in_words(&self, duration: Option<std::time::Duration>) -> String {
+        let list = |names: Vec<&str>| match names.is_empty() {
+            true => "all".to_owned(),
+            false => names.join(","),
+        };
+        let length = match duration {
+            Some(duration) => format!("trials for {} s", duration.as_secs()),
+            None => format!("{} trials", self.trials),
+        };
+        let faults = list(self.faults.iter().map(|fault| fault_name(*fault)).collect());
+        let triggers = list(self.triggers.iter().map(|kind| kind.name()).collect());
+        let tables = self.tables.join(",");
+        let bug = self.bug.map_or("no bug", bug_name);
+        format!(
+            "{length}, faults {faults}, triggers {triggers}, {} rows in {tables}, {bug}",
+            self.rows
+        )
+    }
+}
+
 /// A plan that cannot be made, or a schedule that cannot be executed.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum PlanError {

@@ -228,6 +228,7 @@ impl Prey {
         CampaignOptions {
             work: Work::Given(self.schedules.clone()),
             jobs: 2,
+            fail_fast: false,
             floor: Some(1),
             deadline: DEADLINE,
             out: Some(options.out.join(self.name.replace(':', "-"))),

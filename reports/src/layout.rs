@@ -1,6 +1,6 @@
 //! Where the parts of a run lie: `run.json`, `trials/<NNNN>/{schedule.json, journal.jsonl,
-//! verdict.json}`, `summary.json`, `junit.xml`, `summary.md`, `index.html`, and beside the runs the
-//! link `latest`.
+//! verdict.json}`, `coverage.json`, `summary.json`, `junit.xml`, `summary.md`, `index.html`, and beside
+//! the runs the link `latest`.
 
 use std::fs;
 use std::io;
@@ -78,6 +78,12 @@ impl RunDirectory {
     #[must_use]
     pub fn summary_json(&self) -> PathBuf {
         self.root.join("summary.json")
+    }
+
+    /// `coverage.json`: crash points, and what came of them; of runs that enumerate some.
+    #[must_use]
+    pub fn coverage_json(&self) -> PathBuf {
+        self.root.join("coverage.json")
     }
 
     /// `index.html`.

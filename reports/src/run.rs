@@ -10,7 +10,7 @@ use crate::text::shell_argument;
 use crate::verdict::{Judgement, Verdict};
 
 /// The version of `run.json` and `summary.json` that this build reads and writes.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// A campaign, as far as its trials do not tell it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -27,6 +27,19 @@ pub struct RunInfo {
     pub directory: String,
     /// Landed faults below which a run is not green.
     pub floor: u64,
+    /// What its schedules are drawn from, in words: shards of one campaign have the same.
+    #[serde(default)]
+    pub plan: String,
+    /// Which part of a campaign it is.
+    #[serde(default)]
+    pub part: Part,
+    /// Trials at a time.
+    #[serde(default)]
+    pub jobs: u64,
+    /// The engine's own cycle from a kill to a running container, median, in milliseconds; none when it
+    /// was not measured.
+    #[serde(default)]
+    pub floor_cycle_ms: Option<u64>,
     /// Trials that were planned; none: as many as fit its time.
     #[serde(default)]
     pub planned: Option<u64>,
@@ -44,6 +57,37 @@ pub struct RunInfo {
     /// Where it ran.
     #[serde(default)]
     pub host: Host,
+}
+
+/// Which part of a campaign a run is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Part {
+    /// All of it.
+    #[default]
+    Whole,
+    /// This shard, from 1, of so many.
+    Shard {
+        /// From 1.
+        index: u32,
+        /// So many.
+        of: u32,
+    },
+    /// All of it, joined from so many shards: their times and floors are added.
+    Merged {
+        /// So many.
+        shards: u32,
+    },
+}
+
+impl std::fmt::Display for Part {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Whole => f.write_str("a whole campaign"),
+            Self::Shard { index, of } => write!(f, "shard {index} of {of}"),
+            Self::Merged { shards } => write!(f, "joined from {shards} shards"),
+        }
+    }
 }
 
 /// The machine and engine of a run.

@@ -31,9 +31,9 @@ impl Rate {
         Self {
             hits,
             of,
-            percent: fraction * 100.0,
-            low_percent: low * 100.0,
-            high_percent: high * 100.0,
+            percent: percent_of(fraction),
+            low_percent: percent_of(low),
+            high_percent: percent_of(high),
         }
     }
 }
@@ -70,6 +70,20 @@ pub fn wilson_95(hits: u64, of: u64) -> (f64, f64) {
     let low = if hits == 0 { 0.0 } else { (middle - half).max(0.0) };
     let high = if hits >= of { 1.0 } else { (middle + half).min(1.0) };
     (low, high)
+}
+
+/// A fraction in percent, with four decimals: short enough to survive a file unchanged.
+fn percent_of(fraction: f64) -> f64 {
+    (fraction * 1e6).round() / 1e4
+}
+
+/// `part` of `whole` in percent, with two decimals, cut and not rounded: nothing is 100 % but the whole.
+#[must_use]
+pub fn share_percent(part: u64, whole: u64) -> f64 {
+    if whole == 0 {
+        return 0.0;
+    }
+    (part as f64 * 1e4 / whole as f64).floor() / 100.0
 }
 
 /// A percentage as a person reads it: whole numbers without a fraction, and never rounded to 0 or
@@ -127,6 +141,8 @@ mod tests {
         assert_eq!(Rate::new(3, 20).to_string(), "3 of 20 times (15 %, 95 % interval 5.2–36.0 %)");
         assert_eq!(Rate::new(1, 1).to_string(), "1 of 1 time (100 %, 95 % interval 20.7–100.0 %)");
         assert_eq!(Rate::new(0, 200).to_string(), "0 of 200 times (0 %, 95 % interval 0.0–1.9 %)");
+        assert_eq!(share_percent(99_999, 100_000).to_string(), "99.99");
+        assert_eq!((share_percent(0, 0), share_percent(7, 7)), (0.0, 100.0));
         assert_eq!(percent(100.0 * 1_199.0 / 1_200.0), "99.9");
         assert_eq!(percent(99.99), "over 99.9");
         assert_eq!(percent(0.01), "under 0.1");

@@ -4,15 +4,23 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::coverage::{Coverage, Figures};
 use crate::journal::{Event, FaultLanded, Record, Side};
-use crate::run::{FORMAT, Host, RunInfo, TrialRecord};
+use crate::run::{FORMAT, Host, Part, RunInfo, TrialRecord};
 use crate::schedule::{Phase, Schedule, Trigger};
+use crate::statistics::{Rate, share_percent};
 use crate::verdict::{Invariant, Judgement, Verdict};
 
 mod landing;
+mod lives;
+mod recovery;
+mod shares;
 
 pub(crate) use landing::evidence_in_words;
 pub use landing::{Landing, landings, recoveries_ms};
+pub use lives::{Return, compared_twice, returns};
+pub use recovery::Recovery;
+pub use shares::TimeShares;
 
 /// Percentage of inconclusive trials above which a run is not green.
 pub const INCONCLUSIVE_PERCENT_MAX: u64 = 2;
@@ -32,8 +40,21 @@ pub struct Summary {
     pub verdict_reasons: Vec<String>,
     /// The seed.
     pub seed: u64,
+    /// Which part of a campaign it is.
+    pub part: Part,
+    /// Trials at a time.
+    pub jobs: u64,
     /// Trials by verdict.
     pub trials: Counts,
+    /// Inconclusive trials, of all.
+    pub inconclusive_percent: f64,
+    /// How often one schedule failed, when the run repeated it. An inconclusive trial says nothing, and
+    /// is no attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reproduction: Option<Rate>,
+    /// Crash points that there are and that were hit; none when the run enumerated none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coverage: Option<Figures>,
     /// Checks that oracles made.
     pub checks: u64,
     /// Landed faults by name.
@@ -49,8 +70,18 @@ pub struct Summary {
     pub landed_between_5_and_95_percent: f64,
     /// From a restart to ready.
     pub recovery_ms: Quantiles,
+    /// From a kill to ready, and from ready to a diff that moves, by fault and phase.
+    pub recovery: Vec<Recovery>,
+    /// Rows compared twice at most, by restart: see [`compared_twice`].
+    pub rows_compared_twice: Quantiles,
     /// Trials per hour.
     pub trials_per_hour: f64,
+    /// Where the time of trials goes; none when no time passed in them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_shares: Option<TimeShares>,
+    /// The engine's own cycle from a kill to a running container, in milliseconds: the median of some,
+    /// measured in the same run. No trial can restart a tablet faster. None when it was not measured.
+    pub floor_cycle_ms: Option<u64>,
     /// Broken invariants.
     pub findings: Vec<Finding>,
     /// Trials that say nothing.
@@ -80,7 +111,7 @@ pub struct Counts {
     pub inconclusive: u64,
 }
 
-/// Quantiles of measured times in milliseconds; none when nothing was measured.
+/// Quantiles of what was measured; none when nothing was.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quantiles {
     /// How many were measured.
@@ -89,7 +120,7 @@ pub struct Quantiles {
     pub p50: Option<u64>,
     /// 95th percentile.
     pub p95: Option<u64>,
-    /// The longest.
+    /// The greatest.
     pub max: Option<u64>,
 }
 
@@ -137,6 +168,7 @@ impl Summary {
                 *landed_phases.entry(phase.name().to_owned()).or_default() += 1;
             }
         }
+        let returns: Vec<Return> = trials.iter().flat_map(returns).collect();
         let verdict_reasons = doubts(run, counts, landings.len() as u64);
         Self {
             format: FORMAT,
@@ -148,7 +180,12 @@ impl Summary {
             },
             verdict_reasons,
             seed: run.seed,
+            part: run.part,
+            jobs: run.jobs,
             trials: counts,
+            inconclusive_percent: share_percent(counts.inconclusive, counts.total),
+            reproduction: reproduction(trials, counts),
+            coverage: None,
             checks: trials.iter().flat_map(|trial| &trial.judgements).map(|j| j.checks).sum(),
             landed,
             missed: missed(trials),
@@ -156,7 +193,11 @@ impl Summary {
             landed_phases,
             landed_between_5_and_95_percent: middle_fraction(&landings),
             recovery_ms: Quantiles::of(trials.iter().flat_map(|t| recoveries_ms(&t.records))),
+            recovery: recovery::by_fault_and_phase(&returns),
+            rows_compared_twice: Quantiles::of(trials.iter().flat_map(compared_twice)),
             trials_per_hour: per_hour(counts.total, run.duration_ms),
+            time_shares: TimeShares::of(trials),
+            floor_cycle_ms: run.floor_cycle_ms,
             findings: trials.iter().flat_map(|trial| findings(run, trial)).collect(),
             inconclusive: trials.iter().filter_map(|trial| inconclusive(run, trial)).collect(),
             images: run.images.clone(),
@@ -167,6 +208,12 @@ impl Summary {
         }
     }
 
+    /// With what the run's enumeration comes to; a run that enumerated nothing has none.
+    #[must_use]
+    pub fn cover(self, coverage: Option<&Coverage>) -> Self {
+        Self { coverage: coverage.map(Coverage::figures), ..self }
+    }
+
     /// All landed faults.
     #[must_use]
     pub fn landed_total(&self) -> u64 {
@@ -175,15 +222,16 @@ impl Summary {
 }
 
 impl Quantiles {
-    /// Of these times, by the nearest rank.
-    pub fn of(times_ms: impl IntoIterator<Item = u64>) -> Self {
-        let mut times: Vec<u64> = times_ms.into_iter().collect();
-        times.sort_unstable();
+    /// Of these values, by the nearest rank.
+    pub fn of(values: impl IntoIterator<Item = u64>) -> Self {
+        let mut values: Vec<u64> = values.into_iter().collect();
+        values.sort_unstable();
         let rank = |percent: usize| {
-            let rank = (times.len() * percent).div_ceil(100).max(1);
-            times.get(rank - 1).copied()
+            let rank = (values.len() * percent).div_ceil(100).max(1);
+            values.get(rank - 1).copied()
         };
-        Self { count: times.len() as u64, p50: rank(50), p95: rank(95), max: times.last().copied() }
+        let (p50, p95) = (rank(50), rank(95));
+        Self { count: values.len() as u64, p50, p95, max: values.last().copied() }
     }
 }
 
@@ -218,6 +266,17 @@ fn doubts(run: &RunInfo, counts: Counts, landed: u64) -> Vec<String> {
         ));
     }
     doubts
+}
+
+/// The rate at which one schedule failed; none when the trials are of different schedules.
+fn reproduction(trials: &[TrialRecord], counts: Counts) -> Option<Rate> {
+    let [first, rest @ ..] = trials else { return None };
+    let is_again = |trial: &TrialRecord| {
+        let again = Schedule { trial: first.schedule.trial, ..trial.schedule.clone() };
+        again == first.schedule
+    };
+    let repeated = !rest.is_empty() && rest.iter().all(is_again);
+    repeated.then(|| Rate::new(counts.fail, counts.pass + counts.fail))
 }
 
 fn missed(trials: &[TrialRecord]) -> u64 {

@@ -6,8 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use reports::TrialRecord;
+use reports::coverage::Coverage;
 use reports::layout::RunDirectory;
+use reports::run::Part;
 use reports::schedule::{Fault, Schedule};
+use reports::verdict::Verdict;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -33,6 +36,9 @@ pub(super) struct Pending {
     /// Where more come from, when a duration was given.
     endless: Option<Endless>,
     seed: u64,
+    /// What the trials are drawn from, in words.
+    description: String,
+    part: Part,
 }
 
 #[derive(Debug)]
@@ -51,7 +57,9 @@ impl Pending {
                     plan::check(schedule)?;
                 }
                 let seed = schedules.first().map_or(0, |schedule| schedule.seed);
-                Ok(Pending::of(seed, schedules.iter().cloned().collect()))
+                let description = format!("{} given schedules", schedules.len());
+                let queue = schedules.iter().cloned().collect();
+                Ok(Pending::of(seed, description, queue))
             }
             Work::Planned { seed, plan, shard, duration } => {
                 let seed = *seed;
@@ -70,17 +78,52 @@ impl Pending {
                     shard: *shard,
                     until: Instant::now() + duration,
                 });
-                Ok(Pending { endless, ..Pending::of(seed, queue) })
+                let part = shard.map_or(Part::Whole, |(index, of)| Part::Shard { index, of });
+                let description = plan.in_words(*duration);
+                Ok(Pending { endless, part, ..Pending::of(seed, description, queue) })
             }
             Work::Dealt { seed, dealer } => {
+                let (description, part) = {
+                    let dealer = locked(dealer);
+                    (dealer.plan(), dealer.part())
+                };
                 let dealer = Some(Arc::clone(dealer));
-                Ok(Pending { dealer, ..Pending::of(*seed, VecDeque::new()) })
+                let none = Pending::of(*seed, description, VecDeque::new());
+                Ok(Pending { dealer, part, ..none })
             }
         }
     }
 
-    fn of(seed: u64, queue: VecDeque<Schedule>) -> Pending {
-        Pending { queue, dealer: None, endless: None, seed }
+    fn of(seed: u64, description: String, queue: VecDeque<Schedule>) -> Pending {
+        let part = Part::Whole;
+        Pending { queue, dealer: None, endless: None, seed, description, part }
+    }
+
+    /// What the trials are drawn from, in words.
+    pub(super) fn description(&self) -> String {
+        self.description.clone()
+    }
+
+    /// Which part of the campaign they are.
+    pub(super) fn part(&self) -> Part {
+        self.part
+    }
+
+    /// Crash points, and what came of them so far; none when nobody enumerates them.
+    fn coverage(&self) -> Option<Coverage> {
+        locked(self.dealer.as_ref()?).coverage()
+    }
+
+    /// How many trials there are in all, as far as is known by now: what was planned at the begin, but
+    /// a dealer's plan grows on the way.
+    fn dealt_of(&self, planned: Option<u64>) -> Option<u64> {
+        if self.dealer.is_some() { self.planned() } else { planned }
+    }
+
+    /// How long trials are still begun, where that is a matter of time.
+    fn time_left(&self) -> Option<Duration> {
+        let endless = self.endless.as_ref()?;
+        Some(endless.until.saturating_duration_since(Instant::now()))
     }
 
     /// Tells the dealer, where there is one, what has ended.
@@ -172,7 +215,17 @@ pub fn is_exclusive(schedule: &Schedule) -> bool {
     })
 }
 
-/// Runs all trials; returns those that ended, by number, and why the campaign was cut short.
+/// What came of dealing.
+pub(super) struct Dealt {
+    /// Trials that ended, by number.
+    pub(super) trials: Vec<TrialRecord>,
+    /// Why the campaign was cut short.
+    pub(super) interrupted: Option<String>,
+    /// Crash points, and what came of them; none when nobody enumerated them.
+    pub(super) coverage: Option<Coverage>,
+}
+
+/// Runs all trials, or as many as the campaign's end allows.
 pub(super) async fn deal(
     slots: &Slots,
     mut pending: Pending,
@@ -180,14 +233,16 @@ pub(super) async fn deal(
     directory: &RunDirectory,
     stop: &CancellationToken,
     say: &(dyn Fn(&str) + Send + Sync),
-) -> Result<(Vec<TrialRecord>, Option<String>), SlotError> {
+) -> Result<Dealt, SlotError> {
     let cut = CancellationToken::new();
     let mut interrupted = None;
     let mut ending = std::pin::pin!(ending(stop, options.deadline));
     let mut trials: Vec<TrialRecord> = Vec::new();
     let mut running: JoinSet<(bool, TrialRecord)> = JoinSet::new();
     let mut exclusive_is_free = true;
-    let mut bar = Bar::new(pending.planned(), say);
+    let mut bar = Bar::new(say);
+    let planned = pending.planned();
+    bar.aim(planned, pending.time_left());
     let mut tick = tokio::time::interval(TICK);
     loop {
         while interrupted.is_none() && running.len() < options.jobs.max(1) {
@@ -212,12 +267,16 @@ pub(super) async fn deal(
             Some(ended) = running.join_next() => {
                 let (exclusive, trial) = ended.map_err(SlotError::Worker)?;
                 exclusive_is_free |= exclusive;
-                bar.trial(&trial);
                 pending.ended(&trial, &directory.trial(trial.number()));
+                bar.aim(pending.dealt_of(planned), pending.time_left());
+                bar.trial(&trial, pending.coverage().as_ref());
+                if options.fail_fast && interrupted.is_none() && trial.verdict() == Verdict::Fail {
+                    interrupted = Some(format!("trial {} failed (--fail-fast)", trial.number()));
+                }
                 trials.push(trial);
             }
-            why = &mut ending, if interrupted.is_none() => {
-                interrupted = Some(why);
+            why = &mut ending, if !cut.is_cancelled() => {
+                interrupted.get_or_insert(why);
                 cut.cancel();
             }
             _ = tick.tick() => bar.tick(),
@@ -225,7 +284,7 @@ pub(super) async fn deal(
     }
     bar.finish();
     trials.sort_by_key(TrialRecord::number);
-    Ok((trials, interrupted))
+    Ok(Dealt { trials, interrupted, coverage: pending.coverage() })
 }
 
 /// Comes back when the campaign must end before its trials do, and says why.

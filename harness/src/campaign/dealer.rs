@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use reports::TrialRecord;
+use reports::coverage::Coverage;
+use reports::run::Part;
 use reports::schedule::Schedule;
 
 /// Where a campaign's trials come from when they are not known beforehand.
@@ -16,4 +18,13 @@ pub trait Dealer: Send {
 
     /// How many trials there are, as far as is known.
     fn planned(&self) -> Option<u64>;
+
+    /// What its trials are drawn from, in words: shards of one campaign have the same.
+    fn plan(&self) -> String;
+
+    /// Which part of the campaign it deals.
+    fn part(&self) -> Part;
+
+    /// The crash points that it has enumerated, and what came of them; none when it enumerates none.
+    fn coverage(&self) -> Option<Coverage>;
 }

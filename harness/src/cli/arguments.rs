@@ -48,6 +48,11 @@ pub enum Command {
     /// A saved run judged again, from its journals alone.
     #[command(after_help = "Example:\n  vdiff-chaos judge reports/runs/latest")]
     Judge(JudgeArgs),
+    /// The shards of one campaign joined into one run.
+    #[command(
+        after_help = "Example:\n  vdiff-chaos run --seed 7 --trials 40 --shard 1/2 --out one   # on one machine\n  vdiff-chaos run --seed 7 --trials 40 --shard 2/2 --out two   # on another\n  vdiff-chaos merge one two --out both"
+    )]
+    Merge(MergeArgs),
     /// Each known bug switched on: which are found?
     #[command(
         after_help = "Example:\n  vdiff-chaos zoo\n  vdiff-chaos zoo --clean-tablet   # the control: must find nothing\n  vdiff-chaos zoo --patch harness/zoo/cursor-forgotten.patch   # ends with 1: found"
@@ -146,6 +151,9 @@ pub struct RunArgs {
     /// Landed faults below which the run is not green [default: 8, or two thirds of the trials]
     #[arg(long)]
     pub floor: Option<u64>,
+    /// Begin no trial after the first that failed
+    #[arg(long)]
+    pub fail_fast: bool,
     /// A known bug, switched on in the tablet
     #[arg(long, value_parser = plan::parse_bug)]
     pub bug: Option<Bug>,
@@ -286,6 +294,17 @@ pub enum Limit {
 pub struct JudgeArgs {
     /// A run's directory
     pub run: PathBuf,
+}
+
+/// Arguments of `merge`.
+#[derive(Debug, Args)]
+pub struct MergeArgs {
+    /// Directories of runs with --shard, all of one campaign
+    #[arg(required = true, value_name = "RUN")]
+    pub runs: Vec<PathBuf>,
+    /// Reports.
+    #[command(flatten)]
+    pub out: OutArgs,
 }
 
 /// Arguments of `features`.

@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::time::Duration;
 
-use reports::verdict::Verdict;
 use tokio_util::sync::CancellationToken;
 
 use super::arguments::{ReplayArgs, RunArgs, ZooArgs};
@@ -35,6 +34,7 @@ pub(super) async fn run(args: RunArgs, stop: &CancellationToken) -> Result<Exit,
             duration: args.duration,
         },
         jobs: usize::from(args.jobs),
+        fail_fast: args.fail_fast,
         floor: args.floor,
         deadline: args.deadline.unwrap_or(length + SET_UP),
         out: args.out.out,
@@ -61,6 +61,7 @@ pub(super) async fn replay(args: ReplayArgs, stop: &CancellationToken) -> Result
     let options = CampaignOptions {
         work: Work::Given(schedules),
         jobs: usize::from(args.jobs),
+        fail_fast: false,
         floor: Some(0),
         deadline: TRIAL_MEAN * 3 * args.times + SET_UP,
         out: args.out.out,
@@ -78,10 +79,7 @@ pub(super) async fn replay(args: ReplayArgs, stop: &CancellationToken) -> Result
             Some(_) | None => {}
         }
     }
-    let failed = outcome.trials.iter().filter(|t| t.verdict() == Verdict::Fail).count();
-    let exit = told(&outcome);
-    println!("again    failed {failed} of {} times", outcome.trials.len());
-    Ok(exit)
+    Ok(told(&outcome))
 }
 
 /// The images of the run that a schedule lies in, where it still does.
@@ -156,6 +154,7 @@ pub(super) fn failure(error: &CampaignError) -> Failure {
         | CampaignError::Slot(_)
         | CampaignError::Write { .. }
         | CampaignError::Layout(_)
+        | CampaignError::Coverage(_)
         | CampaignError::Schedule(_) => Failure::harness(error),
     }
 }

@@ -11,7 +11,7 @@ use super::{Exit, Failure, say};
 use crate::campaign::{self, CampaignOptions, Work};
 use crate::crash_points::hunt::{Entry, HuntOptions};
 use crate::crash_points::plan::Frame;
-use crate::crash_points::run::{self, CrashPointError, CrashPointRun};
+use crate::crash_points::run::{self, CrashPointError};
 
 /// An exhaustive run ends by itself; this is for one that does not.
 const LIMIT: Duration = Duration::from_secs(4 * 3_600);
@@ -67,7 +67,6 @@ async fn strike(args: StrikeArgs, stop: &CancellationToken) -> Result<Exit, Fail
     let keep = args.coverage.as_deref();
     let done = run::run(hunt, campaign, keep, stop, &say).await.map_err(|error| failed(&error))?;
     told(&done.outcome);
-    print!("{}", coverage_lines(&done));
     Ok(done.verdict.into())
 }
 
@@ -84,6 +83,7 @@ fn options(args: &CrashPointArgs, duration: Option<Duration>) -> CampaignOptions
     CampaignOptions {
         work: Work::Given(Vec::new()),
         jobs: usize::from(args.jobs),
+        fail_fast: false,
         floor: None,
         deadline: duration.unwrap_or(LIMIT) + SET_UP,
         out: args.out.out.clone(),
@@ -96,18 +96,6 @@ fn options(args: &CrashPointArgs, duration: Option<Duration>) -> CampaignOptions
 fn line(entry: &Entry) -> String {
     let timed = if entry.listed.timed { "  (timed)" } else { "" };
     format!("{}  [{}, {}]{timed}", entry.listed.point, entry.listed.occurrence, entry.script.name)
-}
-
-fn coverage_lines(done: &CrashPointRun) -> String {
-    let figures = done.coverage.figures();
-    let mut text = format!(
-        "coverage {} of {} crash points ({:.1} %), {} timed apart\n",
-        figures.landed, figures.enumerated, figures.percent, figures.time_driven
-    );
-    for point in &figures.never_reached {
-        text.push_str(&format!("never    {}\n", point.point));
-    }
-    text
 }
 
 fn failed(error: &CrashPointError) -> Failure {

@@ -1,12 +1,14 @@
-//! `judge`, `faults`, `memory`, `doctor`, `images`, `clean`.
+//! `judge`, `merge`, `faults`, `memory`, `doctor`, `images`, `clean`.
+
+use std::path::Path;
 
 use reports::schedule::Trigger;
 use tokio_util::sync::CancellationToken;
 
-use super::arguments::{CleanArgs, ImageArgs, JudgeArgs, MemoryArgs};
+use super::arguments::{CleanArgs, ImageArgs, JudgeArgs, MemoryArgs, MergeArgs};
 use super::{Exit, Failure, say};
 use crate::clean::{Reach, sweep_with};
-use crate::docker::Engine;
+use crate::docker::{Engine, Run};
 use crate::memory::{self, MemoryError, MemoryOptions};
 use crate::plan::{self, FAULTS, TriggerKind};
 
@@ -16,6 +18,23 @@ pub(super) fn judge(args: &JudgeArgs) -> Result<Exit, Failure> {
     let text = reports::render::terminal::render(&judged.summary, &page.display().to_string());
     print!("{text}");
     Ok(judged.summary.verdict.into())
+}
+
+pub(super) fn merge(args: &MergeArgs) -> Result<Exit, Failure> {
+    let fresh = || Path::new("reports/runs").join(format!("{}-merged", Run::fresh_id()));
+    let out = args.out.out.clone().unwrap_or_else(fresh);
+    let merged = crate::merge::merge(&args.runs, &out).map_err(|error| match error.is_usage() {
+        true => Failure::usage(&error),
+        false => Failure::harness(&error),
+    })?;
+    if let Some(junit) = &args.out.junit {
+        let text = reports::render::junit::render(&merged.summary, &merged.trials);
+        std::fs::write(junit, text).map_err(|error| Failure::harness(&error))?;
+    }
+    let page = out.join("index.html");
+    let text = reports::render::terminal::render(&merged.summary, &page.display().to_string());
+    print!("{text}");
+    Ok(merged.summary.verdict.into())
 }
 
 pub(super) async fn faults() -> Result<Exit, Failure> {

@@ -13,6 +13,7 @@ use rand::seq::{IndexedRandom, SliceRandom};
 use reports::TrialRecord;
 use reports::coverage::{Coverage, Occurrence};
 use reports::journal::Event;
+use reports::run::Part;
 use reports::schedule::{CrashPoint, Fault, Schedule};
 
 use super::enumerate::{Kind, Listed, kinds};
@@ -112,7 +113,7 @@ enum Purpose {
 pub struct Hunt {
     options: HuntOptions,
     until: Option<Instant>,
-    trials: u32,
+    next_trial: u32,
     queue: VecDeque<Purpose>,
     running: HashMap<u32, Purpose>,
     recordings: Vec<Vec<Vec<Recorded>>>,
@@ -126,10 +127,12 @@ impl Hunt {
     #[must_use]
     pub fn new(options: HuntOptions) -> Hunt {
         let scripts = 0..SCRIPTS.len();
+        // Numbers of trials are apart in all shards, so that these can be joined.
+        let (first, _) = numbering(options.shard);
         let queue = (0..RECORDINGS).flat_map(|_| scripts.clone().map(Purpose::Record)).collect();
         Hunt {
             until: None,
-            trials: 0,
+            next_trial: first,
             queue,
             running: HashMap::new(),
             recordings: vec![Vec::new(); SCRIPTS.len()],
@@ -170,7 +173,7 @@ impl Hunt {
     }
 
     fn schedule(&mut self, purpose: &Purpose) -> Result<Schedule, PlanError> {
-        let trial = self.trials;
+        let trial = self.next_trial;
         let frame = &self.options.frame;
         let schedule = match purpose {
             Purpose::Record(script) => frame.recording(trial, SCRIPTS[*script]),
@@ -184,7 +187,7 @@ impl Hunt {
             }
             Purpose::Second { script, strikes } => frame.strike(trial, *script, strikes, true),
         }?;
-        self.trials += 1;
+        self.next_trial += numbering(self.options.shard).1;
         Ok(schedule)
     }
 
@@ -334,6 +337,11 @@ impl Hunt {
     }
 }
 
+/// The first trial's number, and the step from one to the next.
+fn numbering(shard: Option<(u32, u32)>) -> (u32, u32) {
+    shard.map_or((0, 1), |(index, of)| (index - 1, of))
+}
+
 /// A shard's part.
 fn part<'a>(
     entries: impl IntoIterator<Item = &'a Entry>,
@@ -396,7 +404,33 @@ impl Dealer for Hunt {
     fn planned(&self) -> Option<u64> {
         // Before the recordings have ended nobody knows.
         let known = !self.entries.is_empty() && !self.options.during_recovery;
-        known.then(|| u64::from(self.trials) + self.queue.len() as u64)
+        let (first, step) = numbering(self.options.shard);
+        let dealt = (self.next_trial - first) / step;
+        known.then(|| u64::from(dealt) + self.queue.len() as u64)
+    }
+
+    fn plan(&self) -> String {
+        let Frame { rows, tables, bug, .. } = &self.options.frame;
+        let faults: Vec<&str> = self.options.faults.iter().map(|fault| fault.name()).collect();
+        let duration = self.options.duration.map(|duration| format!(", {} s", duration.as_secs()));
+        let until = self.options.until_percent.map(|percent| format!(", until {percent} %"));
+        format!(
+            "crash points, faults {}{}{}{}, {rows} rows in {}, {}",
+            faults.join(","),
+            if self.options.during_recovery { ", during recovery" } else { "" },
+            duration.unwrap_or_default(),
+            until.unwrap_or_default(),
+            tables.join(","),
+            bug.map_or("no bug", crate::plan::bug_name),
+        )
+    }
+
+    fn part(&self) -> Part {
+        self.options.shard.map_or(Part::Whole, |(index, of)| Part::Shard { index, of })
+    }
+
+    fn coverage(&self) -> Option<Coverage> {
+        (!self.entries.is_empty()).then(|| self.coverage.clone())
     }
 }
 

@@ -1,4 +1,4 @@
-//! Runs a hunt as one campaign, and writes what it found: `crash-points.json`, `coverage.json`.
+//! Runs a hunt as one campaign, and writes what it found: `crash-points.json`.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,8 +13,6 @@ use crate::campaign::{self, CampaignError, CampaignOptions, Dealer, Outcome, Wor
 
 /// The list's file in a run's directory.
 pub const LIST_FILE: &str = "crash-points.json";
-/// The coverage's file in a run's directory.
-pub const COVERAGE_FILE: &str = "coverage.json";
 
 /// What a crash-point run came to.
 #[derive(Clone, Debug)]
@@ -86,8 +84,6 @@ pub async fn run(
     }
     let (entries, coverage) = (hunt.entries().to_vec(), hunt.coverage().clone());
     write_list(&outcome.directory, &entries)?;
-    let path = outcome.directory.join(COVERAGE_FILE);
-    coverage::save(&coverage, &path).map_err(CrashPointError::Coverage)?;
     if let Some(keep) = keep {
         let known = load_if_any(keep)?;
         coverage::save(&known.merge(coverage.clone()), keep).map_err(CrashPointError::Coverage)?;

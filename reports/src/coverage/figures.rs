@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Coverage, Point, PointKey};
 use crate::schedule::{Fault, Phase};
+use crate::statistics::share_percent;
 
 /// What the time outside a table's phases is called.
 pub(super) const OUTSIDE: &str = "outside";
@@ -99,10 +100,7 @@ fn landed(points: &Points<'_>, by: Option<Fault>) -> u64 {
 
 /// Nothing enumerated is nothing covered.
 fn percent(points: &Points<'_>) -> f64 {
-    if points.is_empty() {
-        return 0.0;
-    }
-    landed(points, None) as f64 * 100.0 / points.len() as f64
+    share_percent(landed(points, None), points.len() as u64)
 }
 
 fn by_fault(points: &Points<'_>) -> BTreeMap<String, u64> {

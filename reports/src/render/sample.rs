@@ -46,9 +46,13 @@ pub(crate) fn run() -> (Summary, Vec<TrialRecord>) {
 pub(crate) fn info() -> RunInfo {
     let image = |name: &str, id: &str| (name.to_owned(), id.to_owned());
     RunInfo {
-        format: 1,
+        format: crate::run::FORMAT,
         run: "20261122-070112-seed7".into(),
         seed: 7,
+        plan: "8 trials".into(),
+        part: crate::run::Part::Whole,
+        jobs: 2,
+        floor_cycle_ms: Some(412),
         program: "vdiff-chaos".into(),
         directory: "reports/runs/20261122-070112-seed7".into(),
         floor: 6,

@@ -1,0 +1,266 @@
+//! The lives of the target tablet, as its journal tells them: how long it was away, how soon the diff
+//! moved again, and how many rows it had to compare twice.
+
+use std::collections::BTreeMap;
+
+use crate::journal::{Event, Record, SidecarChange};
+use crate::run::TrialRecord;
+use crate::schedule::{Fault, Pace, Phase};
+
+use super::{is_target, phase_of};
+
+/// The pace lets a tablet catch up a pause of 20 ms, and waits of less than 5 ms are saved up.
+const PACE_SLACK_MS: u64 = 25;
+/// The least that a row of any workload takes in a packet, encoded.
+const ROW_BYTES_MIN: u64 = 48;
+
+/// The tablet's return after a fault that ended its process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Return {
+    /// The fault.
+    pub fault: Fault,
+    /// The diff's phase in which it hit, where known.
+    pub phase: Option<Phase>,
+    /// From the death of the process to the next one's readiness.
+    pub kill_to_ready_ms: u64,
+    /// From that readiness to the first rows that the new process saved, where it saved any; 0 when
+    /// they came first.
+    pub ready_to_moving_ms: Option<u64>,
+}
+
+/// The returns of a trial, in order. A restart that was cut short by the next fault is none.
+#[must_use]
+pub fn returns(trial: &TrialRecord) -> Vec<Return> {
+    let lives = lives(&trial.records);
+    let growths = growths(&trial.records);
+    let pairs = lives.iter().zip(lives.iter().skip(1));
+    let returned = pairs.enumerate().filter_map(|(index, (dead, next))| {
+        let (step, fault) = dead.killed_by?;
+        let ready_ms = next.ready_ms?;
+        let over_ms = lives.get(index + 2).map_or(u64::MAX, |after| after.start_ms);
+        let moved = growths.iter().find(|at_ms| (next.start_ms..over_ms).contains(*at_ms));
+        Some(Return {
+            fault,
+            phase: phase_at(trial, step),
+            kill_to_ready_ms: ready_ms.saturating_sub(dead.death_ms?),
+            ready_to_moving_ms: moved.map(|at_ms| at_ms.saturating_sub(ready_ms)),
+        })
+    });
+    returned.collect()
+}
+
+/// For each restart in a trial, how many rows were compared twice at most: those that the dead process
+/// can have compared since its last checkpoint, by the clock and its pace, and those between the
+/// cursor where the next one started and the last one saved (none, for a tablet that keeps I5).
+///
+/// What a process compares and does not save, nobody sees: hence a bound, and no count.
+#[must_use]
+pub fn compared_twice(trial: &TrialRecord) -> Vec<u64> {
+    let lives = lives(&trial.records);
+    let epoch_ms = epoch_ms(&trial.records);
+    let mut follower = Follower::default();
+    let mut changes = changes(&trial.records).peekable();
+    let mut rows = Vec::new();
+    for (index, life) in lives.iter().enumerate() {
+        let next = lives.get(index + 1);
+        let over_ms = next.map_or(u64::MAX, |next| next.start_ms);
+        let mut again = 0;
+        while let Some(change) = changes.next_if(|change| at_ms(change, epoch_ms) < over_ms) {
+            again += follower.take(change, at_ms(change, epoch_ms));
+        }
+        if let Some(before) = rows.last_mut().filter(|_| index > 0) {
+            *before += again;
+        }
+        if next.is_some() {
+            let since_ms = follower.streaming_since_ms.take();
+            let unsaved_ms =
+                since_ms.zip(life.death_ms).map(|(since, death)| death.saturating_sub(since));
+            rows.push(unsaved_ms.map_or(0, |ms| rows_within(ms, &trial.schedule.pace)));
+        }
+    }
+    rows
+}
+
+/// Rows that a tablet compares at most in this time; without a pace, the most it may leave unsaved.
+fn rows_within(ms: u64, pace: &Pace) -> u64 {
+    if pace.rows_per_second == 0 {
+        return pace.checkpoint_rows + pace.packet_bytes / ROW_BYTES_MIN;
+    }
+    ((ms + PACE_SLACK_MS) * pace.rows_per_second).div_ceil(1_000)
+}
+
+/// One process of the target tablet.
+struct Life {
+    incarnation: u32,
+    start_ms: u64,
+    ready_ms: Option<u64>,
+    death_ms: Option<u64>,
+    killed_by: Option<(usize, Fault)>,
+}
+
+fn lives(records: &[Record]) -> Vec<Life> {
+    let mut lives: Vec<Life> = Vec::new();
+    let mut injected: BTreeMap<usize, (Fault, u64)> = BTreeMap::new();
+    for Record { at_ms, event, .. } in records {
+        match event {
+            Event::TabletStarted(started) if is_target(started.side) => lives.push(Life {
+                incarnation: started.incarnation,
+                start_ms: *at_ms,
+                ready_ms: None,
+                death_ms: None,
+                killed_by: None,
+            }),
+            Event::FaultInjected { step, fault, .. } => {
+                injected.insert(*step, (*fault, *at_ms));
+            }
+            Event::Readiness { side, incarnation, ready: true, .. } if is_target(*side) => {
+                if let Some(life) = lives.last_mut().filter(|l| l.incarnation == *incarnation) {
+                    life.ready_ms.get_or_insert(*at_ms);
+                }
+            }
+            Event::TabletExited(exit) if is_target(exit.side) => {
+                let of = |life: &&mut Life| life.incarnation == exit.incarnation;
+                let Some(life) = lives.iter_mut().rev().find(of) else { continue };
+                let by = exit.scheduled_by.and_then(|step| Some((step, injected.get(&step)?)));
+                life.killed_by = by.map(|(step, (fault, _))| (step, *fault));
+                let sent = by.filter(|(_, (fault, _))| kills_at_once(*fault));
+                life.death_ms = Some(sent.map_or(*at_ms, |(_, (_, sent_ms))| *sent_ms.min(at_ms)));
+            }
+            _ => {}
+        }
+    }
+    lives
+}
+
+/// The process is dead when the injection is recorded; after others its exit is the first that is known.
+fn kills_at_once(fault: Fault) -> bool {
+    matches!(fault, Fault::Sigkill | Fault::RowSurgery | Fault::HostCrash)
+}
+
+fn phase_at(trial: &TrialRecord, step: usize) -> Option<Phase> {
+    trial.records.iter().rev().find_map(|record| match &record.event {
+        Event::FaultLanded(landed) if landed.step == step => phase_of(landed, &trial.schedule),
+        _ => None,
+    })
+}
+
+fn changes(records: &[Record]) -> impl Iterator<Item = &SidecarChange> {
+    records.iter().filter_map(|record| match &record.event {
+        Event::SidecarChange(change) => Some(change),
+        _ => None,
+    })
+}
+
+/// The trial's begin, by the clock that commits are told in. Server and harness share it: they run on
+/// one machine.
+fn epoch_ms(records: &[Record]) -> u64 {
+    let head = records.iter().find_map(|record| match &record.event {
+        Event::TrialStarted(head) => Some(head.wall_ms),
+        _ => None,
+    });
+    head.unwrap_or(0)
+}
+
+fn at_ms(change: &SidecarChange, epoch_ms: u64) -> u64 {
+    (change.commit_us / 1_000).saturating_sub(epoch_ms)
+}
+
+/// When checkpoints with more rows than before were committed.
+fn growths(records: &[Record]) -> Vec<u64> {
+    let epoch_ms = epoch_ms(records);
+    let mut compared: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+    let mut growths = Vec::new();
+    for change in changes(records).filter(|change| change.table == "vdiff_table") {
+        let Some(rows) = text(change, "rows_compared").parse().ok() else { continue };
+        let key = (text(change, "vdiff_id"), text(change, "table_name"));
+        if rows > compared.insert(key, rows).unwrap_or(0) {
+            growths.push(at_ms(change, epoch_ms));
+        }
+    }
+    growths
+}
+
+/// A column's text after a change; empty when NULL, absent, or the row is gone.
+fn text<'a>(change: &'a SidecarChange, column: &str) -> &'a str {
+    let value = change.after.as_ref().and_then(|row| row.get(column));
+    value.and_then(Option::as_deref).unwrap_or_default()
+}
+
+/// Follows the diffs of a trial through the history.
+#[derive(Default)]
+struct Follower {
+    /// Since when rows are compared that no checkpoint holds; none while no stream is open.
+    streaming_since_ms: Option<u64>,
+    tables: BTreeMap<(String, String), Saved>,
+}
+
+/// What is saved of a table.
+#[derive(Default)]
+struct Saved {
+    rows: u64,
+    ordinal: u64,
+    /// Where in the table each saved cursor stands.
+    places: BTreeMap<String, u64>,
+}
+
+impl Follower {
+    /// Takes a change; returns how many saved rows a stream that starts here compares again.
+    fn take(&mut self, change: &SidecarChange, at_ms: u64) -> u64 {
+        match change.table.as_str() {
+            "vdiff_table" => {
+                self.saved(change, at_ms);
+                0
+            }
+            "vdiff_log" => self.logged(change, at_ms),
+            // A state of the diff itself: it does not compare in any but `started`.
+            "vdiff" if text(change, "state") != "started" => {
+                self.streaming_since_ms = None;
+                0
+            }
+            _ => 0,
+        }
+    }
+
+    fn saved(&mut self, change: &SidecarChange, at_ms: u64) {
+        let Some(rows) = text(change, "rows_compared").parse::<u64>().ok() else { return };
+        let key = (text(change, "vdiff_id").to_owned(), text(change, "table_name").to_owned());
+        let table = self.tables.entry(key).or_default();
+        if rows > table.rows && self.streaming_since_ms.is_some() {
+            self.streaming_since_ms = Some(at_ms);
+        }
+        table.rows = rows;
+        if let Some(ordinal) = change.cursor_ordinal {
+            table.ordinal = ordinal;
+            table.places.insert(cursor(text(change, "lastpk")), ordinal);
+        }
+    }
+
+    fn logged(&mut self, change: &SidecarChange, at_ms: u64) -> u64 {
+        let message = text(change, "message");
+        let stream =
+            message.strip_prefix("streaming: table '").and_then(|rest| rest.split_once("' after "));
+        let Some((table, after)) = stream else {
+            if ["reconciling: ", "completed: "].iter().any(|word| message.starts_with(word)) {
+                self.streaming_since_ms = None;
+            }
+            return 0;
+        };
+        self.streaming_since_ms = Some(at_ms);
+        let key = (text(change, "vdiff_id").to_owned(), table.to_owned());
+        let Some(saved) = self.tables.get(&key) else { return 0 };
+        let start = match after {
+            "beginning" => Some(0),
+            after => saved.places.get(&cursor(after)).copied(),
+        };
+        start.map_or(0, |start| saved.ordinal.saturating_sub(start))
+    }
+}
+
+/// A cursor is JSON: its spaces say nothing.
+fn cursor(text: &str) -> String {
+    let value = serde_json::from_str::<serde_json::Value>(text);
+    value.map_or_else(|_| text.to_owned(), |value| value.to_string())
+}
+
+#[cfg(test)]
+mod tests;

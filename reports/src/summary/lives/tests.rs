@@ -1,0 +1,168 @@
+use super::*;
+use crate::journal::{Evidence, FaultLanded, Side, TabletExited, TabletStarted};
+use crate::render::sample;
+
+const BEGUN_MS: u64 = 1_795_330_872_000;
+
+struct Tape(Vec<Record>);
+
+impl Tape {
+    /// A trial whose head tells when it began; its diff compares 6,000 rows a second.
+    fn new() -> Self {
+        let head = sample::run().1.remove(0).records.remove(0);
+        let Event::TrialStarted(started) = &head.event else { panic!("no head") };
+        assert_eq!(started.wall_ms, BEGUN_MS);
+        Self(vec![head])
+    }
+
+    fn add(&mut self, at_ms: u64, event: Event) -> &mut Self {
+        self.0.push(Record { seq: self.0.len() as u64, at_ms, event });
+        self
+    }
+
+    fn started(&mut self, at_ms: u64, incarnation: u32) -> &mut Self {
+        let (side, container) = (Side::Target, String::new());
+        let host_pid = None;
+        self.add(
+            at_ms,
+            Event::TabletStarted(TabletStarted { side, incarnation, container, host_pid }),
+        )
+    }
+
+    fn ready(&mut self, at_ms: u64, incarnation: u32) -> &mut Self {
+        let (side, reasons) = (Side::Target, Vec::new());
+        self.add(at_ms, Event::Readiness { side, incarnation, ready: true, reasons })
+    }
+
+    fn killed(&mut self, at_ms: u64, incarnation: u32, fault: Fault, exit_ms: u64) -> &mut Self {
+        self.add(at_ms, Event::FaultInjected { step: 0, fault, means: String::new() });
+        let exit = TabletExited {
+            side: Side::Target,
+            incarnation,
+            exit_code: 137,
+            scheduled_by: Some(0),
+            took_ms: None,
+            last_log: Vec::new(),
+        };
+        self.add(exit_ms, Event::TabletExited(exit));
+        let evidence = Evidence::Exit { exit_code: 137 };
+        let landed = FaultLanded { step: 0, fault, evidence, interrupted: None };
+        self.add(exit_ms, Event::FaultLanded(landed))
+    }
+
+    fn commit(
+        &mut self,
+        at_ms: u64,
+        table: &str,
+        row: &[(&str, &str)],
+        place: Option<u64>,
+    ) -> &mut Self {
+        let row = row.iter().map(|(name, value)| ((*name).to_owned(), Some((*value).to_owned())));
+        let change = SidecarChange {
+            table: table.to_owned(),
+            gtid: String::new(),
+            commit_us: (BEGUN_MS + at_ms) * 1_000,
+            before: None,
+            after: Some(row.collect()),
+            cursor_ordinal: place,
+        };
+        self.add(90_000, Event::SidecarChange(change))
+    }
+
+    fn stream(&mut self, at_ms: u64, after: &str) -> &mut Self {
+        let message = format!("streaming: table 't' after {after}");
+        self.commit(at_ms, "vdiff_log", &[("vdiff_id", "1"), ("message", &message)], None)
+    }
+
+    fn checkpoint(&mut self, at_ms: u64, rows: u64) -> &mut Self {
+        let (count, cursor) = (rows.to_string(), format!("[{rows}]"));
+        let row = [
+            ("vdiff_id", "1"),
+            ("table_name", "t"),
+            ("rows_compared", count.as_str()),
+            ("lastpk", cursor.as_str()),
+        ];
+        self.commit(at_ms, "vdiff_table", &row, Some(rows))
+    }
+
+    fn trial(&self) -> TrialRecord {
+        let mut trial = sample::run().1.remove(0);
+        trial.records = self.0.clone();
+        trial
+    }
+}
+
+/// Streams from 1,000 ms on, is killed at 1,600 after a checkpoint at 1,500, ready again at 2,400.
+fn interrupted(fault: Fault) -> Tape {
+    let mut tape = Tape::new();
+    tape.started(100, 1)
+        .ready(300, 1)
+        .killed(1_600, 1, fault, 1_640)
+        .started(2_000, 2)
+        .ready(2_400, 2);
+    tape.stream(1_000, "beginning").checkpoint(1_250, 1_400).checkpoint(1_500, 2_900);
+    tape
+}
+
+#[test]
+fn a_return_is_measured_from_the_death_to_rows_that_were_saved() {
+    let mut tape = interrupted(Fault::Sigkill);
+    tape.stream(2_450, "[2900]").checkpoint(2_550, 3_200).checkpoint(2_650, 3_700);
+    let back = returns(&tape.trial());
+    assert_eq!(back.len(), 1);
+    assert_eq!((back[0].fault, back[0].kill_to_ready_ms), (Fault::Sigkill, 800));
+    assert_eq!(back[0].ready_to_moving_ms, Some(150));
+    // The kernel kills some time after the fault was injected: its exit counts.
+    assert_eq!(returns(&interrupted(Fault::Oom).trial())[0].kill_to_ready_ms, 760);
+}
+
+#[test]
+fn a_return_without_rows_or_readiness_is_not_measured() {
+    let back = returns(&interrupted(Fault::Sigkill).trial());
+    assert_eq!(back[0].ready_to_moving_ms, None);
+    let mut tape = Tape::new();
+    tape.started(100, 1).killed(1_600, 1, Fault::Sigkill, 1_640).started(2_000, 2);
+    assert_eq!(returns(&tape.trial()), []);
+}
+
+#[test]
+fn rows_after_the_last_checkpoint_are_compared_twice() {
+    let mut tape = interrupted(Fault::Sigkill);
+    tape.stream(2_450, "[2900]").checkpoint(2_550, 3_200);
+    // 100 ms from the checkpoint to the kill, and 25 ms of slack, at 6,000 rows a second.
+    assert_eq!(compared_twice(&tape.trial()), [750]);
+}
+
+/// A tablet that starts a table anew loses what was saved: the measure must show it.
+#[test]
+fn saved_rows_that_are_streamed_again_are_compared_twice() {
+    for (start, rows) in [("beginning", 2_900), ("[ 1400 ]", 1_500)] {
+        let mut tape = interrupted(Fault::Sigkill);
+        tape.stream(2_450, start).checkpoint(2_550, 3_200);
+        assert_eq!(compared_twice(&tape.trial()), [750 + rows], "{start}");
+    }
+}
+
+#[test]
+fn a_kill_while_nothing_is_compared_costs_no_rows() {
+    let mut tape = interrupted(Fault::Sigkill);
+    tape.commit(
+        1_520,
+        "vdiff_log",
+        &[("vdiff_id", "1"), ("message", "completed: table 't'")],
+        None,
+    );
+    assert_eq!(compared_twice(&tape.trial()), [0]);
+    let mut tape = Tape::new();
+    tape.started(100, 1).killed(1_600, 1, Fault::Sigkill, 1_640).started(2_000, 2);
+    assert_eq!(compared_twice(&tape.trial()), [0]);
+    assert!(compared_twice(&Tape::new().started(100, 1).trial()).is_empty());
+}
+
+/// Without a pace nothing bounds the rows but what a tablet may leave unsaved at most.
+#[test]
+fn without_a_pace_the_bound_is_the_checkpoint_interval_and_a_packet() {
+    let mut trial = interrupted(Fault::Sigkill).trial();
+    trial.schedule.pace.rows_per_second = 0;
+    assert_eq!(compared_twice(&trial), [500 + 8_192 / 48]);
+}
