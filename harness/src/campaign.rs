@@ -28,7 +28,7 @@ use crate::images::{self, ImageError, ImageOptions, Images};
 use crate::plan::{PlanError, PlanOptions};
 
 pub use deal::is_exclusive;
-pub use dealer::Dealer;
+pub use dealer::{Dealer, Problem};
 pub use slot::{Slot, SlotError, Slots};
 
 /// What a campaign shall do.
@@ -121,6 +121,9 @@ pub enum CampaignError {
     /// The servers, the data or the calibration failed.
     #[error("the cluster could not be prepared")]
     Slot(#[source] SlotError),
+    /// Who decides on the way could not go on.
+    #[error("the campaign could not go on")]
+    Dealer(#[source] Problem),
     /// The user stopped it before it began.
     #[error("stopped before the first trial")]
     Stopped,
@@ -195,7 +198,8 @@ pub async fn run(
     let slots = slot::Slots::new(engine, images, id);
     let finished = deal::deal(&slots, pending, options, &directory, stop, say).await;
     let removed = slots.remove().await;
-    let deal::Dealt { trials, interrupted, coverage } = finished.map_err(CampaignError::Slot)?;
+    let deal::Dealt { trials, interrupted, coverage, problem } =
+        finished.map_err(CampaignError::Slot)?;
     info.interrupted = interrupted;
     info.duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     let summary = Summary::build(&info, &trials).cover(coverage.as_ref());
@@ -205,6 +209,9 @@ pub async fn run(
     }
     write_reports(&directory, &info, &summary, &trials, options)?;
     removed.map_err(|source| CampaignError::Engine { what: "removing the run", source })?;
+    if let Some(problem) = problem {
+        return Err(CampaignError::Dealer(problem));
+    }
     Ok(Outcome { summary, trials, directory: out })
 }
 

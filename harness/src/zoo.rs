@@ -4,27 +4,29 @@
 //! of the incident had a workaround, one more trial does it, on the tablet with the bug: it must come
 //! back. The control runs the same trials on the same image with no bug on, and must find nothing.
 //!
-//! Somebody's patch is hunted like a bug, by all trials of the zoo: any oracle may name it.
+//! A bug with a window is hunted at the crash points that lie in it. Somebody's patch is hunted by all
+//! other trials of the zoo, then at every crash point until it is found: any oracle may name it.
 
 mod known;
 
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use reports::TrialRecord;
 use reports::journal::Event;
-use reports::schedule::{Bug, Schedule};
+use reports::schedule::{Bug, Step};
 use reports::verdict::{Invariant, Verdict};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::campaign::{self, CampaignError, CampaignOptions, Work};
+use crate::crash_points::hunt::{Hunt, HuntOptions};
+use crate::crash_points::plan::{Frame, Window};
 use crate::docker::Engine;
 use crate::images::{self, ImageOptions, Patch};
 use crate::plan::{BUGS, bug_name, fault_name};
 use known::{known, schedules};
-
-pub use known::Window;
 
 const DEADLINE: Duration = Duration::from_secs(900);
 
@@ -115,8 +117,7 @@ pub async fn run(
         }
         let off = if prey.is_on { "" } else { " (off: control)" };
         say(&format!("bug      {}{off}", prey.name));
-        let outcome = campaign::run(&prey.campaign(options), stop, say).await?;
-        let specimen = prey.specimen(&outcome.trials, &outcome.directory);
+        let specimen = prey.hunt(options, stop, say).await?;
         let found = match specimen.found_in {
             Some(trial) => format!("found by {} in trial {trial}", specimen.oracle.join(", ")),
             None => "not found".to_owned(),
@@ -158,7 +159,8 @@ struct Prey {
     /// None: a patch.
     bug: Option<Bug>,
     is_on: bool,
-    schedules: Vec<Schedule>,
+    /// One campaign after the other, until it is found.
+    works: Vec<Work>,
     images: ImageOptions,
     program: String,
 }
@@ -174,12 +176,18 @@ async fn prey(
         Game::Patch(patch) => return Ok(vec![patched(patch, options, stop, say).await?]),
     };
     let of = |bug| {
-        let schedules = schedules(bug, is_on, options.seed).map_err(CampaignError::Plan)?;
+        let work = match known(bug).window {
+            Some(window) if is_on => hunt(options.seed, Some(bug), Some(window)),
+            Some(_) | None => {
+                let schedules = schedules(bug, is_on, options.seed);
+                Work::Given(schedules.map_err(CampaignError::Plan)?)
+            }
+        };
         Ok(Prey {
             name: bug_name(bug).to_owned(),
             bug: Some(bug),
             is_on,
-            schedules,
+            works: vec![work],
             images: ImageOptions { seeded_bugs: true, ..options.images.clone() },
             program: options.program.clone(),
         })
@@ -206,11 +214,17 @@ async fn patched(
         name: format!("patch:{}", patch.name()),
         bug: None,
         is_on: true,
-        schedules,
+        works: vec![Work::Given(schedules), hunt(options.seed, None, None)],
         // A trial is replayed on the same tablet.
         program: format!("VDIFF_CHAOS_TABLET_IMAGE={tablet} {}", options.program),
         images: ImageOptions { tablet: Some(tablet), seeded_bugs: false, ..options.images.clone() },
     })
+}
+
+/// A hunt at crash points: all of them, or those of a window.
+fn hunt(seed: u64, bug: Option<Bug>, window: Option<Window>) -> Work {
+    let options = HuntOptions { window, ..HuntOptions::exhaustive(Frame::small(seed, bug)) };
+    Work::Dealt { seed, dealer: Arc::new(Mutex::new(Hunt::new(options))) }
 }
 
 fn failures(trial: &TrialRecord) -> Vec<Invariant> {
@@ -224,14 +238,35 @@ fn reasons_of(trial: &TrialRecord) -> impl Iterator<Item = &String> {
 }
 
 impl Prey {
-    fn campaign(&self, options: &ZooOptions) -> CampaignOptions {
+    async fn hunt(
+        &self,
+        options: &ZooOptions,
+        stop: &CancellationToken,
+        say: &(dyn Fn(&str) + Send + Sync),
+    ) -> Result<Specimen, CampaignError> {
+        let mut trials = Vec::new();
+        let mut directory = options.out.clone();
+        for (nth, work) in self.works.iter().enumerate() {
+            let outcome =
+                campaign::run(&self.campaign(options, nth, work.clone()), stop, say).await?;
+            trials.extend(outcome.trials);
+            directory = outcome.directory;
+            if trials.iter().any(|trial| self.is_found_by(trial)) {
+                break;
+            }
+        }
+        Ok(self.specimen(&trials, &directory))
+    }
+
+    fn campaign(&self, options: &ZooOptions, nth: usize, work: Work) -> CampaignOptions {
+        let again = if nth > 0 { "-points" } else { "" };
         CampaignOptions {
-            work: Work::Given(self.schedules.clone()),
+            work,
             jobs: 2,
-            fail_fast: false,
+            fail_fast: nth > 0,
             floor: Some(1),
-            deadline: DEADLINE,
-            out: Some(options.out.join(self.name.replace(':', "-"))),
+            deadline: if nth > 0 { DEADLINE * 4 } else { DEADLINE },
+            out: Some(options.out.join(self.name.replace(':', "-") + again)),
             junit: None,
             images: self.images.clone(),
             program: self.program.clone(),
@@ -253,8 +288,11 @@ impl Prey {
         let works_around = |trial: &&TrialRecord| {
             trial.schedule.steps.iter().any(|step| Some(step.fault) == way_out)
         };
+        let strikes = |trial: &&TrialRecord| {
+            !trial.schedule.proxied || trial.schedule.steps.iter().any(Step::is_at_point)
+        };
         let (around, hunting): (Vec<&TrialRecord>, Vec<&TrialRecord>) =
-            trials.iter().partition(works_around);
+            trials.iter().filter(strikes).partition(works_around);
         // A control must find nothing in any trial.
         let looked_at = || hunting.iter().chain(around.iter().filter(|_| !self.is_on));
         let first = looked_at().position(|trial| self.is_found_by(trial));

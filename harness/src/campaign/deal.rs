@@ -14,7 +14,7 @@ use reports::verdict::Verdict;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::dealer::Dealer;
+use super::dealer::{Dealer, Problem};
 use super::progress::Bar;
 use super::slot::{SlotError, Slots};
 use super::{CampaignOptions, Work};
@@ -110,6 +110,10 @@ impl Pending {
     }
 
     /// Crash points, and what came of them so far; none when nobody enumerates them.
+    fn problem(&self) -> Option<Problem> {
+        locked(self.dealer.as_ref()?).problem()
+    }
+
     fn coverage(&self) -> Option<Coverage> {
         locked(self.dealer.as_ref()?).coverage()
     }
@@ -223,6 +227,8 @@ pub(super) struct Dealt {
     pub(super) interrupted: Option<String>,
     /// Crash points, and what came of them; none when nobody enumerated them.
     pub(super) coverage: Option<Coverage>,
+    /// Why the dealer could not go on.
+    pub(super) problem: Option<Problem>,
 }
 
 /// Runs all trials, or as many as the campaign's end allows.
@@ -284,7 +290,8 @@ pub(super) async fn deal(
     }
     bar.finish();
     trials.sort_by_key(TrialRecord::number);
-    Ok(Dealt { trials, interrupted, coverage: pending.coverage() })
+    let (coverage, problem) = (pending.coverage(), pending.problem());
+    Ok(Dealt { trials, interrupted, coverage, problem })
 }
 
 /// Comes back when the campaign must end before its trials do, and says why.

@@ -27,4 +27,10 @@ pub trait Dealer: Send {
 
     /// The crash points that it has enumerated, and what came of them; none when it enumerates none.
     fn coverage(&self) -> Option<Coverage>;
+
+    /// Why it could not go on, once; the campaign fails with it.
+    fn problem(&mut self) -> Option<Problem>;
 }
+
+/// An error of a dealer, and its causes.
+pub type Problem = Box<dyn std::error::Error + Send + Sync>;

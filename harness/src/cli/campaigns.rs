@@ -151,6 +151,7 @@ pub(super) fn failure(error: &CampaignError) -> Failure {
         CampaignError::Stopped => Failure::stopped(error),
         CampaignError::Engine { .. }
         | CampaignError::Images(_)
+        | CampaignError::Dealer(_)
         | CampaignError::Slot(_)
         | CampaignError::Write { .. }
         | CampaignError::Layout(_)

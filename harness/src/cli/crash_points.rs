@@ -27,15 +27,7 @@ pub(super) async fn execute(
 }
 
 async fn list(args: CrashPointArgs, stop: &CancellationToken) -> Result<Exit, Failure> {
-    let hunt = HuntOptions {
-        frame: frame(&args, None),
-        faults: Vec::new(),
-        shard: None,
-        during_recovery: false,
-        duration: None,
-        until_percent: None,
-        covered: Coverage::default(),
-    };
+    let hunt = HuntOptions { faults: Vec::new(), ..HuntOptions::exhaustive(frame(&args, None)) };
     let campaign = CampaignOptions { floor: Some(0), ..options(&args, None) };
     let found = run::run(hunt, campaign, None, stop, &say).await.map_err(|error| failed(&error))?;
     for entry in &found.entries {
@@ -53,13 +45,13 @@ async fn strike(args: StrikeArgs, stop: &CancellationToken) -> Result<Exit, Fail
         None => Coverage::default(),
     };
     let hunt = HuntOptions {
-        frame: frame(&args.recorded, args.bug),
         faults: args.faults,
         shard: args.shard,
         during_recovery: args.during_recovery,
         duration: args.duration,
         until_percent: args.until,
         covered,
+        ..HuntOptions::exhaustive(frame(&args.recorded, args.bug))
     };
     let campaign = options(&args.recorded, args.duration);
     let campaign =
@@ -101,7 +93,6 @@ fn line(entry: &Entry) -> String {
 fn failed(error: &CrashPointError) -> Failure {
     match error {
         CrashPointError::Campaign(campaign) => failure(campaign),
-        CrashPointError::Hunt(_) => Failure::stopped(error),
         CrashPointError::Coverage(_) | CrashPointError::Write { .. } => Failure::harness(error),
     }
 }

@@ -18,9 +18,9 @@ use reports::schedule::{CrashPoint, Fault, Schedule};
 
 use super::enumerate::{Kind, Listed, kinds};
 use super::must_contain;
-use super::plan::{Frame, RECORDINGS, SCRIPTS, Script};
+use super::plan::{Frame, RECORDINGS, SCRIPTS, Script, Window};
 use super::recording::{self, Recorded, RecordingError};
-use crate::campaign::Dealer;
+use crate::campaign::{Dealer, Problem};
 use crate::plan::{PlanError, fork};
 
 /// The first life of a tablet is the script's own; the second is the recovery from the first strike.
@@ -38,6 +38,8 @@ pub struct HuntOptions {
     pub frame: Frame,
     /// Strike with each of these; none: only record and list.
     pub faults: Vec<Fault>,
+    /// Only points that lie here.
+    pub window: Option<Window>,
     /// Only this part of the points, from 1, of so many.
     pub shard: Option<(u32, u32)>,
     /// Strike again while the tablet recovers.
@@ -122,6 +124,23 @@ pub struct Hunt {
     problem: Option<HuntError>,
 }
 
+impl HuntOptions {
+    /// SIGKILL at every point, once.
+    #[must_use]
+    pub fn exhaustive(frame: Frame) -> HuntOptions {
+        HuntOptions {
+            frame,
+            faults: vec![Fault::Sigkill],
+            window: None,
+            shard: None,
+            during_recovery: false,
+            duration: None,
+            until_percent: None,
+            covered: Coverage::default(),
+        }
+    }
+}
+
 impl Hunt {
     /// A hunt that begins with the recordings.
     #[must_use]
@@ -141,11 +160,6 @@ impl Hunt {
             problem: None,
             options,
         }
-    }
-
-    /// Why it cannot go on, once.
-    pub fn take_problem(&mut self) -> Option<HuntError> {
-        self.problem.take()
     }
 
     /// All points, once the recordings are there.
@@ -220,6 +234,9 @@ impl Hunt {
             return;
         }
         self.entries = list(&self.recordings);
+        if let Some(window) = self.options.window {
+            self.entries.retain(|entry| window.has(&entry.listed.point));
+        }
         self.until = self.options.duration.map(|duration| Instant::now() + duration);
         for entry in &self.entries {
             self.coverage.enumerate(entry.listed.key(), entry.listed.point.nth, entry.listed.timed);
@@ -248,7 +265,7 @@ impl Hunt {
         };
         strikes.sort_by_key(is_covered); // Stable: the order within stays.
         self.queue = strikes.into();
-        if self.options.during_recovery {
+        if self.options.during_recovery || self.options.window.is_some() {
             return;
         }
         if let Some(fault) = self.options.faults.first() {
@@ -399,6 +416,10 @@ impl Dealer for Hunt {
             Some(purpose) => self.struck(purpose, trial, directory),
             None => {}
         }
+    }
+
+    fn problem(&mut self) -> Option<Problem> {
+        self.problem.take().map(Into::into)
     }
 
     fn planned(&self) -> Option<u64> {

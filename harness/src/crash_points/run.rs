@@ -8,7 +8,7 @@ use reports::verdict::Verdict;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::hunt::{Entry, Hunt, HuntError, HuntOptions};
+use super::hunt::{Entry, Hunt, HuntOptions};
 use crate::campaign::{self, CampaignError, CampaignOptions, Dealer, Outcome, Work};
 
 /// The list's file in a run's directory.
@@ -33,9 +33,6 @@ pub enum CrashPointError {
     /// The campaign failed.
     #[error("the crash points could not be tried")]
     Campaign(#[source] CampaignError),
-    /// The hunt could not go on.
-    #[error("the crash points could not be listed")]
-    Hunt(#[source] HuntError),
     /// A coverage file cannot be read or written.
     #[error("the coverage cannot be kept")]
     Coverage(#[source] CoverageError),
@@ -78,10 +75,7 @@ pub async fn run(
     let hunt = Arc::new(Mutex::new(Hunt::new(hunt)));
     campaign.work = Work::Dealt { seed, dealer: Arc::clone(&hunt) as Arc<Mutex<dyn Dealer>> };
     let outcome = campaign::run(&campaign, stop, say).await.map_err(CrashPointError::Campaign)?;
-    let mut hunt = hunt.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(problem) = hunt.take_problem() {
-        return Err(CrashPointError::Hunt(problem));
-    }
+    let hunt = hunt.lock().unwrap_or_else(PoisonError::into_inner);
     let (entries, coverage) = (hunt.entries().to_vec(), hunt.coverage().clone());
     write_list(&outcome.directory, &entries)?;
     if let Some(keep) = keep {

@@ -2,8 +2,8 @@
 
 use reports::schedule::{Bug, Fault, Moment, Schedule};
 use reports::verdict::Invariant;
-use serde::Serialize;
 
+use crate::crash_points::plan::Window;
 use crate::plan::{self, BUGS, PlanError, PlanOptions, TriggerKind};
 
 /// Trials that hunt for a bug that shows wherever its fault strikes.
@@ -21,17 +21,6 @@ pub(super) struct Known {
     pub(super) workaround: Option<Fault>,
     /// The invariants that it breaks, all of them at once.
     pub(super) breaks: &'static [Invariant],
-}
-
-/// The one place in the target tablet's conversation with MySQL where a bug can be seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Window {
-    /// How the statement's fingerprint begins, and no other statement's of the tablet with the bug.
-    pub statement: &'static str,
-    /// The first of these statements in a diff that lies in the window, from 1.
-    pub nth_min: u32,
-    /// The moment of that statement.
-    pub moment: Moment,
 }
 
 /// The zoo's keeper knows every bug.
