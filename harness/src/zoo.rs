@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::campaign::{self, CampaignError, CampaignOptions, Work};
 use crate::images::ImageOptions;
-use crate::plan::{self, BUGS, PlanError, PlanOptions, TriggerKind, bug_name, fault_name};
+use crate::plan::{self, PlanError, PlanOptions, TriggerKind};
 
 /// Trials that hunt for each bug.
 const TRIALS: u32 = 2;
@@ -90,11 +90,11 @@ pub async fn run(
         |source, path: &std::path::Path| CampaignError::Write { path: path.to_owned(), source };
     std::fs::create_dir_all(&options.out).map_err(|source| write(source, &options.out))?;
     let mut specimens = Vec::new();
-    for bug in BUGS {
+    for bug in Bug::ALL {
         if stop.is_cancelled() {
             break;
         }
-        let name = bug_name(bug);
+        let name = bug.name();
         say(&format!(
             "bug      {name}{}",
             if options.clean_tablet { " (off: control)" } else { "" }
@@ -123,7 +123,7 @@ pub async fn run(
 /// and nothing unclear.
 #[must_use]
 pub fn verdict(specimens: &[Specimen], clean_tablet: bool) -> Verdict {
-    let all = BUGS.len();
+    let all = Bug::ALL.len();
     let as_wanted = |specimen: &Specimen| {
         let worked = specimen.workaround.as_ref().is_none_or(|one| one.landed && one.comes_back);
         specimen.found && worked
@@ -145,7 +145,7 @@ fn campaign_of(bug: Bug, options: &ZooOptions) -> Result<CampaignOptions, PlanEr
         jobs: 2,
         floor: Some(1),
         deadline: DEADLINE,
-        out: Some(options.out.join(bug_name(bug))),
+        out: Some(options.out.join(bug.name())),
         junit: None,
         images: ImageOptions { seeded_bugs: true, ..options.images.clone() },
         program: options.program.clone(),
@@ -240,7 +240,7 @@ fn specimen(
     let inconclusive =
         trials.iter().filter(|trial| trial.verdict() == Verdict::Inconclusive).count();
     Specimen {
-        bug: bug_name(bug).to_owned(),
+        bug: bug.name().to_owned(),
         switched_on: !options.clean_tablet,
         found: first.is_some(),
         oracle: oracle.iter().map(|invariant| format!("{invariant:?}")).collect(),
@@ -272,7 +272,7 @@ fn way_out_of(trial: &TrialRecord) -> Workaround {
     let comes_back = |judgement: &reports::verdict::Judgement| {
         judgement.invariant == Invariant::I1 && judgement.is_pass()
     };
-    let fault = trial.schedule.steps.first().map_or("", |step| fault_name(step.fault));
+    let fault = trial.schedule.steps.first().map_or("", |step| step.fault.name());
     Workaround {
         fault,
         landed: trial.records.iter().any(landed),
@@ -287,13 +287,13 @@ mod tests {
 
     fn specimen(bug: Bug, found: bool, comes_back: bool) -> Specimen {
         let workaround = workaround(bug).map(|fault| Workaround {
-            fault: fault_name(fault),
+            fault: fault.name(),
             landed: true,
             comes_back,
             verdict: Verdict::Pass,
         });
         Specimen {
-            bug: bug_name(bug).to_owned(),
+            bug: bug.name().to_owned(),
             switched_on: true,
             found,
             oracle: Vec::new(),
@@ -310,7 +310,7 @@ mod tests {
     // The zoo measures the harness: a bug that slips through must not look green.
     #[test]
     fn every_bug_must_be_found_and_every_workaround_must_work() {
-        let all = |found, comes_back| BUGS.map(|bug| specimen(bug, found, comes_back));
+        let all = |found, comes_back| Bug::ALL.map(|bug| specimen(bug, found, comes_back));
         assert_eq!(verdict(&all(true, true), false), Verdict::Pass);
         assert_eq!(verdict(&all(false, true), false), Verdict::Fail);
         assert_eq!(verdict(&all(true, false), false), Verdict::Fail);
@@ -319,7 +319,7 @@ mod tests {
 
     #[test]
     fn the_control_must_find_nothing_and_say_something() {
-        let all = |found| BUGS.map(|bug| specimen(bug, found, true));
+        let all = |found| Bug::ALL.map(|bug| specimen(bug, found, true));
         assert_eq!(verdict(&all(false), true), Verdict::Pass);
         assert_eq!(verdict(&all(true), true), Verdict::Fail);
         assert_eq!(verdict(&all(false)[..1], true), Verdict::Inconclusive);
@@ -338,7 +338,7 @@ mod tests {
             images: ImageOptions::default(),
             program: String::new(),
         };
-        for bug in BUGS {
+        for bug in Bug::ALL {
             let hunt = schedules(bug, &options(false)).unwrap();
             let numbers: Vec<u32> = hunt.iter().map(|schedule| schedule.trial).collect();
             assert_eq!(numbers, (0..hunt.len() as u32).collect::<Vec<_>>());

@@ -281,7 +281,12 @@ pub(crate) fn phase_of(landed: &FaultLanded, schedule: &Schedule) -> Option<Phas
     let aimed = schedule.steps.get(landed.step).map(|step| step.trigger);
     seen.or(match aimed {
         Some(Trigger::Phase { phase }) => Some(phase),
-        Some(Trigger::Time { .. } | Trigger::Progress { .. } | Trigger::DuringRecovery { .. })
+        Some(
+            Trigger::Time { .. }
+            | Trigger::Progress { .. }
+            | Trigger::DuringRecovery { .. }
+            | Trigger::DuringFault { .. },
+        )
         | None => None,
     })
 }

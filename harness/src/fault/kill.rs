@@ -29,7 +29,7 @@ pub(super) async fn inject(
         }
     };
     // MySQL dies with the host: its state is read in the last moment before.
-    let before = strike.stage.progress().await?;
+    let before = strike.look().await?;
     target.expect_exit(strike.step, if strike.fault == Fault::Sigterm { 0 } else { 137 });
     let (oom, latch) = match strike.fault {
         Fault::Sigterm => {
@@ -144,7 +144,7 @@ async fn read_interrupted(
     if strike.fault == Fault::HostCrash {
         return Ok(strike.interrupted(before));
     }
-    let progress = strike.stage.progress().await?;
+    let progress = strike.look().await?;
     let mut interrupted = strike.interrupted(&progress);
     let all_done = !progress.tables.is_empty()
         && progress.tables.iter().all(|table| table.state == "completed");

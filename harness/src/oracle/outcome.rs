@@ -3,7 +3,7 @@
 //! `completed` unaided; errors on the way carry a reason and are retried by the tablet itself.
 
 use reports::journal::Event;
-use reports::schedule::Fault;
+use reports::schedule::{DiffOutcome, Fault};
 use reports::verdict::{Invariant, Judgement};
 
 use super::examination::Examination;
@@ -141,7 +141,10 @@ fn gone(exam: &mut Examination, view: &View<'_>, diff: &Diff<'_>, diffs: &[Diff<
         format!("expected the deleted diff {uuid} to be gone; it is there again")
     });
     let wanted = view.actions.iter().any(|a| a.what.action == "delete" && a.what.uuid == uuid)
-        || view.injected().iter().any(|fault| fault.what.1 == Fault::RowSurgery);
+        || view.injected().iter().any(|fault| {
+            fault.what.1 != Fault::Delete
+                && fault.what.1.facts().outcome == DiffOutcome::GoneAndFollowed
+        });
     exam.check(wanted, seq, || format!("expected the diff {uuid} to stay; nobody deleted it"));
     let orphans = orphans(view, diff.id);
     exam.check(orphans.is_empty(), seq, || {
