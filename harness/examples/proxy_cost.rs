@@ -62,7 +62,7 @@ async fn start() -> Result<(Run, MysqlServer)> {
     let launched = async {
         let progress = |line: &str| eprintln!("{line}");
         let image = images::ensure_server(&engine, &Recipe::mysql(), None, &progress).await?;
-        anyhow::Ok(MysqlServer::launch(&engine, &run, &image, MYSQL, BOOT).await?)
+        anyhow::Ok(MysqlServer::launch(&engine, &run, &image, MYSQL, None).await?)
     };
     match launched.await {
         Ok(server) => Ok((run, server)),

@@ -1,6 +1,7 @@
 //! The servers that trials share: etcd, and the MySQL of each side. They start side by side; the
 //! roots' pools go through loopback ports, the tablets use names on the run's network.
 
+mod disk;
 mod etcd;
 mod mysql;
 
@@ -9,6 +10,7 @@ use std::time::Duration;
 use crate::docker::{DockerError, Engine, Run};
 use crate::images::Images;
 
+pub use disk::SmallDisk;
 pub use etcd::{Etcd, KeyValue, Lease};
 pub use mysql::MysqlServer;
 
@@ -45,6 +47,22 @@ pub enum ClusterError {
         /// Why.
         #[source]
         source: Box<tonic::Status>,
+    },
+    /// Its disk is as large as the engine's: nobody may fill it.
+    #[error("{server} has no small disk of its own; a trial with disk-full needs one")]
+    LargeDisk {
+        /// Which server.
+        server: String,
+    },
+    /// A small disk took more than it should have room for.
+    #[error(
+        "{server}: its disk is not limited to {bytes} bytes; does this engine limit tmpfs volumes?"
+    )]
+    Limitless {
+        /// Which server.
+        server: String,
+        /// Its size.
+        bytes: u64,
     },
     /// A server was not ready in time.
     #[error("{server} was not ready within {deadline:?}; last: {last}; its log ends with:\n{log}")]
@@ -84,24 +102,40 @@ pub struct Servers {
 impl Servers {
     /// Starts all three and waits until they answer.
     pub async fn start(engine: &Engine, run: &Run, images: &Images) -> Result<Self, ClusterError> {
-        Self::start_named(engine, run, images, "").await
+        Self::start_on(engine, run, images, None).await
     }
 
-    /// As [`Servers::start`], with a prefix for the names: a trial that hurts servers has its own.
-    pub async fn start_named(
+    /// As [`Servers::start`]; the target's MySQL lies on a disk of so many bytes.
+    pub async fn start_on(
         engine: &Engine,
         run: &Run,
         images: &Images,
-        prefix: &str,
+        disk_bytes: Option<u64>,
     ) -> Result<Self, ClusterError> {
-        let [etcd, source, target] =
-            ["etcd", "mysql-source", "mysql-target"].map(|what| format!("{prefix}{what}"));
+        let target = async {
+            let disk = match disk_bytes {
+                Some(bytes) => Some(SmallDisk::make(engine, run, images, bytes).await?),
+                None => None,
+            };
+            MysqlServer::launch(engine, run, &images.mysql, "mysql-target", disk).await
+        };
         let (etcd, source, target) = tokio::try_join!(
-            Etcd::launch(engine, run, &images.etcd, &etcd, BOOT),
-            MysqlServer::launch(engine, run, &images.mysql, &source, BOOT),
-            MysqlServer::launch(engine, run, &images.mysql, &target, BOOT),
+            Etcd::launch(engine, run, &images.etcd, "etcd", BOOT),
+            MysqlServer::launch(engine, run, &images.mysql, "mysql-source", None),
+            target,
         )?;
         Ok(Self { etcd, source, target })
+    }
+
+    /// Whether all three answer within the deadline, and take writes: a trial that was cut short may
+    /// have left them hurt.
+    pub async fn are_well(&self, within: Duration) -> bool {
+        let (etcd, source, target) = tokio::join!(
+            self.etcd.wait_ready(within),
+            self.source.wait_writable(within),
+            self.target.wait_writable(within)
+        );
+        etcd.is_ok() && source.is_ok() && target.is_ok()
     }
 
     /// Removes all three. Goes on after an error, and returns the first.

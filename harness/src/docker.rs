@@ -15,6 +15,7 @@ mod tar;
 use std::time::Duration;
 
 pub use calls::{Labelled, LabelledKind, RootFileSystem};
+pub(crate) use engine::PIECE;
 pub use engine::{ContainerState, Engine, EngineFacts, ExecOutput};
 pub use launch::{Container, ContainerSpec};
 pub use run::{LABEL_OWNER, LABEL_RUN, NAME_PREFIX, Run, Site};

@@ -4,18 +4,30 @@
 //! evidence that ARCHITECTURE.md's definition asks for) or that it missed. [`heal`] ends the harm: it
 //! restarts, resumes, releases, or creates the diff that follows a deleted one. Nothing here judges.
 
+mod connections;
+mod demote;
+mod disk;
+mod freeze;
 mod kill;
+mod lease;
 mod operator;
+mod replace;
 mod servers;
+mod source;
 mod squeeze;
 mod stream;
+mod writes;
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mysql_async::Conn;
 
 use reports::journal::{Event, Evidence, FaultLanded, Interrupted};
-use reports::schedule::{Fault, Phase};
+use reports::schedule::{Fault, Phase, Trigger};
 
 use crate::observer::Progress;
+use crate::tablet::Predecessor;
 use crate::trial::{ActError, Stage};
 use crate::trigger::{Hold, phase_of};
 
@@ -24,7 +36,7 @@ use crate::trigger::{Hold, phase_of};
 const LATCH_AFTER_CALL: Duration = Duration::from_millis(150);
 
 /// A fault that was injected.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Struck {
     /// Index of the schedule's step.
     pub step: usize,
@@ -34,6 +46,36 @@ pub struct Struck {
     pub landed: bool,
     /// It missed because the diff had ended: a new diff may be aimed at again.
     pub diff_ended: bool,
+    harm: Harm,
+}
+
+/// What is to be undone, and when.
+#[derive(Clone, Debug, Default)]
+struct Harm {
+    /// Not before this.
+    until: Option<Instant>,
+    /// Holds locks for as long as it lives.
+    holder: Option<Arc<tokio::sync::Mutex<Conn>>>,
+    /// The tablet that was replaced.
+    predecessor: Option<Predecessor>,
+}
+
+impl Struck {
+    /// One that did not come as far as an injection.
+    pub(crate) fn missed(step: usize, fault: Fault, diff_ended: bool) -> Struck {
+        Struck { step, fault, landed: false, diff_ended, harm: Harm::default() }
+    }
+
+    /// When its harm may end; none: at once.
+    pub(crate) fn until(&self) -> Option<Instant> {
+        self.harm.until
+    }
+
+    /// Its harm goes on until then.
+    fn lasting_until(mut self, until: Instant) -> Struck {
+        self.harm.until = Some(until);
+        self
+    }
 }
 
 /// Injects a fault now. A hold, where the trigger was an exact one, is released in any case.
@@ -46,12 +88,18 @@ pub async fn inject(
     fault: Fault,
     hold: Option<Box<Hold>>,
 ) -> Result<Struck, ActError> {
+    let planned = stage.executed_schedule().steps.get(step).cloned();
+    let on_top = planned
+        .as_ref()
+        .is_some_and(|planned| matches!(planned.trigger, Trigger::DuringFault { .. }));
     let strike = Strike {
         stage,
         step,
         fault,
         phase: hold.as_ref().and_then(|hold| hold.phase()),
         at_point: hold.as_ref().is_some_and(|hold| hold.is_point()),
+        on_top,
+        lasts: planned.and_then(|planned| planned.lasts_ms).map(Duration::from_millis),
     };
     match fault {
         Fault::Sigkill | Fault::Sigterm | Fault::Oom | Fault::RowSurgery | Fault::HostCrash => {
@@ -60,22 +108,59 @@ pub async fn inject(
         Fault::MemorySqueeze => squeeze::inject(&strike).await,
         Fault::Cancel | Fault::Delete => operator::inject(&strike, hold).await,
         Fault::RpcDrop => stream::inject(&strike).await,
-        Fault::EtcdRestart => servers::inject(&strike).await,
+        Fault::EtcdRestart => servers::restart_etcd(&strike).await,
+        Fault::EtcdKill | Fault::MysqlKill | Fault::MysqlSourceKill => servers::kill(&strike).await,
+        Fault::SourceKill => releasing(hold, source::inject(&strike)).await,
+        Fault::MysqlConnectionKill => releasing(hold, connections::inject(&strike)).await,
+        Fault::MysqlReadonly | Fault::LockTable => writes::inject(&strike).await,
+        Fault::DiskFull => disk::inject(&strike).await,
+        Fault::LeaseExpiry => lease::inject(&strike, hold).await,
+        Fault::Freeze => releasing(hold, freeze::inject(&strike)).await,
+        Fault::Demote => demote::inject(&strike).await,
+        Fault::TabletReplace => replace::inject(&strike).await,
     }
 }
 
-/// Ends the harm of a fault, and records it. A tablet that was killed is started, not awaited.
+/// Strikes while the tablet is held, and lets it go.
+async fn releasing(
+    hold: Option<Box<Hold>>,
+    strike: impl Future<Output = Result<Struck, ActError>>,
+) -> Result<Struck, ActError> {
+    let struck = strike.await;
+    if let Some(hold) = hold {
+        hold.release().await?;
+    }
+    struck
+}
+
+/// Ends the harm of a fault when its time has come, and records it. A tablet that was killed is
+/// started, not awaited.
 ///
 /// # Errors
 /// When the harness cannot do it.
 pub async fn heal(stage: &Stage, struck: &Struck) -> Result<(), ActError> {
+    if let Some(until) = struck.harm.until {
+        tokio::time::sleep_until(until.into()).await;
+    }
     match struck.fault {
         Fault::Sigkill | Fault::Sigterm | Fault::Oom | Fault::RowSurgery | Fault::HostCrash => {
             kill::heal(stage, struck).await?;
         }
+        Fault::EtcdKill | Fault::MysqlKill | Fault::MysqlSourceKill => {
+            servers::start(stage, struck.fault).await?;
+        }
+        Fault::SourceKill => source::heal(stage).await?,
+        Fault::MysqlReadonly => writes::allow(stage).await?,
+        Fault::LockTable => writes::unlock(struck.harm.holder.as_ref()).await?,
+        Fault::DiskFull => disk::heal(stage).await?,
+        Fault::Freeze => freeze::heal(stage).await?,
+        Fault::Demote => demote::heal(stage).await?,
+        Fault::TabletReplace => {
+            replace::heal(stage, struck.step, struck.harm.predecessor.as_ref()).await?;
+        }
         Fault::MemorySqueeze => squeeze::heal(stage).await?,
         Fault::Cancel | Fault::Delete => operator::heal(stage, struck).await?,
-        Fault::RpcDrop | Fault::EtcdRestart => {}
+        Fault::RpcDrop | Fault::EtcdRestart | Fault::MysqlConnectionKill | Fault::LeaseExpiry => {}
     }
     stage.journal().record(Event::FaultHealed { step: struck.step, fault: struck.fault });
     Ok(())
@@ -89,9 +174,22 @@ struct Strike<'a> {
     phase: Option<Phase>,
     /// The tablet is held at a crash point, which is the aim then.
     at_point: bool,
+    /// It comes on top of another fault: it aims at that one's harm, not at the middle of the diff.
+    on_top: bool,
+    /// The length that the schedule gives it.
+    lasts: Option<Duration>,
 }
 
 impl Strike<'_> {
+    /// The diff as it lies in MySQL; while MySQL is away, as it was seen last: nobody can have
+    /// changed it since.
+    async fn look(&self) -> Result<Progress, ActError> {
+        match self.stage.progress().await {
+            Err(_) if self.on_top => Ok(self.stage.sampled()),
+            looked => looked,
+        }
+    }
+
     fn injected(&self, means: impl Into<String>) {
         self.stage.journal().record(Event::FaultInjected {
             step: self.step,
@@ -118,19 +216,19 @@ impl Strike<'_> {
             evidence,
             interrupted,
         }));
-        Struck { step: self.step, fault: self.fault, landed: true, diff_ended: false }
+        Struck { landed: true, ..Struck::missed(self.step, self.fault, false) }
     }
 
     fn missed(&self, reason: String, diff_ended: bool) -> Struck {
         let (step, fault) = (self.step, self.fault);
         self.stage.journal().record(Event::FaultMissed { step, fault, reason });
-        Struck { step, fault, landed: false, diff_ended }
+        Struck::missed(step, fault, diff_ended)
     }
 
     /// Why the diff was not hit in its middle. In the completing phase all rows are compared, and the
     /// statement that was seen waiting is the proof of the aim.
     fn aim_error(&self, interrupted: &Interrupted) -> Option<String> {
-        if self.at_point {
+        if self.at_point || self.on_top {
             return None;
         }
         let completing = self.phase == Some(Phase::Completing);

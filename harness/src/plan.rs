@@ -7,6 +7,7 @@
 //! Trials are dealt from a menu of slots (a fault and how it is triggered), shuffled anew for each round of the menu: a short
 //! campaign of any seed already covers many faults and phases, a long one all of them evenly.
 
+mod rules;
 mod slots;
 
 use rand::seq::SliceRandom;
@@ -14,12 +15,10 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 use reports::schedule::{Bug, Deadlines, FORMAT, Fault, Pace, Schedule, Step, Trigger, Workload};
 use sha2::{Digest, Sha256};
+use slots::Part;
 
-pub(crate) use slots::restarts_target;
-pub use slots::{
-    BUGS, FAULTS, TriggerKind, bug_name, fault_name, parse_bug, parse_fault, parse_trigger,
-    phase_name, trigger_text, works_with,
-};
+pub use rules::works_with;
+pub use slots::{TriggerKind, parse_bug, parse_fault, parse_trigger, trigger_text};
 
 /// Length of a paced diff that plans aim at, in milliseconds.
 const DIFF_MS: u64 = 3_500;
@@ -79,10 +78,10 @@ impl PlanOptions {
             Some(duration) => format!("trials for {} s", duration.as_secs()),
             None => format!("{} trials", self.trials),
         };
-        let faults = list(self.faults.iter().map(|fault| fault_name(*fault)).collect());
+        let faults = list(self.faults.iter().map(|fault| fault.name()).collect());
         let triggers = list(self.triggers.iter().map(|kind| kind.name()).collect());
         let tables = self.tables.join(",");
-        let bug = self.bug.map_or("no bug", bug_name);
+        let bug = self.bug.map_or("no bug", Bug::name);
         format!(
             "{length}, faults {faults}, triggers {triggers}, {} rows in {tables}, {bug}",
             self.rows
@@ -152,15 +151,18 @@ pub fn schedule(seed: u64, trial: u32, options: &PlanOptions) -> Result<Schedule
     let offered = slots::offered(&options.faults, &options.triggers);
     if offered.is_empty() {
         return Err(PlanError::NothingToDraw {
-            faults: names(&options.faults, |fault| fault_name(*fault)),
+            faults: names(&options.faults, |fault| fault.name()),
             triggers: names(&options.triggers, |trigger| trigger.name()),
         });
     }
     let offered_len = u32::try_from(offered.len()).unwrap_or(u32::MAX);
     let (round, place) = (trial / offered_len, trial % offered_len);
-    let mut order: Vec<usize> = (0..offered.len()).collect();
+    let (mut order, mut more): (Vec<usize>, Vec<usize>) =
+        (0..offered.len()).partition(|slot| offered[*slot].part != Part::More);
     order.shuffle(&mut fork(seed, "order", round));
-    order.sort_by_key(|slot| !offered[*slot].core); // stable: both parts stay shuffled
+    order.sort_by_key(|slot| offered[*slot].part); // stable: both parts stay shuffled
+    more.shuffle(&mut fork(seed, "more", round));
+    order.append(&mut more);
     let slot = &offered[order[place as usize]];
     let mut schedule = blank(seed, trial, options);
     schedule.steps = slot.steps(round, &options.triggers, &mut fork(seed, "steps", trial));
@@ -211,7 +213,7 @@ pub fn redraw(schedule: &Schedule, attempt: u32) -> Schedule {
             Trigger::Time { fraction } | Trigger::Progress { fraction } => {
                 *fraction = round_3((*fraction * earlier).max(0.1));
             }
-            Trigger::DuringRecovery { after_ms } => {
+            Trigger::DuringRecovery { after_ms } | Trigger::DuringFault { after_ms } => {
                 *after_ms = (*after_ms as f64 * earlier) as u64;
             }
             Trigger::Phase { .. } | Trigger::CrashPoint { .. } => {}
@@ -252,16 +254,15 @@ pub fn check(schedule: &Schedule) -> Result<(), PlanError> {
     )?;
     range("deadlines.trial_ms", schedule.deadlines.trial_ms, 1_000, 3_600_000, "1 s to 1 h")?;
     for (index, step) in schedule.steps.iter().enumerate() {
-        let before = index.checked_sub(1).map(|before| &schedule.steps[before]);
-        check_step(index, step, before)?;
+        check_step(index, step, &schedule.steps[..index])?;
     }
     Ok(())
 }
 
-fn check_step(index: usize, step: &Step, before: Option<&Step>) -> Result<(), PlanError> {
+fn check_step(index: usize, step: &Step, before: &[Step]) -> Result<(), PlanError> {
     let impossible = |why: &'static str| PlanError::Impossible {
         step: index,
-        fault: fault_name(step.fault),
+        fault: step.fault.name(),
         trigger: slots::trigger_text(&step.trigger),
         why,
     };
@@ -276,14 +277,8 @@ fn check_step(index: usize, step: &Step, before: Option<&Step>) -> Result<(), Pl
             }
         }
         Trigger::DuringRecovery { after_ms } => {
-            if *after_ms > 60_000 {
-                return Err(PlanError::OutOfRange {
-                    what: format!("steps[{index}].trigger.after_ms"),
-                    value: after_ms.to_string(),
-                    bounds: "at most 60000",
-                });
-            }
-            if !before.is_some_and(|step| slots::restarts_target(step.fault)) {
+            at_most_a_minute(format!("steps[{index}].trigger.after_ms"), *after_ms)?;
+            if !before.last().is_some_and(|before| before.fault.ends_target()) {
                 return Err(impossible(
                     "the step before it does not restart the target tablet, so nothing recovers",
                 ));
@@ -298,7 +293,7 @@ fn check_step(index: usize, step: &Step, before: Option<&Step>) -> Result<(), Pl
                 });
             }
             let armed_at_start =
-                before.is_none_or(|step| step.is_at_point() && slots::restarts_target(step.fault));
+                before.last().is_none_or(|step| step.is_at_point() && step.fault.ends_target());
             if !armed_at_start {
                 return Err(impossible(
                     "crash points come first, and each but the first follows one that restarts the \
@@ -306,9 +301,34 @@ fn check_step(index: usize, step: &Step, before: Option<&Step>) -> Result<(), Pl
                 ));
             }
         }
+        Trigger::DuringFault { after_ms } => {
+            at_most_a_minute(format!("steps[{index}].trigger.after_ms"), *after_ms)?;
+            rules::overlaps(&at_work(before), step.fault).map_err(impossible)?;
+        }
         Trigger::Phase { .. } => {}
     }
+    if let Some(lasts_ms) = step.lasts_ms {
+        at_most_a_minute(format!("steps[{index}].lasts_ms"), lasts_ms)?;
+        if step.fault != Fault::Freeze {
+            return Err(impossible("only a freeze has a length of its own; leave out lasts_ms"));
+        }
+    }
     works_with(step.fault, &step.trigger).map_err(impossible)
+}
+
+fn at_most_a_minute(what: String, value: u64) -> Result<(), PlanError> {
+    if value <= 60_000 {
+        return Ok(());
+    }
+    Err(PlanError::OutOfRange { what, value: value.to_string(), bounds: "at most 60000" })
+}
+
+/// The faults that are at work when the next one comes on top: the last one that came by itself, and
+/// all on top of it.
+fn at_work(before: &[Step]) -> Vec<Fault> {
+    let is_on_top = |step: &Step| matches!(step.trigger, Trigger::DuringFault { .. });
+    let first = before.iter().rposition(|step| !is_on_top(step)).unwrap_or(0);
+    before[first..].iter().map(|step| step.fault).collect()
 }
 
 /// A generator for one purpose of one trial; independent of all others.

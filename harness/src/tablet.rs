@@ -27,7 +27,8 @@ use crate::docker::DockerError;
 
 pub use cgroup::{CgroupPaths, OomWatch, belongs_to};
 pub use client::{Client, RowStream};
-pub use container::ContainerTablet;
+pub use container::{ContainerTablet, Predecessor};
+pub(crate) use faults::HELPER;
 pub use nix::sys::signal::Signal;
 
 /// A tablet to be started.

@@ -66,6 +66,10 @@ pub async fn wait_for(stage: &Stage, step: usize, trigger: &Trigger) -> Result<F
             Ok(exchange) => held(Hold::Point(exchange)),
             Err(reason) => return gone(stage, reason).await,
         },
+        Trigger::DuringFault { after_ms } => match into_fault(stage, step, *after_ms).await {
+            Ok(seen) => (seen, None),
+            Err(reason) => return gone(stage, reason).await,
+        },
     };
     let seen = format!("{}: {seen}", trigger_text(trigger));
     stage.journal().record(Event::TriggerFired { step, seen });
@@ -107,6 +111,25 @@ async fn into_recovery(stage: &Stage, after: Duration) -> Result<String, String>
         }
         _ => Err("the recovering tablet ended by itself".to_owned()),
     }
+}
+
+/// The harm of the step before goes on meanwhile: whoever drives the steps has not healed it.
+async fn into_fault(stage: &Stage, step: usize, after_ms: u64) -> Result<String, String> {
+    let injected_ms = stage.journal().inspect(|records| {
+        records.iter().rev().find_map(|record| match &record.event {
+            Event::FaultHealed { step: before, .. } if before + 1 == step => Some(None),
+            Event::FaultInjected { step: before, .. } if before + 1 == step => {
+                Some(Some(record.at_ms))
+            }
+            _ => None,
+        })
+    });
+    let Some(Some(injected_ms)) = injected_ms else {
+        return Err("the fault before it is not at work".to_owned());
+    };
+    let passed_ms = stage.journal().now_ms().saturating_sub(injected_ms);
+    tokio::time::sleep(Duration::from_millis(after_ms.saturating_sub(passed_ms))).await;
+    Ok(format!("{} ms after the fault before it", after_ms.max(passed_ms)))
 }
 
 async fn progress_text(stage: &Stage) -> String {

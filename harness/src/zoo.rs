@@ -25,7 +25,6 @@ use crate::crash_points::hunt::{Hunt, HuntOptions};
 use crate::crash_points::plan::{Frame, Window};
 use crate::docker::Engine;
 use crate::images::{self, ImageOptions, Patch};
-use crate::plan::{BUGS, bug_name, fault_name};
 use known::{known, schedules};
 
 const DEADLINE: Duration = Duration::from_secs(900);
@@ -136,7 +135,7 @@ pub async fn run(
 /// and nothing unclear. A patch has no such duty: found or not, a verdict on it is one.
 #[must_use]
 pub fn verdict(specimens: &[Specimen], game: &Game) -> Verdict {
-    let all = BUGS.len();
+    let all = Bug::ALL.len();
     let as_wanted = |specimen: &Specimen| {
         let worked = specimen.workaround.as_ref().is_none_or(|one| one.landed && one.comes_back);
         specimen.found && worked
@@ -184,7 +183,7 @@ async fn prey(
             }
         };
         Ok(Prey {
-            name: bug_name(bug).to_owned(),
+            name: bug.name().to_owned(),
             bug: Some(bug),
             is_on,
             works: vec![work],
@@ -192,7 +191,7 @@ async fn prey(
             program: options.program.clone(),
         })
     };
-    BUGS.into_iter().map(of).collect()
+    Bug::ALL.into_iter().map(of).collect()
 }
 
 /// The patched tablet is built before anything else: it may not compile.
@@ -342,7 +341,7 @@ fn way_out_of(trial: &TrialRecord) -> Workaround {
     let comes_back = |judgement: &reports::verdict::Judgement| {
         judgement.invariant == Invariant::I1 && judgement.is_pass()
     };
-    let fault = trial.schedule.steps.first().map_or("", |step| fault_name(step.fault));
+    let fault = trial.schedule.steps.first().map_or("", |step| step.fault.name());
     Workaround {
         fault,
         landed: trial.records.iter().any(landed),

@@ -31,7 +31,7 @@ async fn the_proxy_holds_and_passes_what_real_mysql_says() -> Result<()> {
 async fn on_a_server(engine: &Engine, run: &Run) -> Result<()> {
     let progress = |line: &str| eprintln!("{line}");
     let image = images::ensure_server(engine, &Recipe::mysql(), None, &progress).await?;
-    let server = MysqlServer::launch(engine, run, &image, "mysql", BOOT).await?;
+    let server = MysqlServer::launch(engine, run, &image, "mysql", None).await?;
     let server = std::sync::Arc::new(server);
     transparent::nothing_tells_that_the_proxy_is_there(&server).await?;
     transparent::large_results_pass_byte_for_byte(&server).await?;

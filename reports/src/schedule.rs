@@ -4,9 +4,11 @@
 use serde::{Deserialize, Serialize};
 
 mod crash_point;
+mod fault;
 mod file;
 
 pub use crash_point::{CrashPoint, Link, Moment};
+pub use fault::{DiffOutcome, Fault, FaultFacts, Hurts};
 pub use file::{ScheduleError, load, parse, print, save};
 
 /// The version of the schedule's format that this build reads and writes.
@@ -84,6 +86,9 @@ pub struct Step {
     pub trigger: Trigger,
     /// What.
     pub fault: Fault,
+    /// For so many milliseconds, of a fault whose length is drawn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lasts_ms: Option<u64>,
 }
 
 /// When a fault is injected.
@@ -116,6 +121,11 @@ pub enum Trigger {
         /// The place.
         point: CrashPoint,
     },
+    /// While the harm of the fault before it goes on: so many milliseconds after that one.
+    DuringFault {
+        /// Milliseconds after the fault before it was injected.
+        after_ms: u64,
+    },
 }
 
 /// A phase of a diff, in order.
@@ -130,32 +140,6 @@ pub enum Phase {
     Reconcile,
     /// The diff is marked completed.
     Completing,
-}
-
-/// What goes wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Fault {
-    /// The target tablet's process gets SIGKILL.
-    Sigkill,
-    /// The target tablet's process gets SIGTERM.
-    Sigterm,
-    /// The kernel's OOM killer kills the target tablet.
-    Oom,
-    /// The container's memory is filled slowly, and released again.
-    MemorySqueeze,
-    /// The VDiff is stopped by the operator, and resumed.
-    Cancel,
-    /// The VDiff is deleted by the operator; a new one follows.
-    Delete,
-    /// The reader of a row stream of the source goes away after some packets.
-    RpcDrop,
-    /// The tablet is killed and the VDiff's row is deleted by hand before it is started again.
-    RowSurgery,
-    /// etcd is restarted: every watch ends.
-    EtcdRestart,
-    /// The target tablet and its MySQL die together; the tablet starts first.
-    HostCrash,
 }
 
 /// A known bug of the tablet's zoo.
@@ -222,60 +206,38 @@ impl Phase {
     }
 }
 
-impl Fault {
-    /// Every fault of the catalogue.
-    pub const ALL: [Self; 10] = [
-        Self::Sigkill,
-        Self::Sigterm,
-        Self::Oom,
-        Self::MemorySqueeze,
-        Self::Cancel,
-        Self::Delete,
-        Self::RpcDrop,
-        Self::RowSurgery,
-        Self::EtcdRestart,
-        Self::HostCrash,
+impl Step {
+    /// A fault at a time; what has a length of its own takes the usual one.
+    #[must_use]
+    pub const fn new(trigger: Trigger, fault: Fault) -> Self {
+        Self { trigger, fault, lasts_ms: None }
+    }
+}
+
+impl Bug {
+    /// Every bug of the zoo.
+    pub const ALL: [Self; 5] = [
+        Self::RegistryBeforeInit,
+        Self::WatchEndUnwrap,
+        Self::SplitCheckpoint,
+        Self::LateRestartGuard,
+        Self::CompletedTableAgain,
     ];
 
-    /// Its name in schedules and reports.
+    /// Its name in schedules, on the command line and in the tablet's environment.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
-            Self::Sigkill => "sigkill",
-            Self::Sigterm => "sigterm",
-            Self::Oom => "oom",
-            Self::MemorySqueeze => "memory-squeeze",
-            Self::Cancel => "cancel",
-            Self::Delete => "delete",
-            Self::RpcDrop => "rpc-drop",
-            Self::RowSurgery => "row-surgery",
-            Self::EtcdRestart => "etcd-restart",
-            Self::HostCrash => "host-crash",
-        }
-    }
-
-    /// The code with which the tablet's process must end under this fault; none: it must live on.
-    #[must_use]
-    pub fn expected_exit(self) -> Option<i64> {
-        match self {
-            Self::Sigterm => Some(0),
-            Self::Sigkill | Self::Oom | Self::RowSurgery | Self::HostCrash => Some(137),
-            Self::MemorySqueeze
-            | Self::Cancel
-            | Self::Delete
-            | Self::RpcDrop
-            | Self::EtcdRestart => None,
+            Self::RegistryBeforeInit => "registry-before-init",
+            Self::WatchEndUnwrap => "watch-end-unwrap",
+            Self::SplitCheckpoint => "split-checkpoint",
+            Self::LateRestartGuard => "late-restart-guard",
+            Self::CompletedTableAgain => "completed-table-again",
         }
     }
 }
 
 impl std::fmt::Display for Phase {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl std::fmt::Display for Fault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name())
     }
@@ -291,6 +253,9 @@ impl std::fmt::Display for Trigger {
             Self::Phase { phase } => write!(f, "in the phase {phase}"),
             Self::DuringRecovery { after_ms } => write!(f, "{after_ms} ms into the recovery"),
             Self::CrashPoint { point } => write!(f, "at {point}"),
+            Self::DuringFault { after_ms } => {
+                write!(f, "{after_ms} ms after the fault before it, on top of it")
+            }
         }
     }
 }

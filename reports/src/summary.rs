@@ -341,7 +341,12 @@ pub(crate) fn phase_of(landed: &FaultLanded, schedule: &Schedule) -> Option<Phas
     seen.or(match aimed {
         Some(Trigger::Phase { phase }) => Some(*phase),
         Some(Trigger::CrashPoint { point }) => point.phase,
-        Some(Trigger::Time { .. } | Trigger::Progress { .. } | Trigger::DuringRecovery { .. })
+        Some(
+            Trigger::Time { .. }
+            | Trigger::Progress { .. }
+            | Trigger::DuringRecovery { .. }
+            | Trigger::DuringFault { .. },
+        )
         | None => None,
     })
 }

@@ -146,7 +146,7 @@ impl World {
     /// # Errors
     /// When it missed: the scenario says nothing then.
     pub(crate) async fn strike(&mut self, trigger: Trigger, fault: Fault) -> anyhow::Result<()> {
-        let struck = self.stage()?.strike(Step { trigger, fault }).await?;
+        let struck = self.stage()?.strike(Step::new(trigger, fault)).await?;
         let landed = struck.landed;
         self.struck.push(struck);
         ensure!(landed, "the fault did not land: {}", self.why_missed());
@@ -160,7 +160,7 @@ impl World {
     /// When the harness fails.
     pub(crate) async fn strike_now(&mut self, fault: Fault) -> anyhow::Result<()> {
         let stage = self.stage()?;
-        let step = stage.add_step(Step { trigger: Trigger::Progress { fraction: 0.0 }, fault });
+        let step = stage.add_step(Step::new(Trigger::Progress { fraction: 0.0 }, fault));
         let struck = fault::inject(stage, step, fault, None).await?;
         self.struck.push(struck);
         Ok(())

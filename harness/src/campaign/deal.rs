@@ -9,7 +9,7 @@ use reports::TrialRecord;
 use reports::coverage::Coverage;
 use reports::layout::RunDirectory;
 use reports::run::Part;
-use reports::schedule::{Fault, Schedule};
+use reports::schedule::{Hurts, Schedule};
 use reports::verdict::Verdict;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -206,17 +206,7 @@ fn in_shard(trial: u32, shard: Option<(u32, u32)>) -> bool {
 /// Whether a trial hurts servers that others may use.
 #[must_use]
 pub fn is_exclusive(schedule: &Schedule) -> bool {
-    schedule.steps.iter().any(|step| match step.fault {
-        Fault::EtcdRestart | Fault::HostCrash => true,
-        Fault::Sigkill
-        | Fault::Sigterm
-        | Fault::Oom
-        | Fault::MemorySqueeze
-        | Fault::Cancel
-        | Fault::Delete
-        | Fault::RpcDrop
-        | Fault::RowSurgery => false,
-    })
+    schedule.steps.iter().any(|step| step.fault.facts().hurts != Hurts::NobodyElse)
 }
 
 /// What came of dealing.

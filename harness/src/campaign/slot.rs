@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reports::journal::Event;
-use reports::schedule::{Schedule, Workload};
+use reports::schedule::{Hurts, Schedule, Workload};
 use tokio::sync::Mutex;
 
 use crate::cluster::{ClusterError, Servers};
@@ -19,6 +19,14 @@ use crate::workload::{self, Dataset, LoadError, WorkloadError};
 
 /// A guess for the calibrating diff itself; nothing depends on it.
 const CALIBRATION_GUESS_MS: u64 = 3_500;
+
+/// Servers that were hurt answer again in this time, or others take their place.
+const WELL_WITHIN: Duration = Duration::from_secs(5);
+/// A small disk: MySQL's data directory (170 MiB when it has booted), with room for the history of a
+/// few diffs…
+const DISK_BYTES: u64 = 384 << 20;
+/// …and for so much of each row.
+const DISK_BYTES_PER_ROW: u64 = 2_048;
 
 /// Connections close in this time, or with their server.
 const DISCONNECT: Duration = Duration::from_secs(1);
@@ -63,6 +71,7 @@ pub struct Slot {
     servers: Arc<Servers>,
     dataset: Arc<Dataset>,
     workload: Workload,
+    small_disk: bool,
 }
 
 impl Slot {
@@ -76,10 +85,23 @@ impl Slot {
         id: &str,
         workload: &Workload,
     ) -> Result<Slot, SlotError> {
+        Slot::start_on(engine, images, id, workload, false).await
+    }
+
+    /// As [`Slot::start`]; with a disk for the target's MySQL that can be filled, if asked for.
+    async fn start_on(
+        engine: &Engine,
+        images: &Images,
+        id: &str,
+        workload: &Workload,
+        small_disk: bool,
+    ) -> Result<Slot, SlotError> {
+        let disk_bytes = small_disk.then(|| disk_bytes(workload));
         let dataset = Dataset::new(workload).map_err(SlotError::Workload)?;
         let run = Run::begin(engine, id).await.map_err(SlotError::Engine)?;
         let filled = async {
-            let servers = Servers::start(engine, &run, images).await.map_err(SlotError::Cluster)?;
+            let servers = Servers::start_on(engine, &run, images, disk_bytes).await;
+            let servers = servers.map_err(SlotError::Cluster)?;
             fill(&servers, &dataset).await?;
             Ok(servers)
         };
@@ -89,6 +111,7 @@ impl Slot {
                 servers: Arc::new(servers),
                 dataset: Arc::new(dataset),
                 workload: workload.clone(),
+                small_disk,
             }),
             Err(error) => {
                 if let Err(left) = run.remove().await {
@@ -131,6 +154,15 @@ impl Slot {
         }
         self.run.remove().await
     }
+}
+
+fn needs_small_disk(schedule: &Schedule) -> bool {
+    schedule.steps.iter().any(|step| step.fault.facts().hurts == Hurts::Disk)
+}
+
+fn disk_bytes(workload: &Workload) -> u64 {
+    let rows = workload.rows.saturating_mul(workload.tables.len() as u64);
+    DISK_BYTES + rows.saturating_mul(DISK_BYTES_PER_ROW)
 }
 
 async fn fill(servers: &Servers, dataset: &Dataset) -> Result<(), SlotError> {
@@ -222,7 +254,13 @@ impl Slots {
         say: &(dyn Fn(&str) + Send + Sync),
     ) -> Result<(), SlotError> {
         let place = if exclusive { &mut state.exclusive } else { &mut state.shared };
-        if place.as_ref().is_some_and(|slot| slot.workload == schedule.workload) {
+        let small_disk = exclusive && needs_small_disk(schedule);
+        let fits = place
+            .as_ref()
+            .filter(|slot| slot.workload == schedule.workload && !slot.small_disk && !small_disk);
+        if let Some(slot) = fits
+            && (!exclusive || slot.servers.are_well(WELL_WITHIN).await)
+        {
             return Ok(());
         }
         if let Some(other) = place.take() {
@@ -232,7 +270,8 @@ impl Slots {
         let kind = if exclusive { "x" } else { "s" };
         let id = format!("{}-{kind}{}", self.id, state.made);
         let begun = std::time::Instant::now();
-        let slot = Slot::start(&self.engine, &self.images, &id, &schedule.workload).await?;
+        let workload = &schedule.workload;
+        let slot = Slot::start_on(&self.engine, &self.images, &id, workload, small_disk).await?;
         let what =
             if exclusive { "servers of their own for trials that hurt them" } else { "servers" };
         say(&format!(

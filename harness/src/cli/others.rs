@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use reports::schedule::Trigger;
+use reports::schedule::{Fault, Trigger};
 use tokio_util::sync::CancellationToken;
 
 use super::arguments::{CleanArgs, ImageArgs, JudgeArgs, MemoryArgs, MergeArgs};
@@ -10,7 +10,7 @@ use super::{Exit, Failure, say};
 use crate::clean::{Reach, sweep_with};
 use crate::docker::{Engine, Run};
 use crate::memory::{self, MemoryError, MemoryOptions};
-use crate::plan::{self, FAULTS, TriggerKind};
+use crate::plan::{self, TriggerKind};
 
 pub(super) fn judge(args: &JudgeArgs) -> Result<Exit, Failure> {
     let judged = crate::judge::judge_run(&args.run).map_err(|error| Failure::usage(&error))?;
@@ -38,19 +38,22 @@ pub(super) fn merge(args: &MergeArgs) -> Result<Exit, Failure> {
 }
 
 pub(super) async fn faults() -> Result<Exit, Failure> {
-    for fault in FAULTS {
+    println!("{:<22} {:<42} what it does; what it needs", "fault", "triggers");
+    for fault in Fault::ALL {
         let triggers: Vec<&str> = TriggerKind::ALL
             .into_iter()
             .filter(|kind| fits(fault, *kind))
             .map(TriggerKind::name)
             .collect();
-        println!("{:<15} {:<30} {}", plan::fault_name(fault), triggers.join(", "), about(fault));
+        let facts = fault.facts();
+        println!("{:<22} {:<42} {}", facts.name, triggers.join(", "), facts.does);
+        println!("{:<65} needs {}", "", facts.needs);
     }
     println!("\nWhat of it works on this host:");
     doctor().await
 }
 
-fn fits(fault: reports::schedule::Fault, kind: TriggerKind) -> bool {
+fn fits(fault: Fault, kind: TriggerKind) -> bool {
     let fits = |trigger: Trigger| plan::works_with(fault, &trigger).is_ok();
     match kind {
         TriggerKind::Time => fits(Trigger::Time { fraction: 0.5 }),
@@ -59,22 +62,7 @@ fn fits(fault: reports::schedule::Fault, kind: TriggerKind) -> bool {
             reports::schedule::Phase::ALL.into_iter().any(|phase| fits(Trigger::Phase { phase }))
         }
         TriggerKind::Recovery => fits(Trigger::DuringRecovery { after_ms: 100 }),
-    }
-}
-
-fn about(fault: reports::schedule::Fault) -> &'static str {
-    use reports::schedule::Fault;
-    match fault {
-        Fault::Sigkill => "the target tablet's process gets SIGKILL",
-        Fault::Sigterm => "it gets SIGTERM, and ends in order",
-        Fault::Oom => "the kernel's OOM killer kills it",
-        Fault::MemorySqueeze => "its container's memory is filled slowly, and released",
-        Fault::Cancel => "the VDiff is stopped, and resumed",
-        Fault::Delete => "the VDiff is deleted, and a new one created",
-        Fault::RpcDrop => "the reader of a row stream goes away",
-        Fault::RowSurgery => "killed, and the VDiff's row deleted by hand before the restart",
-        Fault::EtcdRestart => "etcd restarts: every watch ends",
-        Fault::HostCrash => "the target tablet and its MySQL die together",
+        TriggerKind::Overlap => fits(Trigger::DuringFault { after_ms: 100 }),
     }
 }
 

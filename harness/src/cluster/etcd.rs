@@ -7,7 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prost::Message;
 use tablet_wire::etcdserverpb::kv_client::KvClient;
-use tablet_wire::etcdserverpb::{DeleteRangeRequest, PutRequest, RangeRequest};
+use tablet_wire::etcdserverpb::lease_client::LeaseClient;
+use tablet_wire::etcdserverpb::{DeleteRangeRequest, LeaseRevokeRequest, PutRequest, RangeRequest};
 use tablet_wire::topodata::{Shard, Tablet, TabletAlias};
 use tablet_wire::vttime::Time;
 use tonic::transport::{Channel, Endpoint};
@@ -149,8 +150,16 @@ impl Etcd {
 
     /// Kills etcd (SIGKILL) and starts it again, with its data. Does not wait until it answers.
     pub async fn restart(&self) -> Result<(), ClusterError> {
-        self.kill().await?;
+        let _code = self.kill().await?;
         self.start().await
+    }
+
+    /// Ends a lease, and deletes the keys that are bound to it.
+    pub async fn revoke(&self, lease: i64) -> Result<(), ClusterError> {
+        let port = self.access.lock().expect("no panic while locked").0;
+        let request = LeaseRevokeRequest { id: lease };
+        LeaseClient::new(channel(port)).lease_revoke(request).await.map_err(failed("revoke"))?;
+        Ok(())
     }
 
     /// Writes a newer term of another tablet into a shard's record, as a reparent elsewhere would;
@@ -161,17 +170,28 @@ impl Etcd {
         keyspace: &str,
         shard: &str,
     ) -> Result<String, ClusterError> {
+        self.name_primary(topo_root, keyspace, shard, 999).await?;
+        Ok("zone1-0000000999".to_owned())
+    }
+
+    /// Names a tablet of zone1 the primary of a shard, by a term newer than the last one.
+    pub async fn name_primary(
+        &self,
+        topo_root: &str,
+        keyspace: &str,
+        shard: &str,
+        uid: u32,
+    ) -> Result<(), ClusterError> {
         let key = shard_key(topo_root, keyspace, shard);
         let mut record = self.shard(topo_root, keyspace, shard).await?.unwrap_or_default();
         let last = record.primary_term_start_time.unwrap_or_default();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX).max(last.seconds + 1);
         let newer = Time { seconds, nanoseconds: 0 };
-        let usurper = TabletAlias { cell: "zone1".to_owned(), uid: 999 };
-        record.primary_alias = Some(usurper);
+        record.primary_alias = Some(TabletAlias { cell: "zone1".to_owned(), uid });
         record.primary_term_start_time = Some(newer);
         self.put(&key, record.encode_to_vec()).await?;
-        Ok("zone1-0000000999".to_owned())
+        Ok(())
     }
 
     /// A shard's record; none when there is none yet.
@@ -207,13 +227,12 @@ impl Etcd {
         })
     }
 
-    /// Kills etcd (SIGKILL), and returns when it is dead.
-    pub async fn kill(&self) -> Result<(), ClusterError> {
+    /// Kills etcd (SIGKILL), and returns when it is dead; its exit code.
+    pub async fn kill(&self) -> Result<i64, ClusterError> {
         let failed = || ClusterError::engine(SERVER, "the kill");
         let id = self.container.id();
         self.engine.kill(id, "SIGKILL").await.map_err(failed())?;
-        self.engine.wait_exit(id, Duration::from_secs(10)).await.map_err(failed())?;
-        Ok(())
+        self.engine.wait_exit(id, Duration::from_secs(10)).await.map_err(failed())
     }
 
     /// Starts the dead etcd again. Does not wait until it answers.

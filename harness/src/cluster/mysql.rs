@@ -6,7 +6,8 @@ use std::time::Duration;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder, Pool, PoolConstraints, PoolOpts};
 
-use super::ClusterError;
+use super::disk::SmallDisk;
+use super::{BOOT, ClusterError};
 use crate::docker::{Container, ContainerSpec, Engine, Run};
 use crate::images::{Image, MYSQL_SETTINGS};
 
@@ -29,6 +30,7 @@ pub struct MysqlServer {
     password: String,
     /// Replaced at each start: the loopback port may change.
     access: Mutex<Access>,
+    disk: Option<SmallDisk>,
 }
 
 #[derive(Debug)]
@@ -44,17 +46,21 @@ impl MysqlServer {
         run: &Run,
         image: &Image,
         what: &str,
-        deadline: Duration,
+        disk: Option<SmallDisk>,
     ) -> Result<Self, ClusterError> {
         let password = hex::encode(rand::random::<[u8; 12]>());
-        let spec = spec(image, what, &password);
+        let mut spec = spec(image, what, &password);
+        if let Some(disk) = &disk {
+            spec.volumes.clear();
+            spec.mounts = vec![(disk.volume().to_owned(), DATA.to_owned())];
+        }
         let failed = |phase| ClusterError::engine(what, phase);
         let container = engine.launch(run.site(), spec).await.map_err(failed("the start"))?;
         let port = engine.host_port(container.id(), PORT).await.map_err(failed("the start"))?;
         let access = Mutex::new(Access { port, pool: Pool::new(opts(port, &password)) });
-        let server =
-            Self { engine: engine.clone(), container, server: what.to_owned(), password, access };
-        server.wait_ready(deadline).await?;
+        let (engine, server) = (engine.clone(), what.to_owned());
+        let server = Self { engine, container, server, password, access, disk };
+        server.wait_ready(BOOT).await?;
         Ok(server)
     }
 
@@ -88,13 +94,12 @@ impl MysqlServer {
         self.container.id()
     }
 
-    /// Kills the server (SIGKILL), and returns when it is dead.
-    pub async fn kill(&self) -> Result<(), ClusterError> {
+    /// Kills the server (SIGKILL), and returns when it is dead; its exit code.
+    pub async fn kill(&self) -> Result<i64, ClusterError> {
         let failed = || ClusterError::engine(&self.server, "the kill");
         let id = self.container.id();
         self.engine.kill(id, "SIGKILL").await.map_err(failed())?;
-        self.engine.wait_exit(id, Duration::from_secs(10)).await.map_err(failed())?;
-        Ok(())
+        self.engine.wait_exit(id, Duration::from_secs(10)).await.map_err(failed())
     }
 
     /// Starts the dead server again; its port on the host changes. Does not wait until it answers.
@@ -147,6 +152,56 @@ impl MysqlServer {
         let read = read.unwrap_or_else(|_| Err(no_answer()));
         let set = read.map_err(self.failed("reading gtid_executed"))?;
         Ok(set.unwrap_or_default().replace('\n', ""))
+    }
+
+    /// A connection of root's that belongs to no pool: what it holds ends with it.
+    pub async fn connect(&self) -> Result<Conn, ClusterError> {
+        let connect = Conn::new(opts(self.host_addr().1, &self.password));
+        let connect = tokio::time::timeout(CONNECT, connect).await;
+        connect.unwrap_or_else(|_| Err(no_answer())).map_err(self.failed("connecting"))
+    }
+
+    /// Fills its disk up to the last byte.
+    pub async fn fill_disk(&self) -> Result<(), ClusterError> {
+        let disk = self
+            .disk
+            .as_ref()
+            .ok_or_else(|| ClusterError::LargeDisk { server: self.server.clone() })?;
+        disk.fill(&self.engine, self.container.id(), DATA).await
+    }
+
+    /// Frees its disk again.
+    pub async fn free_disk(&self) -> Result<(), ClusterError> {
+        match &self.disk {
+            Some(disk) => disk.free(&self.engine, self.container.id(), DATA).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until a write is committed.
+    pub async fn wait_writable(&self, deadline: Duration) -> Result<(), ClusterError> {
+        let mut last = String::from("no attempt ended");
+        let attempts = async {
+            let mut pause = tokio::time::interval(Duration::from_millis(50));
+            loop {
+                pause.tick().await;
+                let attempt = async {
+                    let mut conn = Conn::new(opts(self.host_addr().1, &self.password)).await?;
+                    conn.query_drop("create database if not exists chaos_probe").await?;
+                    conn.query_drop("drop database chaos_probe").await
+                };
+                match tokio::time::timeout(CONNECT, attempt).await {
+                    Ok(Ok(())) => return,
+                    Ok(Err(error)) => last = error.to_string(),
+                    Err(_) => last = format!("no answer within {CONNECT:?}"),
+                }
+            }
+        };
+        if tokio::time::timeout(deadline, attempts).await.is_ok() {
+            return Ok(());
+        }
+        let log = self.engine.last_log_lines(self.container.id(), 10).await.join("\n");
+        Err(ClusterError::NotReady { server: self.server.clone(), deadline, last, log })
     }
 
     /// Creates a user with every right on everything.

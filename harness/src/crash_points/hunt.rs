@@ -442,7 +442,7 @@ impl Dealer for Hunt {
             duration.unwrap_or_default(),
             until.unwrap_or_default(),
             tables.join(","),
-            bug.map_or("no bug", crate::plan::bug_name),
+            bug.map_or("no bug", reports::schedule::Bug::name),
         )
     }
 

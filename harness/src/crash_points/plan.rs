@@ -105,10 +105,9 @@ impl Frame {
         explores: bool,
     ) -> Result<Schedule, PlanError> {
         let mut schedule = self.schedule(trial, script)?;
-        let points = strikes.iter().map(|(point, fault)| Step {
-            trigger: Trigger::CrashPoint { point: point.clone() },
-            fault: *fault,
-        });
+        let points = strikes
+            .iter()
+            .map(|(point, fault)| Step::new(Trigger::CrashPoint { point: point.clone() }, *fault));
         schedule.steps.splice(0..0, points);
         schedule.explores = explores;
         plan::check(&schedule)?;
@@ -137,7 +136,7 @@ impl Frame {
             ..schedule.deadlines
         };
         let trigger = Trigger::Progress { fraction: ACTS_AT };
-        schedule.steps = script.act.map(|fault| Step { trigger, fault }).into_iter().collect();
+        schedule.steps = script.act.map(|fault| Step::new(trigger, fault)).into_iter().collect();
         plan::check(&schedule)?;
         Ok(schedule)
     }

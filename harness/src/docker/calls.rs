@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use testcontainers::bollard::{
     self,
-    models::{ContainerCreateBody, NetworkCreateRequest},
+    models::{ContainerCreateBody, NetworkCreateRequest, VolumeCreateRequest},
     query_parameters::{
         CreateContainerOptions, CreateImageOptions, InspectNetworkOptions, ListContainersOptions,
         ListNetworksOptions, ListVolumesOptions, RemoveImageOptions, RemoveVolumeOptions,
@@ -146,6 +146,27 @@ impl Engine {
             object: name.to_owned(),
             lacks: "a gateway",
         })
+    }
+
+    /// Creates a volume in memory of a limited size. It is empty again once no container that uses it
+    /// runs.
+    pub async fn create_small_volume(
+        &self,
+        name: &str,
+        bytes: u64,
+        labels: &HashMap<String, String>,
+    ) -> Result<(), DockerError> {
+        let options = [("type", "tmpfs"), ("device", "tmpfs"), ("o", &format!("size={bytes}"))]
+            .map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let request = VolumeCreateRequest {
+            name: Some(name.to_owned()),
+            driver: Some("local".to_owned()),
+            driver_opts: Some(HashMap::from(options)),
+            labels: Some(labels.clone()),
+            ..Default::default()
+        };
+        let call = self.docker.create_volume(request);
+        self.call("create volume", name, CALL, call).await.map(|_| ())
     }
 
     /// The ids of all networks.

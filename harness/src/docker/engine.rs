@@ -21,6 +21,11 @@ use super::{DockerError, Tar};
 
 /// The deadline of an ordinary call.
 pub(super) const CALL: Duration = Duration::from_secs(15);
+/// The deadline of filling a disk.
+const FILL: Duration = Duration::from_secs(30);
+/// A disk is filled in pieces of so many bytes.
+pub(crate) const PIECE: usize = 256 * 1024;
+static ZEROS: [u8; PIECE] = [0; PIECE];
 /// The most bytes of an exec's output that are kept.
 const EXEC_OUTPUT_MAX: usize = 256 * 1024;
 
@@ -275,6 +280,24 @@ impl Engine {
         let body = bollard::body_full(Bytes::from(tar.finish()));
         self.call("upload", id, CALL, self.docker.upload_to_container(id, Some(options), body))
             .await
+    }
+
+    /// Writes a file of so many pieces of [`PIECE`] zeros into the container. A piece that finds no
+    /// room fails the call, and those before it stay.
+    pub async fn upload_zeros(
+        &self,
+        id: &str,
+        path: &str,
+        pieces: usize,
+    ) -> Result<(), DockerError> {
+        let (directory, name) = path.rsplit_once('/').unwrap_or(("/", path));
+        let options = UploadToContainerOptions { path: directory.to_owned(), ..Default::default() };
+        let header = Bytes::from(Tar::header_of(name, pieces * PIECE));
+        let zeros = std::iter::repeat_n(Bytes::from_static(&ZEROS), pieces);
+        let archive = std::iter::once(header).chain(zeros).map(Ok);
+        let body = bollard::body_try_stream(futures::stream::iter(archive));
+        let call = self.docker.upload_to_container(id, Some(options), body);
+        self.call("upload", id, FILL, call).await
     }
 
     /// Sets the memory limit, swap included, to `bytes`.

@@ -17,8 +17,10 @@ pub struct ContainerSpec {
     pub what: String,
     /// `repository:tag`.
     pub image: String,
-    /// Command and arguments (an image's entry point stays).
+    /// Command and arguments.
     pub command: Vec<String>,
+    /// Instead of the image's entry point.
+    pub entry_point: Option<String>,
     /// Environment.
     pub env: Vec<(String, String)>,
     /// Ports to publish on the host's loopback.
@@ -33,6 +35,8 @@ pub struct ContainerSpec {
     pub hosts: Vec<(String, String)>,
     /// Directories that lie on a volume of their own, filled from the image.
     pub volumes: Vec<String>,
+    /// Volumes that exist, by name, and where they lie.
+    pub mounts: Vec<(String, String)>,
     /// Labels besides the run's.
     pub labels: Vec<(String, String)>,
 }
@@ -102,6 +106,9 @@ fn request(site: &Site, name: &str, spec: ContainerSpec) -> ContainerRequest<Gen
     for port in &spec.ports {
         image = image.with_exposed_port(ContainerPort::Tcp(*port));
     }
+    if let Some(entry_point) = &spec.entry_point {
+        image = image.with_entrypoint(entry_point);
+    }
     let mut request = ContainerRequest::from(image)
         .with_container_name(name)
         .with_network(site.network())
@@ -149,7 +156,13 @@ fn request(site: &Site, name: &str, spec: ContainerSpec) -> ContainerRequest<Gen
             }),
             ..Default::default()
         });
-        config.mounts = Some(mounts.collect());
+        let named = spec.mounts.iter().map(|(name, target)| Mount {
+            source: Some(name.clone()),
+            target: Some(target.clone()),
+            typ: Some(MountType::VOLUME),
+            ..Default::default()
+        });
+        config.mounts = Some(mounts.chain(named).collect());
     })
 }
 

@@ -21,6 +21,13 @@ impl Tar {
         }
     }
 
+    /// The header of a file whose content is sent by itself.
+    pub(super) fn header_of(path: &str, size: usize) -> Vec<u8> {
+        let mut tar = Tar::default();
+        tar.header(path, 0o600, size, b'0');
+        tar.bytes
+    }
+
     /// Appends a directory.
     pub fn directory(&mut self, path: &str, mode: u32) {
         self.header(path, mode, 0, b'5');

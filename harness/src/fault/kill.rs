@@ -36,7 +36,7 @@ pub(super) async fn inject(
     };
     // MySQL dies with the host: its state is read in the last moment before.
     let before = match strike.fault {
-        Fault::HostCrash => Some(strike.stage.progress().await?),
+        Fault::HostCrash => Some(strike.look().await?),
         _ => None,
     };
     target.expect_exit(strike.step, if strike.fault == Fault::Sigterm { 0 } else { 137 });
@@ -159,7 +159,7 @@ async fn read_interrupted(
     // At a crash point there may be no diff yet, and no sidecar table.
     let progress = match strike.at_point {
         true => strike.stage.progress_if_any().await?,
-        false => Some(strike.stage.progress().await?),
+        false => Some(strike.look().await?),
     };
     let Some(progress) = progress else { return Ok(None) };
     let mut interrupted = strike.interrupted(&progress);

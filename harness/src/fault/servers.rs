@@ -1,15 +1,21 @@
-//! Faults of the servers that the tablets lean on: etcd restarts, and every watch ends.
+//! Faults of the servers that the tablets lean on: etcd or a MySQL dies, and comes back.
 
 use std::time::{Duration, Instant};
 
-use reports::journal::Evidence;
+use reports::journal::{Evidence, Side};
+use reports::schedule::Fault;
 
 use super::{Strike, Struck};
-use crate::trial::{ActError, During};
+use crate::cluster::MysqlServer;
+use crate::trial::{ActError, During, Stage};
 
-const READY_WITHIN: Duration = Duration::from_secs(20);
+const READY_WITHIN: Duration = Duration::from_secs(30);
+/// Long enough for the tablet to fail and to try again while MySQL is down.
+const MYSQL_DOWN: Duration = Duration::from_secs(2);
+/// Longer than the tablets' leases, of five seconds.
+const ETCD_DOWN: Duration = Duration::from_millis(6_500);
 
-pub(super) async fn inject(strike: &Strike<'_>) -> Result<Struck, ActError> {
+pub(super) async fn restart_etcd(strike: &Strike<'_>) -> Result<Struck, ActError> {
     let etcd = &strike.stage.environment().servers.etcd;
     let before = strike.stage.progress().await?;
     let interrupted = strike.interrupted(&before);
@@ -22,4 +28,64 @@ pub(super) async fn inject(strike: &Strike<'_>) -> Result<Struck, ActError> {
         began.elapsed().as_millis()
     );
     Ok(strike.proven(Evidence::Observed { what }, interrupted))
+}
+
+/// Kills a server; it stays down until the fault is healed.
+pub(super) async fn kill(strike: &Strike<'_>) -> Result<Struck, ActError> {
+    let before = strike.look().await?;
+    let interrupted = strike.interrupted(&before);
+    let name = server_name(strike.fault);
+    strike.injected(format!("SIGKILL to {name} through the engine"));
+    let (exit_code, down) = match mysql(strike.stage, strike.fault) {
+        Some(mysql) => (mysql.kill().await, MYSQL_DOWN),
+        None => (strike.stage.environment().servers.etcd.kill().await, ETCD_DOWN),
+    };
+    let exit_code = exit_code.during(format!("killing {name}"))?;
+    let until = Instant::now() + down;
+    let what = format!(
+        "{name} ended with {exit_code}, and stays down for {} ms at least",
+        down.as_millis()
+    );
+    Ok(strike.proven(Evidence::Observed { what }, interrupted).lasting_until(until))
+}
+
+/// Starts a killed server, and waits until it answers.
+pub(super) async fn start(stage: &Stage, fault: Fault) -> Result<(), ActError> {
+    let name = server_name(fault);
+    match mysql(stage, fault) {
+        Some(mysql) => {
+            mysql.start().await.during(format!("starting {name}"))?;
+            mysql.wait_ready(READY_WITHIN).await.during(format!("waiting for {name}"))
+        }
+        None => {
+            let etcd = &stage.environment().servers.etcd;
+            etcd.start().await.during(format!("starting {name}"))?;
+            etcd.wait_ready(READY_WITHIN).await.during(format!("waiting for {name}"))
+        }
+    }
+}
+
+/// The MySQL that a fault kills; none: it kills etcd.
+fn mysql(stage: &Stage, fault: Fault) -> Option<&MysqlServer> {
+    let servers = &stage.environment().servers;
+    match side(fault)? {
+        Side::Source => Some(&servers.source),
+        Side::Target => Some(&servers.target),
+    }
+}
+
+fn side(fault: Fault) -> Option<Side> {
+    match fault {
+        Fault::MysqlKill => Some(Side::Target),
+        Fault::MysqlSourceKill => Some(Side::Source),
+        _ => None,
+    }
+}
+
+fn server_name(fault: Fault) -> &'static str {
+    match side(fault) {
+        Some(Side::Target) => "the target's MySQL",
+        Some(Side::Source) => "the source's MySQL",
+        None => "etcd",
+    }
 }

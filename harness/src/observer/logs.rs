@@ -43,6 +43,7 @@ pub(super) async fn follow(supervised: Arc<Supervised>, stop: CancellationToken)
 async fn follow_all(supervised: &Supervised, keeper: &mut Keeper<'_>, pulse: &mut Pulse) {
     let mut state = supervised.state();
     let mut seen = 0_usize;
+    let mut container = None;
     let mut tick = tokio::time::interval(BEAT);
     loop {
         let incarnation = loop {
@@ -57,9 +58,16 @@ async fn follow_all(supervised: &Supervised, keeper: &mut Keeper<'_>, pulse: &mu
             }
         };
         keeper.begin(incarnation);
+        let now_in = supervised.tablet().container_id();
+        if now_in != container {
+            (seen, container) = (0, now_in);
+        }
         let mut lines = std::pin::pin!(supervised.tablet().log_lines(0).skip(seen));
         loop {
             tokio::select! {
+                // Another container took the alias: this one may never end.
+                _ = state.wait_for(|now| now.incarnation() > incarnation
+                    && supervised.tablet().container_id() != container) => break,
                 line = lines.next() => match line {
                     Some(Ok(line)) => {
                         seen += 1;

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{name, pulse::Pulse};
 use crate::journal::Journal;
-use crate::tablet::{ContainerTablet, TabletError};
+use crate::tablet::{ContainerTablet, Predecessor, TabletError};
 
 /// So many unscheduled exits within [`CRASH_LOOP_WINDOW`] are a crash loop.
 const CRASH_LOOP_EXITS: usize = 3;
@@ -155,6 +155,25 @@ impl Supervised {
         Ok(())
     }
 
+    /// Starts its next incarnation in a container of its own while the present one lives on. From
+    /// now on the new one is supervised; whoever replaced the old one sees to its end.
+    ///
+    /// # Errors
+    /// When it does not run, or the container cannot be started.
+    pub async fn replace(&self) -> Result<Predecessor, TabletError> {
+        let _one_at_a_time = self.starting.lock().await;
+        let (started, predecessor) = self.tablet.replace().await?;
+        let incarnation = started.incarnation;
+        self.journal.record(Event::TabletStarted(TabletStarted {
+            side: self.side,
+            incarnation,
+            container: started.container.clone(),
+            host_pid: started.host_pid,
+        }));
+        self.state.send_replace(ProcessState::Running { incarnation, since: Instant::now() });
+        Ok(predecessor)
+    }
+
     /// Announces that a step is about to end the process.
     pub fn expect_exit(&self, step: usize, exit_code: i64) {
         let expectation = Expectation { step, exit_code, since: Instant::now() };
@@ -252,7 +271,15 @@ async fn supervise(supervised: &Supervised, pulse: &mut Pulse) -> Result<(), Tab
             running.map(|now| now.incarnation()).unwrap_or(0)
         })
         .await;
-        let exit_code = beating(pulse, supervised.tablet.wait_exit()).await?;
+        let mut replaced = supervised.state();
+        let ended = async {
+            tokio::select! {
+                exit_code = supervised.tablet.wait_exit() => exit_code.map(Some),
+                _ = replaced.wait_for(|now| now.incarnation() > incarnation) => Ok(None),
+            }
+        };
+        // Replaced: the next one is watched, and the fault that did it sees to the end of this one.
+        let Some(exit_code) = beating(pulse, ended).await? else { continue };
         // The log comes by another way; give its last lines a moment to arrive.
         beating(pulse, tokio::time::sleep(LOG_LAG)).await;
         let scheduled_by = supervised.exited(incarnation, exit_code);

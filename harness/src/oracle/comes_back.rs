@@ -1,8 +1,8 @@
-//! I1, comes back: after each restart, and after etcd is back, the tablet is ready within the
-//! deadline and stays so; it never crash-loops; a newer term still demotes it at the end, which
+//! I1, comes back: after each restart, and after each fault that it lived through, the tablet is ready
+//! within the deadline and stays so; it never crash-loops; a newer term still demotes it at the end, which
 //! finds a shard sync task that died in silence. Left alone, it goes on serving.
 
-use reports::journal::{Event, Side, observers};
+use reports::journal::{Event, Evidence, Side, observers};
 use reports::schedule::Fault;
 use reports::verdict::{Invariant, Judgement};
 
@@ -11,7 +11,7 @@ use super::serves;
 use super::view::{Life, View, side_name};
 
 /// A newer term demotes within this time.
-const DEMOTION_MS_MAX: u64 = 5_000;
+pub(super) const DEMOTION_MS_MAX: u64 = 5_000;
 /// This many unscheduled exits within [`CRASH_LOOP_WINDOW_MS`] are a crash loop.
 const CRASH_LOOP_EXITS: usize = 3;
 const CRASH_LOOP_WINDOW_MS: u64 = 60_000;
@@ -23,6 +23,7 @@ pub(super) fn judge(view: &View<'_>) -> Judgement {
     crash_loops(&mut exam, view);
     term_probe(&mut exam, view);
     serves::goes_on(&mut exam, view);
+    leases(&mut exam, view);
     let returns = returns(view);
     if !returns.is_empty() {
         let watched = exam.needs_observer(view, observers::READINESS);
@@ -43,31 +44,44 @@ struct Return<'a> {
 fn returns<'a>(view: &'a View<'a>) -> Vec<Return<'a>> {
     let restarts = view.lives.iter().filter(|life| life.incarnation > 1).map(|life| Return {
         life,
-        since_ms: origin_ms(view, life),
+        since_ms: origin_ms(view, life, life.start_ms),
         after: format!("its restart as incarnation {}", life.incarnation),
     });
     let healed = view.healed();
-    let etcd_back = healed.iter().filter(|heal| heal.what.1 == Fault::EtcdRestart);
-    let alive = etcd_back.filter_map(|heal| {
-        let lives_then = |life: &&Life<'_>| {
-            life.side == Side::Target
-                && life.start_ms <= heal.at_ms
-                && life.exit.is_none_or(|exit| exit.at_ms > heal.at_ms)
-        };
-        let life = view.lives.iter().find(lives_then)?;
-        Some(Return { life, since_ms: heal.at_ms, after: "etcd's restart".to_owned() })
+    let alive = healed.iter().flat_map(|heal| {
+        sides_disturbed(heal.what.1).iter().filter_map(|side| {
+            let lives_then = |life: &&Life<'_>| {
+                life.side == *side
+                    && life.start_ms <= heal.at_ms
+                    && life.exit.is_none_or(|exit| exit.at_ms > heal.at_ms)
+            };
+            let life = view.lives.iter().find(lives_then)?;
+            let since_ms = origin_ms(view, life, heal.at_ms);
+            Some(Return { life, since_ms, after: format!("the end of {}", heal.what.1) })
+        })
     });
     restarts.chain(alive).collect()
 }
 
-/// A tablet whose MySQL or etcd is away cannot be ready: its time counts from their return.
-fn origin_ms(view: &View<'_>, life: &Life<'_>) -> u64 {
+/// The tablets that live through a fault, and whose readiness may not.
+fn sides_disturbed(fault: Fault) -> &'static [Side] {
+    let facts = fault.facts();
+    match (facts.ends, facts.keeps_unready) {
+        (Some(_), _) => &[],
+        (None, []) if facts.disturbs_readiness => &[Side::Target],
+        (None, sides) => sides,
+    }
+}
+
+/// A tablet whose MySQL or etcd is away, or that is frozen, cannot be ready: its time counts from the
+/// end of all that.
+fn origin_ms(view: &View<'_>, life: &Life<'_>, from_ms: u64) -> u64 {
     let deadline_ms = view.schedule().map_or(0, |schedule| schedule.deadlines.ready_ms);
     let injected = view.injected();
-    let mut origin = life.start_ms;
+    let mut origin = from_ms;
     for heal in view.healed() {
         let (step, fault) = heal.what;
-        let takes_servers_away = matches!(fault, Fault::EtcdRestart | Fault::HostCrash);
+        let takes_servers_away = fault.facts().keeps_unready.contains(&life.side);
         let begins_in_time = injected
             .iter()
             .any(|injection| injection.what.0 == step && injection.at_ms <= origin + deadline_ms);
@@ -167,12 +181,20 @@ fn ready_intervals(view: &View<'_>, life: &Life<'_>, end_ms: u64) -> Vec<(u64, u
 
 /// Whether the schedule itself, or the probe, ended a ready time.
 fn disturbed(view: &View<'_>, from_ms: u64, to_ms: u64) -> bool {
+    let disturbs = |fault: Fault| fault.facts().disturbs_readiness;
+    let healed = view.healed();
+    let lasts = |fault: Fault| disturbs(fault) && fault.facts().lasts;
+    let under_fault = view.injected().iter().filter(|it| lasts(it.what.1)).any(|it| {
+        let heal = healed.iter().find(|heal| heal.seq > it.seq && heal.what == it.what);
+        heal.is_some_and(|heal| (it.at_ms..=heal.at_ms + SLACK_MS).contains(&to_ms))
+    });
+    if under_fault {
+        return true;
+    }
     view.records.iter().any(|record| {
         let at_ms = match &record.event {
-            Event::FaultInjected { fault, .. } if disturbs_readiness(*fault) => record.at_ms,
-            Event::TriggerFired { step, .. }
-                if view.fault_of(*step).is_some_and(disturbs_readiness) =>
-            {
+            Event::FaultInjected { fault, .. } if disturbs(*fault) => record.at_ms,
+            Event::TriggerFired { step, .. } if view.fault_of(*step).is_some_and(disturbs) => {
                 record.at_ms
             }
             Event::TabletExited(exited) if exited.scheduled_by.is_some() => record.at_ms,
@@ -183,16 +205,23 @@ fn disturbed(view: &View<'_>, from_ms: u64, to_ms: u64) -> bool {
     })
 }
 
-fn disturbs_readiness(fault: Fault) -> bool {
-    match fault {
-        Fault::Cancel | Fault::Delete | Fault::RpcDrop => false,
-        Fault::Sigkill
-        | Fault::Sigterm
-        | Fault::Oom
-        | Fault::MemorySqueeze
-        | Fault::RowSurgery
-        | Fault::EtcdRestart
-        | Fault::HostCrash => true,
+/// A tablet whose lease has ended registers under a new one.
+fn leases(exam: &mut Examination, view: &View<'_>) {
+    for record in view.records {
+        let Event::FaultLanded(landed) = &record.event else { continue };
+        if landed.fault != Fault::LeaseExpiry {
+            continue;
+        }
+        match &landed.evidence {
+            Evidence::State { before, after } => {
+                exam.check(after != "none", Some(record.seq), || {
+                    format!(
+                        "expected the tablet to register again after its {before} had ended; it did not"
+                    )
+                });
+            }
+            _ => exam.missing(Some(record.seq), "what became of the tablet's lease is not told"),
+        }
     }
 }
 

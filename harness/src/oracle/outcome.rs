@@ -4,7 +4,7 @@
 //! that is to run moves, and one at rest takes the operator's verbs.
 
 use reports::journal::Event;
-use reports::schedule::Fault;
+use reports::schedule::{DiffOutcome, Fault};
 use reports::verdict::{Invariant, Judgement};
 
 use super::examination::Examination;
@@ -145,7 +145,10 @@ fn gone(exam: &mut Examination, view: &View<'_>, diff: &Diff<'_>, diffs: &[Diff<
         format!("expected the deleted diff {uuid} to be gone; it is there again")
     });
     let wanted = view.actions.iter().any(|a| a.what.action == "delete" && a.what.uuid == uuid)
-        || view.injected().iter().any(|fault| fault.what.1 == Fault::RowSurgery);
+        || view.injected().iter().any(|fault| {
+            fault.what.1 != Fault::Delete
+                && fault.what.1.facts().outcome == DiffOutcome::GoneAndFollowed
+        });
     exam.check(wanted, seq, || format!("expected the diff {uuid} to stay; nobody deleted it"));
     let orphans = orphans(view, diff.id);
     exam.check(orphans.is_empty(), seq, || {

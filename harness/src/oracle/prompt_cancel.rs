@@ -1,10 +1,11 @@
-//! I10, prompt cancel: stop, delete and SIGTERM take effect within seconds at any point and leave a
+//! I10, prompt cancel: stop, delete, demotion and SIGTERM take effect within seconds at any point and leave a
 //! resumable state; SIGTERM never leaves a diff `stopped`.
 
-use reports::journal::{Event, VdiffAction};
+use reports::journal::{Event, Evidence, FaultLanded, Record, VdiffAction};
 use reports::schedule::Fault;
 use reports::verdict::{Invariant, Judgement};
 
+use super::comes_back::DEMOTION_MS_MAX;
 use super::examination::Examination;
 use super::no_panic::TERMINATION_MS_MAX;
 use super::view::{At, View};
@@ -19,7 +20,8 @@ pub(super) fn judge(view: &View<'_>) -> Judgement {
     let terminated = view
         .schedule()
         .is_some_and(|schedule| schedule.steps.iter().any(|step| step.fault == Fault::Sigterm));
-    if cancels.is_empty() && !terminated && view.head.is_some() {
+    let demoted = demotions(view);
+    if cancels.is_empty() && !terminated && demoted.is_empty() && view.head.is_some() {
         return Examination::not_applicable(Invariant::I10);
     }
     let deadline_ms = view.schedule().map_or(0, |schedule| schedule.deadlines.cancel_ms);
@@ -30,7 +32,40 @@ pub(super) fn judge(view: &View<'_>) -> Judgement {
         }
     }
     terminations(&mut exam, view);
+    for (injected_ms, record, landed) in demoted {
+        is_demoted(&mut exam, injected_ms, record, landed);
+    }
     exam.finish()
+}
+
+/// The demotions that landed, with the time of their injection.
+fn demotions<'a>(view: &View<'a>) -> Vec<(u64, &'a Record, &'a FaultLanded)> {
+    let injected = view.injected();
+    let landed = view.records.iter().filter_map(|record| match &record.event {
+        Event::FaultLanded(landed) if landed.fault == Fault::Demote => {
+            let last = injected
+                .iter()
+                .rfind(|it| it.what == (landed.step, landed.fault) && it.seq < record.seq);
+            Some((last.map_or(record.at_ms, |it| it.at_ms), record, landed))
+        }
+        _ => None,
+    });
+    landed.collect()
+}
+
+/// A newer term of another tablet makes this one step back.
+fn is_demoted(exam: &mut Examination, injected_ms: u64, record: &Record, landed: &FaultLanded) {
+    let seq = Some(record.seq);
+    let Evidence::State { after, .. } = &landed.evidence else {
+        return exam.missing(seq, "what became of the demoted tablet is not told");
+    };
+    let took_ms = record.at_ms.saturating_sub(injected_ms);
+    exam.check(after == "REPLICA" && took_ms <= DEMOTION_MS_MAX, seq, || {
+        format!(
+            "expected a newer term to demote the tablet within {DEMOTION_MS_MAX} ms; \
+             it is {after:?} after {took_ms} ms"
+        )
+    });
 }
 
 fn takes_effect(

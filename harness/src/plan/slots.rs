@@ -7,29 +7,6 @@ use reports::schedule::{Bug, Fault, Phase, Step, Trigger};
 
 use super::round_3;
 
-/// Every fault, in the order of the catalogue.
-pub const FAULTS: [Fault; 10] = [
-    Fault::Sigkill,
-    Fault::Sigterm,
-    Fault::Oom,
-    Fault::MemorySqueeze,
-    Fault::Cancel,
-    Fault::Delete,
-    Fault::RpcDrop,
-    Fault::RowSurgery,
-    Fault::EtcdRestart,
-    Fault::HostCrash,
-];
-
-/// Every bug of the zoo.
-pub const BUGS: [Bug; 5] = [
-    Bug::RegistryBeforeInit,
-    Bug::WatchEndUnwrap,
-    Bug::SplitCheckpoint,
-    Bug::LateRestartGuard,
-    Bug::CompletedTableAgain,
-];
-
 /// Kinds of triggers, as the command line names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TriggerKind {
@@ -41,12 +18,19 @@ pub enum TriggerKind {
     Phase,
     /// A second fault while the tablet starts.
     Recovery,
+    /// A further fault while the harm of the one before it goes on.
+    Overlap,
 }
 
 impl TriggerKind {
     /// All of them.
-    pub const ALL: [TriggerKind; 4] =
-        [TriggerKind::Time, TriggerKind::Progress, TriggerKind::Phase, TriggerKind::Recovery];
+    pub const ALL: [TriggerKind; 5] = [
+        TriggerKind::Time,
+        TriggerKind::Progress,
+        TriggerKind::Phase,
+        TriggerKind::Recovery,
+        TriggerKind::Overlap,
+    ];
 
     /// Its name on the command line.
     #[must_use]
@@ -56,6 +40,7 @@ impl TriggerKind {
             TriggerKind::Progress => "progress",
             TriggerKind::Phase => "phase",
             TriggerKind::Recovery => "recovery",
+            TriggerKind::Overlap => "overlap",
         }
     }
 
@@ -83,17 +68,30 @@ pub(super) struct Slot {
     /// The first round of the menu draws this one; later rounds draw among all.
     first: Draw,
     also: &'static [Draw],
-    /// A second fault, while the tablet recovers from the first, or later in the diff.
     second: Second,
-    /// Dealt before the others of its round.
-    pub(super) core: bool,
+    pub(super) part: Part,
 }
 
+/// The part of the menu that a slot belongs to. In each round the core is dealt first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Part {
+    Core,
+    Rest,
+    /// Dealt after the others, and shuffled apart from them: a seed's first trials stay what they are
+    /// when the menu grows.
+    More,
+}
+
+/// Faults besides the first.
 #[derive(Clone, Copy, Debug)]
 enum Second {
     None,
+    /// While the tablet recovers from the first.
     Recovery(Fault),
+    /// Later in the diff.
     Later(Fault),
+    /// On top of the first, one after the other, while its harm goes on.
+    During(&'static [Fault]),
 }
 
 const TIMES: &[Draw] = &[Draw::Progress, Draw::Time];
@@ -126,17 +124,48 @@ const SLOTS: &[Slot] = &[
     rest(Fault::Sigterm, Draw::Time, EARLY, Second::None),
     rest(Fault::RpcDrop, Draw::Progress, TIMES, Second::Later(Fault::Sigkill)),
     rest(Fault::RowSurgery, Draw::Progress, TIMES, Second::None),
+    more(Fault::MysqlKill, Draw::Progress, TIMES, Second::None),
+    more(Fault::MysqlSourceKill, Draw::Progress, TIMES, Second::None),
+    more(Fault::SourceKill, Draw::Progress, EARLY, Second::None),
+    more(Fault::MysqlConnectionKill, Draw::At(Phase::Snapshot), ANY, Second::None),
+    more(Fault::MysqlReadonly, Draw::Progress, TIMES, Second::None),
+    more(Fault::LockTable, Draw::Progress, TIMES, Second::None),
+    more(Fault::DiskFull, Draw::Progress, TIMES, Second::None),
+    more(Fault::EtcdKill, Draw::Progress, TIMES, Second::None),
+    more(Fault::LeaseExpiry, Draw::Progress, EARLY, Second::None),
+    more(Fault::Freeze, Draw::Progress, EARLY, Second::None),
+    more(Fault::Demote, Draw::Progress, TIMES, Second::None),
+    more(Fault::TabletReplace, Draw::Progress, TIMES, Second::None),
+    more(Fault::MysqlKill, Draw::Progress, TIMES, Second::During(&[Fault::Sigkill])),
+    more(Fault::Freeze, Draw::Progress, TIMES, Second::During(&[Fault::EtcdKill])),
+    more(Fault::EtcdKill, Draw::Progress, TIMES, Second::During(&[Fault::Oom])),
+    more(Fault::LockTable, Draw::Progress, TIMES, Second::During(&[Fault::Sigterm])),
+    more(Fault::MysqlReadonly, Draw::Progress, TIMES, Second::During(&[Fault::Sigkill])),
+    more(Fault::Demote, Draw::Progress, TIMES, Second::During(&[Fault::Sigkill])),
+    more(Fault::MysqlSourceKill, Draw::Time, TIMES, Second::During(&[Fault::SourceKill])),
+    more(Fault::MysqlConnectionKill, Draw::Progress, TIMES, Second::Later(Fault::SourceKill)),
+    more(
+        Fault::Freeze,
+        Draw::Time,
+        TIMES,
+        Second::During(&[Fault::EtcdKill, Fault::MysqlSourceKill]),
+    ),
+    more(Fault::MysqlKill, Draw::Time, TIMES, Second::During(&[Fault::EtcdKill, Fault::Sigkill])),
 ];
 
 const fn core(fault: Fault, first: Draw, also: &'static [Draw], second: Second) -> Slot {
-    Slot { fault, first, also, second, core: true }
+    Slot { fault, first, also, second, part: Part::Core }
 }
 
 const fn rest(fault: Fault, first: Draw, also: &'static [Draw], second: Second) -> Slot {
-    Slot { fault, first, also, second, core: false }
+    Slot { fault, first, also, second, part: Part::Rest }
 }
 
-/// The menu with only the faults and triggers that were asked for. When a second fault was not asked
+const fn more(fault: Fault, first: Draw, also: &'static [Draw], second: Second) -> Slot {
+    Slot { fault, first, also, second, part: Part::More }
+}
+
+/// The menu with only the faults and triggers that were asked for. When a further fault was not asked
 /// for, its slot stays with the first alone.
 pub(super) fn offered(faults: &[Fault], triggers: &[TriggerKind]) -> Vec<Slot> {
     let wanted_fault = |fault: &Fault| faults.is_empty() || faults.contains(fault);
@@ -144,26 +173,63 @@ pub(super) fn offered(faults: &[Fault], triggers: &[TriggerKind]) -> Vec<Slot> {
     let mut offered = Vec::new();
     for slot in SLOTS.iter().filter(|slot| wanted_fault(&slot.fault)) {
         let mut slot = slot.clone();
-        slot.second = match slot.second {
-            Second::Recovery(fault) if wanted_fault(&fault) && wanted(TriggerKind::Recovery) => {
-                slot.second
-            }
-            Second::Later(fault) if wanted_fault(&fault) && wanted(TriggerKind::Progress) => {
-                slot.second
-            }
-            Second::Recovery(_) | Second::Later(_) | Second::None => Second::None,
-        };
-        let recovery = matches!(slot.second, Second::Recovery(_));
+        let whole =
+            slot.second.kind().is_none_or(wanted) && slot.second.faults().iter().all(wanted_fault);
+        if !whole {
+            slot.second = Second::None;
+        }
         let first_fits = slot.draws().any(|draw| wanted(TriggerKind::of(draw)));
-        // "recovery" alone: the first fault needs a trigger of its own, whatever was asked for.
-        if first_fits || (recovery && triggers == [TriggerKind::Recovery]) {
+        // A kind of further faults alone: the first needs a trigger of its own, whatever was asked for.
+        let further = slot.second.kind().filter(|kind| *kind != TriggerKind::Progress);
+        if first_fits || further.is_some_and(|kind| triggers.contains(&kind)) {
             offered.push(slot);
         }
     }
-    if triggers == [TriggerKind::Recovery] {
-        offered.retain(|slot| matches!(slot.second, Second::Recovery(_)));
+    if triggers.iter().all(|kind| matches!(kind, TriggerKind::Recovery | TriggerKind::Overlap)) {
+        offered.retain(|slot| triggers.is_empty() || slot.second.kind().is_some());
     }
     offered
+}
+
+impl Second {
+    /// How the further faults are triggered.
+    fn kind(self) -> Option<TriggerKind> {
+        match self {
+            Second::None => None,
+            Second::Recovery(_) => Some(TriggerKind::Recovery),
+            Second::Later(_) => Some(TriggerKind::Progress),
+            Second::During(_) => Some(TriggerKind::Overlap),
+        }
+    }
+
+    fn faults(&self) -> &[Fault] {
+        match self {
+            Second::None => &[],
+            Second::Recovery(fault) | Second::Later(fault) => std::slice::from_ref(fault),
+            Second::During(faults) => faults,
+        }
+    }
+
+    fn steps(self, rng: &mut ChaCha12Rng) -> Vec<Step> {
+        match self {
+            Second::None => Vec::new(),
+            Second::Recovery(fault) => {
+                let after_ms = rng.random_range(60..1_200);
+                vec![Step::new(Trigger::DuringRecovery { after_ms }, fault)]
+            }
+            Second::Later(fault) => {
+                let fraction = round_3(rng.random_range(0.55..0.85));
+                vec![Step::new(Trigger::Progress { fraction }, fault)]
+            }
+            Second::During(faults) => {
+                let mut step = |fault: &Fault| {
+                    let after_ms = rng.random_range(50..1_500);
+                    with_length(Step::new(Trigger::DuringFault { after_ms }, *fault), rng)
+                };
+                faults.iter().map(&mut step).collect()
+            }
+        }
+    }
 }
 
 impl Slot {
@@ -186,29 +252,35 @@ impl Slot {
             (_, several) => several.choose(rng).copied().unwrap_or(self.first),
         };
         let followed = matches!(self.second, Second::Later(_));
-        let first = Step { trigger: trigger(draw, self.fault, followed, rng), fault: self.fault };
-        match self.second {
-            Second::None => vec![first],
-            Second::Recovery(fault) => {
-                let after_ms = rng.random_range(60..1_200);
-                vec![first, Step { trigger: Trigger::DuringRecovery { after_ms }, fault }]
-            }
-            Second::Later(fault) => {
-                let fraction = round_3(rng.random_range(0.55..0.85));
-                vec![first, Step { trigger: Trigger::Progress { fraction }, fault }]
-            }
-        }
+        let first = Step::new(trigger(draw, self.fault, followed, rng), self.fault);
+        let mut steps = vec![with_length(first, rng)];
+        steps.extend(self.second.steps(rng));
+        steps
     }
+}
+
+/// Draws the length of a fault that has one. A freeze ends before the lease does, or well after.
+fn with_length(step: Step, rng: &mut ChaCha12Rng) -> Step {
+    if step.fault != Fault::Freeze {
+        return step;
+    }
+    let shorter = rng.random_bool(0.5);
+    let lasts_ms =
+        if shorter { rng.random_range(500..3_500) } else { rng.random_range(6_500..9_000) };
+    Step { lasts_ms: Some(lasts_ms), ..step }
 }
 
 /// Draws a trigger. What takes long to inject aims earlier, or the diff would be over.
 fn trigger(draw: Draw, fault: Fault, followed: bool, rng: &mut ChaCha12Rng) -> Trigger {
     let latest = match fault {
         _ if followed => 0.45,
-        Fault::Sigkill | Fault::Sigterm | Fault::RpcDrop => 0.88,
+        Fault::Sigkill | Fault::Sigterm | Fault::RpcDrop | Fault::LeaseExpiry => 0.88,
         Fault::Oom | Fault::Cancel | Fault::RowSurgery | Fault::HostCrash => 0.80,
-        Fault::Delete | Fault::EtcdRestart => 0.75,
-        Fault::MemorySqueeze => 0.50,
+        Fault::MysqlKill | Fault::MysqlSourceKill | Fault::SourceKill | Fault::Freeze => 0.80,
+        Fault::MysqlConnectionKill | Fault::TabletReplace => 0.80,
+        Fault::Delete | Fault::EtcdRestart | Fault::EtcdKill | Fault::Demote => 0.75,
+        Fault::MysqlReadonly | Fault::LockTable => 0.70,
+        Fault::MemorySqueeze | Fault::DiskFull => 0.50,
     };
     match draw {
         Draw::Time => Trigger::Time { fraction: round_3(rng.random_range(0.15..latest)) },
@@ -217,110 +289,15 @@ fn trigger(draw: Draw, fault: Fault, followed: bool, rng: &mut ChaCha12Rng) -> T
     }
 }
 
-/// Whether a fault can be injected by a trigger.
-///
-/// # Errors
-/// Why not.
-pub fn works_with(fault: Fault, trigger: &Trigger) -> Result<(), &'static str> {
-    match trigger {
-        Trigger::Time { .. } | Trigger::Progress { .. } => Ok(()),
-        Trigger::Phase { phase } => phase_works_with(fault, *phase),
-        Trigger::CrashPoint { .. } => crash_point_works_with(fault),
-        Trigger::DuringRecovery { .. } => match fault {
-            Fault::Sigkill | Fault::Sigterm | Fault::Oom | Fault::HostCrash => Ok(()),
-            Fault::EtcdRestart => Ok(()),
-            Fault::MemorySqueeze | Fault::RpcDrop => {
-                Err("it acts on a diff at work, and none works while the tablet starts")
-            }
-            Fault::Cancel | Fault::Delete | Fault::RowSurgery => {
-                Err("the operator's actions need a tablet that answers")
-            }
-        },
-    }
-}
-
-fn crash_point_works_with(fault: Fault) -> Result<(), &'static str> {
-    match fault {
-        Fault::Sigkill | Fault::Sigterm | Fault::Oom | Fault::Cancel => Ok(()),
-        Fault::Delete | Fault::RowSurgery => {
-            Err("the diff may not be there yet, or not any more, at such a point")
-        }
-        Fault::MemorySqueeze => Err("it takes seconds, and an exchange is held only for a moment"),
-        Fault::RpcDrop => Err("it acts on a stream of its own, which has no such point"),
-        Fault::EtcdRestart | Fault::HostCrash => {
-            Err("it ends the held exchange's other side; use a time or a progress")
-        }
-    }
-}
-
-fn phase_works_with(fault: Fault, phase: Phase) -> Result<(), &'static str> {
-    match fault {
-        Fault::Sigkill | Fault::Oom => Ok(()),
-        Fault::Sigterm | Fault::Cancel | Fault::Delete | Fault::RowSurgery => match phase {
-            Phase::Snapshot | Phase::Streaming | Phase::Reconcile => Ok(()),
-            Phase::Completing => {
-                Err("the diff completes before it can take effect; use an earlier phase")
-            }
-        },
-        Fault::MemorySqueeze => Err("it takes seconds, and a phase is held only for a moment"),
-        Fault::RpcDrop => Err("it acts on a stream of its own, which has no such phase"),
-        Fault::EtcdRestart | Fault::HostCrash => {
-            Err("it would outlive the row lock that holds the phase; use a time or a progress")
-        }
-    }
-}
-
-/// Whether the fault ends with a start of the target tablet.
-pub(crate) fn restarts_target(fault: Fault) -> bool {
-    match fault {
-        Fault::Sigkill | Fault::Sigterm | Fault::Oom | Fault::HostCrash => true,
-        Fault::RowSurgery => true,
-        Fault::MemorySqueeze
-        | Fault::Cancel
-        | Fault::Delete
-        | Fault::RpcDrop
-        | Fault::EtcdRestart => false,
-    }
-}
-
-/// The fault's name, as schedules and the command line spell it.
-#[must_use]
-pub fn fault_name(fault: Fault) -> &'static str {
-    match fault {
-        Fault::Sigkill => "sigkill",
-        Fault::Sigterm => "sigterm",
-        Fault::Oom => "oom",
-        Fault::MemorySqueeze => "memory-squeeze",
-        Fault::Cancel => "cancel",
-        Fault::Delete => "delete",
-        Fault::RpcDrop => "rpc-drop",
-        Fault::RowSurgery => "row-surgery",
-        Fault::EtcdRestart => "etcd-restart",
-        Fault::HostCrash => "host-crash",
-    }
-}
-
 /// A fault by its name.
 ///
 /// # Errors
 /// A text that lists the known ones.
 pub fn parse_fault(name: &str) -> Result<Fault, String> {
-    FAULTS.into_iter().find(|fault| fault_name(*fault) == name).ok_or_else(|| {
-        let known = FAULTS.map(fault_name).join(", ");
+    Fault::ALL.into_iter().find(|fault| fault.name() == name).ok_or_else(|| {
+        let known = Fault::ALL.map(Fault::name).join(", ");
         format!("unknown fault `{name}`; known are: {known}")
     })
-}
-
-/// A bug's name, as the command line and the tablet spell it.
-#[must_use]
-pub fn bug_name(bug: Bug) -> &'static str {
-    match bug {
-        Bug::RegistryBeforeInit => "registry-before-init",
-        Bug::WatchEndUnwrap => "watch-end-unwrap",
-        Bug::SplitCheckpoint => "split-checkpoint",
-        Bug::LateRestartGuard => "late-restart-guard",
-        Bug::CompletedTableAgain => "completed-table-again",
-    }
 }
 
 /// A bug by its name.
@@ -328,8 +305,8 @@ pub fn bug_name(bug: Bug) -> &'static str {
 /// # Errors
 /// A text that lists the known ones.
 pub fn parse_bug(name: &str) -> Result<Bug, String> {
-    BUGS.into_iter().find(|bug| bug_name(*bug) == name).ok_or_else(|| {
-        format!("unknown bug `{name}`; known are: {}", BUGS.map(bug_name).join(", "))
+    Bug::ALL.into_iter().find(|bug| bug.name() == name).ok_or_else(|| {
+        format!("unknown bug `{name}`; known are: {}", Bug::ALL.map(Bug::name).join(", "))
     })
 }
 
@@ -344,25 +321,15 @@ pub fn parse_trigger(name: &str) -> Result<TriggerKind, String> {
     })
 }
 
-/// The phase's name.
-#[must_use]
-pub fn phase_name(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Snapshot => "snapshot",
-        Phase::Streaming => "streaming",
-        Phase::Reconcile => "reconcile",
-        Phase::Completing => "completing",
-    }
-}
-
 /// A trigger in words: "at 40 % of the rows".
 #[must_use]
 pub fn trigger_text(trigger: &Trigger) -> String {
     match trigger {
         Trigger::Time { fraction } => format!("at {:.1} % of the time", fraction * 100.0),
         Trigger::Progress { fraction } => format!("at {:.1} % of the rows", fraction * 100.0),
-        Trigger::Phase { phase } => format!("in phase {}", phase_name(*phase)),
+        Trigger::Phase { phase } => format!("in phase {}", phase.name()),
         Trigger::DuringRecovery { after_ms } => format!("{after_ms} ms into the recovery"),
+        Trigger::DuringFault { after_ms } => format!("{after_ms} ms into the fault before it"),
         Trigger::CrashPoint { point } => format!("at {point}"),
     }
 }

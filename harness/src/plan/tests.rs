@@ -39,7 +39,7 @@ proptest! {
                     Trigger::Time { fraction } | Trigger::Progress { fraction } =>
                         (0.05..=0.90).contains(fraction),
                     Trigger::Phase { phase } => *phase != Phase::Completing,
-                    Trigger::DuringRecovery { .. } | Trigger::CrashPoint { .. } => true,
+                    Trigger::DuringRecovery { .. } | Trigger::DuringFault { .. } | Trigger::CrashPoint { .. } => true,
                 });
             }
         }
@@ -55,7 +55,7 @@ proptest! {
         let mut phases: BTreeSet<Phase> = steps.iter().filter_map(|step| match &step.trigger {
             Trigger::Phase { phase } => Some(*phase),
             Trigger::Time { .. } | Trigger::Progress { .. } => Some(Phase::Streaming),
-            Trigger::DuringRecovery { .. } | Trigger::CrashPoint { .. } => None,
+            Trigger::DuringRecovery { .. } | Trigger::DuringFault { .. } | Trigger::CrashPoint { .. } => None,
         }).collect();
         phases.insert(Phase::Streaming);
         prop_assert!(kinds.len() >= 8, "{kinds:?}");
@@ -83,7 +83,7 @@ proptest! {
 
 #[test]
 fn each_fault_can_be_asked_for_alone() {
-    for fault in FAULTS {
+    for fault in Fault::ALL {
         let options = PlanOptions { trials: 8, faults: vec![fault], ..PlanOptions::default() };
         let schedules = campaign(3, &options).unwrap();
         let steps = schedules.iter().flat_map(|schedule| &schedule.steps);
@@ -105,11 +105,19 @@ fn what_cannot_go_together_is_refused_with_a_reason() {
     let mut schedule = schedule(1, 0, &PlanOptions::default()).unwrap();
     let completing = Trigger::Phase { phase: Phase::Completing };
     let recovery = Trigger::DuringRecovery { after_ms: 10 };
+    let on_top = Trigger::DuringFault { after_ms: 10 };
+    let half = Trigger::Progress { fraction: 0.5 };
     let table = [
-        vec![Step { trigger: completing, fault: Fault::Cancel }],
-        vec![Step { trigger: recovery, fault: Fault::Sigkill }],
-        vec![Step { trigger: Trigger::Progress { fraction: 1.5 }, fault: Fault::Sigkill }],
-        vec![Step { trigger: Trigger::Time { fraction: f64::NAN }, fault: Fault::Sigkill }],
+        vec![Step::new(completing, Fault::Cancel)],
+        vec![Step::new(recovery, Fault::Sigkill)],
+        vec![Step::new(Trigger::Progress { fraction: 1.5 }, Fault::Sigkill)],
+        vec![Step::new(Trigger::Time { fraction: f64::NAN }, Fault::Sigkill)],
+        vec![Step::new(half.clone(), Fault::Sigkill), Step::new(on_top.clone(), Fault::EtcdKill)],
+        vec![Step::new(half.clone(), Fault::Freeze), Step::new(on_top.clone(), Fault::Sigterm)],
+        vec![Step::new(half.clone(), Fault::EtcdKill), Step::new(on_top.clone(), Fault::EtcdKill)],
+        vec![Step::new(half.clone(), Fault::LockTable), Step::new(on_top.clone(), Fault::Cancel)],
+        vec![Step { lasts_ms: Some(1_000), ..Step::new(half.clone(), Fault::Sigkill) }],
+        vec![Step { lasts_ms: Some(60_001), ..Step::new(half.clone(), Fault::Freeze) }],
     ];
     for steps in table {
         schedule.steps = steps;
@@ -123,4 +131,43 @@ fn what_cannot_go_together_is_refused_with_a_reason() {
 fn unknown_names_list_the_known_ones() {
     assert!(parse_fault("sigkil").unwrap_err().contains("sigkill, sigterm"));
     assert!(parse_bug("x").unwrap_err().contains("watch-end-unwrap"));
+}
+
+const FIRST_TWELVE_OF_SEED_7: &str = "sigkill delete oom oom cancel sigkill sigkill sigterm \
+     memory-squeeze host-crash etcd-restart sigkill";
+
+// Seeds are written down in reports and issues: a menu that grows must not change what they deal.
+#[test]
+fn the_first_sixteen_trials_of_a_seed_are_those_of_the_menu_before_it_grew() {
+    let dealt: Vec<&str> =
+        plan(7, 16).iter().map(|schedule| schedule.steps[0].fault.name()).collect();
+    assert_eq!(dealt[..12].join(" "), FIRST_TWELVE_OF_SEED_7);
+    let later = plan(7, 38);
+    let faults: BTreeSet<Fault> =
+        later.iter().flat_map(|schedule| &schedule.steps).map(|step| step.fault).collect();
+    assert_eq!(faults.len(), Fault::ALL.len(), "a round of the menu holds every fault");
+}
+
+// One that froze for a length that nobody wrote down could not be replayed.
+#[test]
+fn a_freeze_is_drawn_shorter_and_longer_than_the_lease() {
+    let options = PlanOptions { trials: 40, faults: vec![Fault::Freeze], ..PlanOptions::default() };
+    let lengths: Vec<u64> = campaign(3, &options)
+        .unwrap()
+        .iter()
+        .flat_map(|schedule| &schedule.steps)
+        .map(|step| step.lasts_ms.unwrap())
+        .collect();
+    assert!(lengths.iter().any(|ms| *ms < 4_000) && lengths.iter().any(|ms| *ms > 6_000));
+}
+
+#[test]
+fn faults_on_top_of_each_other_can_be_asked_for_alone() {
+    let options =
+        PlanOptions { trials: 20, triggers: vec![TriggerKind::Overlap], ..PlanOptions::default() };
+    for schedule in campaign(3, &options).unwrap() {
+        let on_top = |step: &&Step| matches!(step.trigger, Trigger::DuringFault { .. });
+        assert!(schedule.steps.iter().any(|step| on_top(&step)), "{:?}", schedule.steps);
+        assert!(schedule.steps.len() <= 3);
+    }
 }

@@ -3,7 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use reports::schedule::{CrashPoint, Fault, Link, Moment, Pace, Schedule, Step, Trigger, Workload};
+use reports::schedule::{
+    Bug, CrashPoint, Fault, Link, Moment, Pace, Schedule, Step, Trigger, Workload,
+};
 use reports::verdict::Invariant;
 
 use super::moves::step_text;
@@ -39,7 +41,7 @@ const RESTARTS: &str = "the supervisor restarts it";
 #[must_use]
 pub fn render(schedule: &Schedule, broken: &BTreeSet<Invariant>) -> String {
     let mut text = String::from("@shrunk\n");
-    let whose = schedule.bug.map_or("the tablet", plan::bug_name);
+    let whose = schedule.bug.map_or("the tablet", Bug::name);
     let titles: Vec<&str> = broken.iter().map(|invariant| invariant.title()).collect();
     text.push_str(&format!("Feature: {whose}: {}\n", or(titles.join(", "), "shrunk")));
     text.push_str("  Written by `vdiff-chaos shrink`. The schedule broke:\n");
@@ -80,7 +82,8 @@ fn scenario_name_of(step: &Step) -> String {
         Trigger::Time { .. }
         | Trigger::Progress { .. }
         | Trigger::Phase { .. }
-        | Trigger::DuringRecovery { .. } => step_text(step),
+        | Trigger::DuringRecovery { .. }
+        | Trigger::DuringFault { .. } => step_text(step),
     }
 }
 
@@ -88,7 +91,7 @@ fn background(schedule: &Schedule) -> Vec<String> {
     let Workload { seed, tables, rows, differences, run_length } = &schedule.workload;
     let mut lines = Vec::new();
     if let Some(bug) = schedule.bug {
-        lines.push(format!("a tablet with the known bug \"{}\"", plan::bug_name(bug)));
+        lines.push(format!("a tablet with the known bug \"{}\"", bug.name()));
     }
     lines.push(format!(
         "a source keyspace \"{SOURCE_KEYSPACE}\" and a target keyspace \"{TARGET_KEYSPACE}\""
@@ -156,7 +159,7 @@ fn acts(schedule: &Schedule) -> Vec<(&'static str, Vec<String>)> {
         let next = others.get(place + 1);
         let recovery_follows =
             next.is_some_and(|next| matches!(next.trigger, Trigger::DuringRecovery { .. }));
-        if plan::restarts_target(step.fault) && next.is_some() && !recovery_follows {
+        if step.fault.ends_target() && next.is_some() && !recovery_follows {
             let ready =
                 format!("it is ready within {ready_within} seconds and stays ready for 0 seconds");
             acts.push(("Then", vec![ready]));
@@ -211,6 +214,9 @@ fn moment_text(trigger: &Trigger) -> String {
         Trigger::Progress { fraction } => format!("at {}% of the diff", percent(*fraction)),
         Trigger::Phase { phase } => format!("in the {phase} phase"),
         Trigger::DuringRecovery { after_ms } => format!("{after_ms} milliseconds after its start"),
+        Trigger::DuringFault { after_ms } => {
+            format!("{after_ms} milliseconds into the fault before it")
+        }
         Trigger::CrashPoint { point } => point_text(point),
     }
 }
@@ -283,8 +289,7 @@ mod tests {
     // What a scenario does anyhow would only hide what is special about this one.
     #[test]
     fn a_usual_schedule_says_no_more_than_a_scenario_by_hand() {
-        let steps =
-            vec![Step { trigger: Trigger::Progress { fraction: 0.1 }, fault: Fault::Sigkill }];
+        let steps = vec![Step::new(Trigger::Progress { fraction: 0.1 }, Fault::Sigkill)];
         let text = render(&schedule(steps), &[Invariant::I1].into());
         assert_eq!(
             text,

@@ -142,6 +142,8 @@ fn simpler(trigger: &Trigger) -> Vec<Trigger> {
             let smaller = smaller.into_iter().filter(|ms| ms < after_ms && *ms > 0);
             smaller.map(|after_ms| Trigger::DuringRecovery { after_ms }).collect()
         }
+        // It says on top of what it comes: nothing is simpler.
+        Trigger::DuringFault { .. } => Vec::new(),
         Trigger::CrashPoint { point } => {
             let mut nths = vec![1, point.nth / 2, point.nth.saturating_sub(1)];
             nths.retain(|nth| (1..point.nth).contains(nth));

@@ -16,7 +16,6 @@ use super::{
 use crate::cluster::{ClusterError, MysqlServer, Servers};
 use crate::docker::{Container, ContainerSpec, ContainerState, DockerError, Engine, LogLine, Site};
 use crate::images::Image;
-use crate::plan::bug_name;
 
 pub(super) const GRPC_PORT: u16 = 15999;
 const HTTP_PORT: u16 = 15100;
@@ -24,6 +23,8 @@ const MYSQL_PORT: u16 = 3306;
 const CREDENTIALS: &str = "/etc/tablet/mysql.json";
 /// How long one call of the engine waits for an exit, before the next one does.
 const WAIT: Duration = Duration::from_secs(60);
+/// Lines of a predecessor's log that are kept.
+const LAST_LINES: usize = 40;
 
 /// A tablet in a container.
 #[derive(Debug)]
@@ -40,6 +41,8 @@ pub struct ContainerTablet {
 #[derive(Debug, Default)]
 struct Life {
     container: Option<Arc<Container>>,
+    /// Containers that lost the alias to the present one.
+    former: Vec<Arc<Container>>,
     incarnation: u32,
     users: Vec<String>,
     host_pid: Option<i32>,
@@ -51,6 +54,14 @@ struct Life {
     last: Option<MysqlUser>,
     /// The user of the next one.
     prepared: Option<MysqlUser>,
+}
+
+/// A container that lost the alias to a newer one, and still lives.
+#[derive(Clone, Debug)]
+pub struct Predecessor {
+    container: String,
+    /// Its incarnation.
+    pub incarnation: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -136,6 +147,43 @@ impl ContainerTablet {
         let started = self.began(incarnation, user, &state);
         self.prepare_user(incarnation + 1).await;
         Ok(started)
+    }
+
+    /// Starts the next incarnation in a container of its own, while the present one lives on.
+    pub async fn replace(&self) -> Result<(Started, Predecessor), TabletError> {
+        let (incarnation, former) = {
+            let mut life = self.life();
+            let former = life.container.take().ok_or_else(|| self.not_running())?;
+            life.former.push(Arc::clone(&former));
+            (life.incarnation, former)
+        };
+        let predecessor = Predecessor { container: former.id().to_owned(), incarnation };
+        Ok((self.start_incarnation().await?, predecessor))
+    }
+
+    /// Sends a signal to a predecessor.
+    pub async fn signal_predecessor(
+        &self,
+        predecessor: &Predecessor,
+        signal: Signal,
+    ) -> Result<(), TabletError> {
+        let sent = self.engine.kill(&predecessor.container, signal.as_str()).await;
+        sent.map_err(|source| self.failed("sending a signal to its predecessor", source))
+    }
+
+    /// Waits until a predecessor has ended: its exit code and last lines; none when it still runs.
+    pub async fn predecessor_exit(
+        &self,
+        predecessor: &Predecessor,
+        within: Duration,
+    ) -> Result<Option<(i64, Vec<String>)>, TabletError> {
+        let code = match self.engine.wait_exit(&predecessor.container, within).await {
+            Ok(code) => code,
+            Err(DockerError::Deadline { .. }) => return Ok(None),
+            Err(source) => return Err(self.failed("waiting for its predecessor's end", source)),
+        };
+        let lines = self.engine.last_log_lines(&predecessor.container, LAST_LINES).await;
+        Ok(Some((code, lines)))
     }
 
     /// Waits until the running incarnation has ended; its exit code.
@@ -244,14 +292,20 @@ impl ContainerTablet {
         self.engine.logs(&id, since_s, true)
     }
 
-    /// Removes the container.
+    /// Removes the container, and those of predecessors. Goes on after an error, and returns the
+    /// first.
     pub async fn remove(&self) -> Result<(), TabletError> {
-        match self.container_id() {
-            None => Ok(()),
-            Some(id) => {
-                self.engine.remove(&id).await.map_err(|source| self.failed("the removal", source))
-            }
+        let containers: Vec<String> = {
+            let life = self.life();
+            let all = life.former.iter().chain(&life.container);
+            all.map(|container| container.id().to_owned()).collect()
+        };
+        let mut first = Ok(());
+        for id in containers {
+            let removed = self.engine.remove(&id).await;
+            first = first.and(removed.map_err(|source| self.failed("the removal", source)));
         }
+        first
     }
 
     pub(super) fn current(&self) -> Result<Current, TabletError> {
@@ -314,7 +368,12 @@ impl ContainerTablet {
 
     /// testcontainers creates and starts in one: the credentials are copied in between.
     async fn start_first(&self, credentials: String) -> Result<ContainerState, DockerError> {
-        let mut spec = self.container_spec();
+        let former = self.life().former.len();
+        let what = match former {
+            0 => self.spec.what.clone(),
+            nth => format!("{}-{}", self.spec.what, nth + 1),
+        };
+        let mut spec = self.container_spec(what);
         spec.files.push((CREDENTIALS.to_owned(), 0o600, credentials.into_bytes()));
         let container = self.engine.launch(&self.site, spec).await?;
         let id = container.id().to_owned();
@@ -351,7 +410,7 @@ impl ContainerTablet {
         Started { incarnation, container: state.id.clone(), host_pid, mysql_user: user.name }
     }
 
-    fn container_spec(&self) -> ContainerSpec {
+    fn container_spec(&self, what: String) -> ContainerSpec {
         let spec = &self.spec;
         let pace = &spec.pace;
         let wiring = &spec.wiring;
@@ -365,7 +424,7 @@ impl ContainerTablet {
             option("alias", &spec.alias),
             option("keyspace", &spec.keyspace),
             option("shard", &spec.shard),
-            option("hostname", wiring.hostname.as_ref().unwrap_or(&self.network_name())),
+            option("hostname", wiring.hostname.as_ref().unwrap_or(&self.site.name(&what))),
             option("grpc-port", &self.grpc_port()),
             option("http-port", &HTTP_PORT),
             option("topo-address", &topo),
@@ -384,9 +443,9 @@ impl ContainerTablet {
             option("lease-ttl-seconds", &spec.lease_ttl_seconds),
         ];
         command.extend(spec.options.iter().cloned());
-        let bug = spec.bug.map(|bug| ("TABLET_SEEDED_BUGS".to_owned(), bug_name(bug).to_owned()));
+        let bug = spec.bug.map(|bug| ("TABLET_SEEDED_BUGS".to_owned(), bug.name().to_owned()));
         ContainerSpec {
-            what: spec.what.clone(),
+            what,
             image: self.image.reference.clone(),
             command,
             env: bug.into_iter().collect(),

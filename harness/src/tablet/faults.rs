@@ -12,7 +12,10 @@ use super::kernel_log::KernelLog;
 use super::{ContainerTablet, Means, OOM_WITHIN, OomEvidence, TabletError};
 use crate::docker::LABEL_RUN;
 
-const HELPER: &str = "/chaos-helper";
+/// The helper in the tablet's image.
+pub(crate) const HELPER: &str = "/chaos-helper";
+/// A living tablet says something in this time.
+const SILENCE: Duration = Duration::from_millis(700);
 const HELPER_WITHIN: Duration = Duration::from_secs(10);
 /// How long the engine's `oom` event may come after the death.
 const EVENT_LAG: Duration = Duration::from_millis(500);
@@ -37,6 +40,18 @@ impl ContainerTablet {
             Err(error) if matches!(error.status(), Some(404 | 409)) => Err(self.not_running()),
             Err(source) => Err(self.failed("sending a signal", source)),
         }
+    }
+
+    /// Whether its process is stopped (SIGSTOP): by the kernel's word, or, where its process is not
+    /// seen from here, by its silence.
+    pub async fn is_frozen(&self) -> Result<bool, TabletError> {
+        let current = self.current()?;
+        let pid = current.host_pid.filter(|pid| belongs_to(*pid, &current.container));
+        let stat = pid.and_then(|pid| std::fs::read_to_string(format!("/proc/{pid}/stat")).ok());
+        if let Some(stat) = stat {
+            return Ok(is_stopped(&stat));
+        }
+        Ok(tokio::time::timeout(SILENCE, self.client().readyz()).await.is_err())
     }
 
     /// Fills the container's memory from inside until the kernel kills the tablet, its largest
@@ -118,6 +133,13 @@ impl ContainerTablet {
     }
 }
 
+/// Whether a line of `/proc/PID/stat` tells of a stopped process. Its name, in brackets, may hold
+/// anything.
+fn is_stopped(stat: &str) -> bool {
+    let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    after_name.trim_start().starts_with('T')
+}
+
 /// A witness that may speak while something else is awaited, and a little after.
 struct Witness<F> {
     event: Option<std::pin::Pin<Box<F>>>,
@@ -171,4 +193,17 @@ fn evidence(
         return OomEvidence::KernelLog { line };
     }
     if announced { OomEvidence::EngineEvent } else { OomEvidence::None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // A freeze without proof would count as landed.
+    #[test]
+    fn a_stopped_process_is_told_from_a_sleeping_one() {
+        assert!(is_stopped("7 (a) S (b)) T 1 7 7 0"));
+        assert!(!is_stopped("7 (tablet) S 1 7 7 0"));
+        assert!(!is_stopped("7 (T) R 1 7 7 0") && !is_stopped(""));
+    }
 }

@@ -119,9 +119,11 @@ async fn drive(stage: &Stage) -> Result<(), ActError> {
     if let Taken::CrashLoop = operated? {
         return Ok(());
     }
+    // From here on nothing is hurt any more: everything must converge.
+    let quiet = Instant::now();
     let settled = stage.wait_settled(stage.settle_within()).await?;
     if settled.is_yes() {
-        stay_ready(stage, &schedule).await;
+        stay_ready(stage, quiet).await;
     }
     Ok(())
 }
@@ -131,9 +133,9 @@ async fn operate(stage: &Stage, steps: &[(usize, &Step)]) -> Result<Taken, ActEr
     stage.launch().await?;
     stage.start_workflow().await?;
     stage.create_vdiff(&stage.schedule().vdiff_uuid).await?;
-    for (place, (index, step)) in steps.iter().enumerate() {
-        let next = steps.get(place + 1).map(|(_, next)| *next);
-        if let Taken::CrashLoop = take_step(stage, *index, step, next).await? {
+    let mut at_work = Vec::new();
+    for (index, step) in steps {
+        if let Taken::CrashLoop = take_step(stage, *index, step, &mut at_work).await? {
             return Ok(Taken::CrashLoop);
         }
     }
@@ -200,33 +202,47 @@ enum Taken {
 }
 
 /// Waits for the trigger, injects, heals; an aim that was gone is redrawn: earlier, and in a new diff
-/// when the old one had ended.
+/// when the old one had ended. Faults on top of each other are healed together, after the last of them.
 async fn take_step(
     stage: &Stage,
     index: usize,
     step: &Step,
-    next: Option<&Step>,
+    at_work: &mut Vec<Struck>,
 ) -> Result<Taken, ActError> {
+    let next = stage.schedule().steps.get(index + 1).map(|next| next.trigger.clone());
+    let on_top = matches!(step.trigger, Trigger::DuringFault { .. });
+    let on_top_follows = matches!(next, Some(Trigger::DuringFault { .. }));
     let mut trigger = step.trigger.clone();
     let mut redraws = 0;
     loop {
-        let aimed = Step { trigger: trigger.clone(), fault: step.fault };
+        let aimed = Step { trigger: trigger.clone(), ..step.clone() };
         let struck = stage.attempt(index, &aimed).await?;
         if crash_loop(stage) {
             return Ok(Taken::CrashLoop);
         }
-        if was_injected(stage, index) {
-            fault::heal(stage, &struck).await?;
+        let goes_on = on_top || (struck.landed && on_top_follows);
+        match was_injected(stage, index) {
+            true if goes_on => at_work.push(struck.clone()),
+            true => fault::heal(stage, &struck).await?,
+            false => {}
         }
-        if struck.landed || redraws >= REDRAWS_MAX {
+        if struck.landed || on_top || redraws >= REDRAWS_MAX {
             break;
         }
         redraws += 1;
         trigger = again(stage, &trigger, &struck, redraws).await?;
     }
-    let recovery_follows =
-        next.is_some_and(|next| matches!(next.trigger, Trigger::DuringRecovery { .. }));
-    if plan::restarts_target(step.fault) && !recovery_follows {
+    if on_top_follows && !at_work.is_empty() {
+        return Ok(Taken::On);
+    }
+    let restarts = step.fault.ends_target() || at_work.iter().any(|it| it.fault.ends_target());
+    // The one whose time comes first; those that have none at once.
+    at_work.sort_by_key(Struck::until);
+    for struck in at_work.drain(..) {
+        fault::heal(stage, &struck).await?;
+    }
+    let recovery_follows = matches!(next, Some(Trigger::DuringRecovery { .. }));
+    if restarts && !recovery_follows {
         let waited = stage.wait_ready(Side::Target, stage.ready_within(), Duration::ZERO).await;
         if crash_loop(stage) {
             stage.journal().note(format!("given up: {waited:?}"));
@@ -257,7 +273,7 @@ async fn again(
 ) -> Result<Trigger, ActError> {
     let schedule = stage.schedule();
     let mut aimed = schedule.clone();
-    aimed.steps = vec![Step { trigger: trigger.clone(), fault: struck.fault }];
+    aimed.steps = vec![Step::new(trigger.clone(), struck.fault)];
     let redrawn = plan::redraw(&aimed, attempt);
     let progress = stage.progress().await?;
     if struck.diff_ended || progress.is_completed() {
@@ -282,9 +298,10 @@ async fn again(
         .note(format!("redrawn, try {attempt}: at {:.0} % of the rows", fraction * 100.0));
     Ok(match trigger {
         Trigger::Phase { .. } | Trigger::CrashPoint { .. } => trigger.clone(),
-        Trigger::Time { .. } | Trigger::Progress { .. } | Trigger::DuringRecovery { .. } => {
-            Trigger::Progress { fraction }
-        }
+        Trigger::Time { .. }
+        | Trigger::Progress { .. }
+        | Trigger::DuringRecovery { .. }
+        | Trigger::DuringFault { .. } => Trigger::Progress { fraction },
     })
 }
 
@@ -292,16 +309,16 @@ fn crash_loop(stage: &Stage) -> bool {
     matches!(stage.target().state_now(), crate::observer::ProcessState::CrashLoop { .. })
 }
 
-/// The last incarnation must be seen ready for as long as the schedule asks.
-async fn stay_ready(stage: &Stage, schedule: &Schedule) {
-    let began = Instant::now();
-    let holds = Duration::from_millis(schedule.deadlines.ready_holds_ms);
+/// The last incarnations must be seen ready for as long as the schedule asks, after the last harm.
+async fn stay_ready(stage: &Stage, quiet: Instant) {
+    let holds = Duration::from_millis(stage.schedule().deadlines.ready_holds_ms);
+    let mut since = quiet;
     for side in [Side::Source, Side::Target] {
         match stage.wait_ready(side, stage.ready_within(), Duration::ZERO).await {
             Waited::Yes { .. } => {}
             Waited::No { .. } => return,
         }
+        since = since.max(stage.readiness_of(side).borrow().since.unwrap_or(quiet));
     }
-    let since = stage.readiness_of(Side::Target).borrow().since.unwrap_or(began);
     tokio::time::sleep_until((since + holds).into()).await;
 }

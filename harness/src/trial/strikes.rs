@@ -57,6 +57,6 @@ impl Stage {
         };
         let (step, fault) = (index, step.fault);
         self.journal().record(Event::FaultMissed { step, fault, reason });
-        Ok(Struck { step, fault, landed: false, diff_ended })
+        Ok(Struck::missed(step, fault, diff_ended))
     }
 }

@@ -4,7 +4,7 @@ use reports::schedule::{Bug, Fault, Moment, Schedule};
 use reports::verdict::Invariant;
 
 use crate::crash_points::plan::Window;
-use crate::plan::{self, BUGS, PlanError, PlanOptions, TriggerKind};
+use crate::plan::{self, PlanError, PlanOptions, TriggerKind};
 
 /// Trials that hunt for a bug that shows wherever its fault strikes.
 const TRIALS: u32 = 2;
@@ -88,7 +88,7 @@ pub(super) fn schedules(
 /// All trials of the zoo, each once, with no bug on.
 pub(super) fn all_schedules(seed: u64) -> Result<Vec<Schedule>, PlanError> {
     let mut all: Vec<Schedule> = Vec::new();
-    for bug in BUGS {
+    for bug in Bug::ALL {
         for schedule in schedules(bug, false, seed)? {
             let steps = |other: &Schedule| other.steps == schedule.steps;
             if !all.iter().any(steps) {
@@ -109,7 +109,7 @@ mod tests {
     // Replay needs a trial's file alone, and files of one run must not overwrite each other.
     #[test]
     fn the_control_differs_from_the_hunt_in_the_bug_only() {
-        for bug in BUGS {
+        for bug in Bug::ALL {
             let hunt = schedules(bug, true, 1).unwrap();
             let numbers: Vec<u32> = hunt.iter().map(|schedule| schedule.trial).collect();
             assert_eq!(numbers, (0..hunt.len() as u32).collect::<Vec<_>>());
@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn a_patch_is_hunted_by_every_trial_of_the_zoo() {
         let all = all_schedules(1).unwrap();
-        for bug in BUGS {
+        for bug in Bug::ALL {
             for schedule in schedules(bug, false, 1).unwrap() {
                 assert!(all.iter().any(|one| one.steps == schedule.steps), "{bug:?}");
             }

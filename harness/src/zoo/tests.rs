@@ -3,13 +3,13 @@ use super::*;
 fn specimen(bug: Bug, found: bool, comes_back: bool) -> Specimen {
     let known = known(bug);
     let workaround = known.workaround.map(|fault| Workaround {
-        fault: fault_name(fault),
+        fault: fault.name(),
         landed: true,
         comes_back,
         verdict: Verdict::Pass,
     });
     Specimen {
-        bug: bug_name(bug).to_owned(),
+        bug: bug.name().to_owned(),
         switched_on: true,
         window: known.window,
         found,
@@ -27,7 +27,7 @@ fn specimen(bug: Bug, found: bool, comes_back: bool) -> Specimen {
 // The zoo measures the harness: a bug that slips through must not look green.
 #[test]
 fn every_bug_must_be_found_and_every_workaround_must_work() {
-    let all = |found, comes_back| BUGS.map(|bug| specimen(bug, found, comes_back));
+    let all = |found, comes_back| Bug::ALL.map(|bug| specimen(bug, found, comes_back));
     assert_eq!(verdict(&all(true, true), &Game::Bugs), Verdict::Pass);
     assert_eq!(verdict(&all(false, true), &Game::Bugs), Verdict::Fail);
     assert_eq!(verdict(&all(true, false), &Game::Bugs), Verdict::Fail);
@@ -36,7 +36,7 @@ fn every_bug_must_be_found_and_every_workaround_must_work() {
 
 #[test]
 fn the_control_must_find_nothing_and_say_something() {
-    let all = |found| BUGS.map(|bug| specimen(bug, found, true));
+    let all = |found| Bug::ALL.map(|bug| specimen(bug, found, true));
     assert_eq!(verdict(&all(false), &Game::CleanTablet), Verdict::Pass);
     assert_eq!(verdict(&all(true), &Game::CleanTablet), Verdict::Fail);
     assert_eq!(verdict(&all(false)[..1], &Game::CleanTablet), Verdict::Inconclusive);
@@ -49,7 +49,7 @@ fn the_control_must_find_nothing_and_say_something() {
 #[test]
 fn a_patch_is_found_by_any_oracle_and_cleared_only_by_trials_that_say_something() {
     let patch = Game::Patch(Patch::default());
-    let one = |found| [specimen(BUGS[0], found, true)];
+    let one = |found| [specimen(Bug::ALL[0], found, true)];
     assert_eq!(verdict(&one(true), &patch), Verdict::Fail);
     assert_eq!(verdict(&one(false), &patch), Verdict::Pass);
     assert_eq!(verdict(&[], &patch), Verdict::Inconclusive);

@@ -130,7 +130,7 @@ fn a_file_that_cannot_be_taken_says_why() {
 fn trial(point: &CrashPoint, landed: bool) -> TrialRecord {
     let mut trial = sample::run().1.remove(0);
     let trigger = Trigger::CrashPoint { point: point.clone() };
-    let step = Step { trigger, fault: Fault::Sigkill };
+    let step = Step::new(trigger, Fault::Sigkill);
     trial.schedule.steps = vec![step.clone(), step];
     let hit = |step| {
         Event::FaultLanded(FaultLanded {

@@ -94,7 +94,7 @@ pub(crate) fn schedule(trial: u32) -> Schedule {
             memory_limit_bytes: LIMIT,
             packet_bytes: 8 << 10,
         },
-        steps: vec![Step { trigger: Trigger::Progress { fraction: 0.42 }, fault: Fault::Sigkill }],
+        steps: vec![Step::new(Trigger::Progress { fraction: 0.42 }, Fault::Sigkill)],
         proxied: false,
         explores: false,
         bug: None,
@@ -177,8 +177,7 @@ impl Tape {
 
 pub(crate) fn trial(number: u32, shape: &Shape) -> TrialRecord {
     let mut schedule = schedule(number);
-    schedule.steps =
-        vec![Step { trigger: Trigger::Progress { fraction: shape.fraction }, fault: shape.fault }];
+    schedule.steps = vec![Step::new(Trigger::Progress { fraction: shape.fraction }, shape.fault)];
     let mut tape = Tape::default();
     begin(&mut tape, &schedule);
     let hit_ms = 900 + (shape.fraction * 4_000.0) as u64;

@@ -101,7 +101,7 @@ async fn will_strike(world: &mut World, fault: String, point: Point) -> anyhow::
 /// Armed before the tablet starts; checked when the workflow is created.
 fn at_point(world: &mut World, fault: Fault, point: Point) -> anyhow::Result<()> {
     let trigger = Trigger::CrashPoint { point: point.0 };
-    world.said()?.points.push(Step { trigger, fault });
+    world.said()?.points.push(Step::new(trigger, fault));
     Ok(())
 }
 

@@ -51,12 +51,11 @@ fn every_fault_at_every_moment_is_said_in_steps_that_exist() {
     for fault in Fault::ALL {
         for moment in &moments {
             if plan::works_with(fault, moment).is_ok() {
-                let first =
-                    Step { trigger: Trigger::Progress { fraction: 0.1 }, fault: Fault::Sigkill };
+                let first = Step::new(Trigger::Progress { fraction: 0.1 }, Fault::Sigkill);
                 known_steps(&schedule(vec![
                     first,
-                    Step { trigger: moment.clone(), fault },
-                    Step { trigger: Trigger::Progress { fraction: 0.8 }, fault },
+                    Step::new(moment.clone(), fault),
+                    Step::new(Trigger::Progress { fraction: 0.8 }, fault),
                 ]));
             }
         }
@@ -74,16 +73,17 @@ fn what_is_not_as_usual_is_said_in_steps_that_exist() {
     unusual.pace.packet_bytes = 1;
     unusual.pace.memory_limit_bytes = 32 << 20;
     unusual.proxied = true;
-    for bug in plan::BUGS {
+    for bug in Bug::ALL {
         unusual.bug = Some(bug);
         let steps = known_steps(&unusual);
-        for part in ["known bug", "runs of 0", "seed 7", "0 rows per second", "every 1 rows", "proxy"]
+        for part in
+            ["known bug", "runs of 0", "seed 7", "0 rows per second", "every 1 rows", "proxy"]
         {
             assert!(steps.iter().any(|step| step.contains(part)), "{part} is not in {steps:?}");
         }
     }
     assert!(known_steps(&schedule(Vec::new())).iter().all(|step| !step.contains("bug")));
-    let _known: Bug = plan::BUGS[0];
+    let _known: Bug = Bug::ALL[0];
 }
 
 // A fingerprint is SQL: it has quotes, backticks and whatever else.
@@ -106,7 +106,7 @@ fn a_crash_point_is_read_back_as_it_was_whatever_is_in_its_fingerprint() {
             let trigger = point(fingerprint, link, phase, nth, moment);
             let Trigger::CrashPoint { point } = &trigger else { unreachable!() };
             let steps =
-                known_steps(&schedule(vec![Step { trigger: trigger.clone(), fault: Fault::Oom }]));
+                known_steps(&schedule(vec![Step::new(trigger.clone(), Fault::Oom)]));
             let said = "the target tablet will be OOM-killed ";
             let step = steps.iter().find_map(|step| step.strip_prefix(said)).unwrap();
             assert_eq!(step.parse::<Point>().as_ref().map(|read| &read.0), Ok(point));

@@ -239,12 +239,15 @@ impl JournalBuilder {
         self.add(3_000, sample());
         self.add(3_000, Event::TriggerFired { step: 0, seen: "50 %".into() });
         self.add(3_001, Event::FaultInjected { step: 0, fault, means: "kill".into() });
-        let evidence = match fault.expected_exit() {
-            Some(exit_code) => {
+        let evidence = match (fault, fault.facts().ends) {
+            (Fault::Demote, _) => {
+                Evidence::State { before: "PRIMARY".into(), after: "REPLICA".into() }
+            }
+            (_, Some((Side::Target, exit_code))) => {
                 self.exit(3_040, 1, exit_code, Some(0));
                 Evidence::Exit { exit_code }
             }
-            None => Evidence::State { before: "started".into(), after: "stopped".into() },
+            _ => Evidence::State { before: "started".into(), after: "stopped".into() },
         };
         self.add(
             3_100,
@@ -275,7 +278,7 @@ impl JournalBuilder {
                 self.ready(4_100, 2, true);
                 self.add(4_400, action("create", NEW_UUID));
             }
-            _ if fault.expected_exit().is_some() => {
+            _ if fault.ends_target() => {
                 self.start(3_500, 2);
                 self.ready(3_600, 2, false);
                 self.ready(4_100, 2, true);
@@ -334,7 +337,7 @@ impl JournalBuilder {
     /// The binlog: created, started, one checkpoint, the fault, two more checkpoints, completed.
     fn history(&mut self, fault: Fault) {
         self.add(15_800, Event::HistoryRead { changes: 0 });
-        let restarted = fault.expected_exit().is_some();
+        let restarted = fault.ends_target();
         self.append(vec![vdiff(1, UUID, None, Some("pending"), 1, 700)]);
         self.append(vec![
             vdiff(1, UUID, Some("pending"), Some("started"), 1, 800),
@@ -429,7 +432,7 @@ fn head(fault: Fault) -> TrialStarted {
                 memory_limit_bytes: 64 << 20,
                 packet_bytes: 8 << 10,
             },
-            steps: vec![Step { trigger, fault }],
+            steps: vec![Step::new(trigger, fault)],
             proxied: false,
             explores: false,
             bug: None,

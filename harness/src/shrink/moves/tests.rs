@@ -10,7 +10,7 @@ fn schedule(steps: Vec<Step>) -> Schedule {
 }
 
 fn step(trigger: Trigger, fault: Fault) -> Step {
-    Step { trigger, fault }
+    Step::new(trigger, fault)
 }
 
 fn nth(nth: u32) -> Trigger {

@@ -76,7 +76,7 @@ fn schedule(faults: &[Fault]) -> Schedule {
         .zip(faults)
         .map(|(place, fault)| {
             let fraction = 0.2 + 0.23 * f64::from(place);
-            Step { trigger: Trigger::Progress { fraction }, fault: *fault }
+            Step::new(Trigger::Progress { fraction }, *fault)
         })
         .collect();
     schedule

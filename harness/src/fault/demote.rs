@@ -1,0 +1,66 @@
+//! Another tablet becomes primary of the target's shard by a newer term, as a reparent elsewhere would
+//! have it; later the target tablet by a yet newer one.
+
+use std::time::{Duration, Instant};
+
+use reports::journal::{Event, Evidence};
+use serde_json::Value;
+
+use super::{Strike, Struck};
+use crate::trial::{ActError, During, SHARD, Stage, TARGET_KEYSPACE};
+
+/// A tablet that is still primary after this time will not follow.
+const DEMOTED_WITHIN: Duration = Duration::from_secs(8);
+/// The tablet stays a replica for so long: its engines are closed by then.
+const REPLICA_FOR: Duration = Duration::from_millis(1_500);
+const LOOK: Duration = Duration::from_millis(20);
+const ANSWER: Duration = Duration::from_secs(1);
+
+pub(super) async fn inject(strike: &Strike<'_>) -> Result<Struck, ActError> {
+    let stage = strike.stage;
+    let before = stage.progress().await?;
+    let was = tablet_type(stage).await;
+    if was != "PRIMARY" {
+        let reason = format!("the target tablet is no primary: {was:?}");
+        return Ok(strike.missed(reason, false));
+    }
+    let etcd = &stage.environment().servers.etcd;
+    strike.injected("a newer term of another tablet in the shard record");
+    let usurper = etcd.usurp(stage.topo_root(), TARGET_KEYSPACE, SHARD).await;
+    let usurper = usurper.during("writing a newer term into the shard record")?;
+    let began = Instant::now();
+    let mut tick = tokio::time::interval(LOOK);
+    let after = loop {
+        tick.tick().await;
+        let now = tablet_type(stage).await;
+        if now == "REPLICA" {
+            break now;
+        }
+        if began.elapsed() >= DEMOTED_WITHIN {
+            let after_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let waiting_for = format!("the target tablet to step back for {usurper}");
+            stage.journal().record(Event::DeadlinePassed { waiting_for, after_ms });
+            break now;
+        }
+    };
+    let interrupted = strike.interrupted(&before);
+    let struck = strike.proven(Evidence::State { before: was, after }, interrupted);
+    Ok(struck.lasting_until(Instant::now() + REPLICA_FOR))
+}
+
+pub(super) async fn heal(stage: &Stage) -> Result<(), ActError> {
+    let alias = &stage.target().tablet().spec().alias;
+    let uid = alias.rsplit('-').next().and_then(|uid| uid.parse().ok());
+    let uid = uid.ok_or_else(|| ActError::new(format!("`{alias}` is no tablet alias")))?;
+    let etcd = &stage.environment().servers.etcd;
+    etcd.name_primary(stage.topo_root(), TARGET_KEYSPACE, SHARD, uid)
+        .await
+        .during("making the target tablet primary again")
+}
+
+/// What the target tablet says it is; empty when it does not answer.
+async fn tablet_type(stage: &Stage) -> String {
+    let vars = tokio::time::timeout(ANSWER, stage.target().tablet().debug_vars()).await;
+    let Ok(Ok(vars)) = vars else { return String::new() };
+    vars.get("TabletType").and_then(Value::as_str).unwrap_or_default().to_owned()
+}

@@ -1,0 +1,82 @@
+//! The disk of the target's MySQL is full for a while.
+
+use std::time::{Duration, Instant};
+
+use reports::journal::Evidence;
+
+use super::{Strike, Struck};
+use crate::observer::Progress;
+use crate::trial::{ActError, During, Stage};
+
+/// Long enough for the tablet to fail and to try again.
+const FULL_FOR: Duration = Duration::from_secs(4);
+/// A diff that writes a checkpoint each 100 ms and has written none for so long cannot write.
+const STANDS_STILL: Duration = Duration::from_secs(1);
+const HIT_WITHIN: Duration = Duration::from_secs(6);
+const LOOK: Duration = Duration::from_millis(50);
+/// MySQL itself may wait a minute for space before it tries again.
+const WRITES_WITHIN: Duration = Duration::from_secs(75);
+
+pub(super) async fn inject(strike: &Strike<'_>) -> Result<Struck, ActError> {
+    let stage = strike.stage;
+    let before = stage.progress().await?;
+    let interrupted = strike.interrupted(&before);
+    strike.injected("the volume of the target's MySQL is filled up");
+    stage.environment().servers.target.fill_disk().await.during("filling the disk")?;
+    let full = Instant::now();
+    let until = full + FULL_FOR;
+    let mut still = (Instant::now(), stage.sampled());
+    let mut tick = tokio::time::interval(LOOK);
+    loop {
+        tick.tick().await;
+        // Samples: MySQL may not answer any more.
+        let now = stage.sampled();
+        if now.is_completed() {
+            let reason = "the diff completed before the disk was full".to_owned();
+            return Ok(strike.missed(reason, true).lasting_until(until));
+        }
+        if moved(&still.1, &now) {
+            still = (Instant::now(), now);
+        }
+        if still.0.elapsed() >= STANDS_STILL {
+            let what = format!(
+                "the disk has no room for another byte; the diff stands still at {} rows",
+                still.1.rows_compared
+            );
+            let struck = strike.proven(Evidence::Observed { what }, interrupted);
+            return Ok(struck.lasting_until(until));
+        }
+        if full.elapsed() >= HIT_WITHIN {
+            let reason = "the diff went on for a while with a full disk".to_owned();
+            return Ok(strike.missed(reason, false).lasting_until(until));
+        }
+    }
+}
+
+fn moved(before: &Progress, now: &Progress) -> bool {
+    before.rows_compared != now.rows_compared || before.state != now.state
+}
+
+pub(super) async fn heal(stage: &Stage) -> Result<(), ActError> {
+    let mysql = &stage.environment().servers.target;
+    mysql.free_disk().await.during("freeing the disk")?;
+    mysql.wait_writable(WRITES_WITHIN).await.during("waiting for MySQL to write again")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // A diff that still moves has not met the full disk.
+    #[test]
+    fn a_diff_stands_still_when_neither_rows_nor_state_move() {
+        let at = |rows_compared, state: &str| Progress {
+            rows_compared,
+            state: Some(state.to_owned()),
+            ..Progress::default()
+        };
+        assert!(!moved(&at(5, "started"), &at(5, "started")));
+        assert!(moved(&at(5, "started"), &at(6, "started")));
+        assert!(moved(&at(5, "started"), &at(5, "error")));
+    }
+}

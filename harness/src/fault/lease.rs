@@ -1,0 +1,73 @@
+//! The target tablet's lease ends in etcd while the tablet lives. The harness revokes it: to the
+//! tablet that is the same as one that has run out. Its key is gone, and a renewal is refused.
+
+use std::time::{Duration, Instant};
+
+use reports::journal::{Event, Evidence};
+
+use super::{Strike, Struck};
+use crate::trial::{ActError, During, Stage};
+use crate::trigger::Hold;
+
+/// The tablet looks after its registration each second.
+const AGAIN_WITHIN: Duration = Duration::from_secs(10);
+const LOOK: Duration = Duration::from_millis(20);
+/// What stands for a lease that is not there.
+const NONE: &str = "none";
+
+pub(super) async fn inject(
+    strike: &Strike<'_>,
+    hold: Option<Box<Hold>>,
+) -> Result<Struck, ActError> {
+    let revoked = revoke(strike).await;
+    if let Some(hold) = hold {
+        hold.release().await?;
+    }
+    let Some((lease, struck)) = revoked? else {
+        return Ok(strike.missed("the target tablet holds no lease".to_owned(), false));
+    };
+    let stage = strike.stage;
+    let began = Instant::now();
+    let mut tick = tokio::time::interval(LOOK);
+    let after = loop {
+        tick.tick().await;
+        match lease_of(stage).await? {
+            Some(now) if now != lease => break lease_text(Some(now)),
+            found if began.elapsed() >= AGAIN_WITHIN => {
+                let after_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+                let waiting_for = "the target tablet to register under a new lease".to_owned();
+                stage.journal().record(Event::DeadlinePassed { waiting_for, after_ms });
+                break lease_text(found.filter(|now| *now != lease));
+            }
+            Some(_) | None => {}
+        }
+    };
+    let evidence = Evidence::State { before: lease_text(Some(lease)), after };
+    Ok(strike.proven(evidence, struck))
+}
+
+async fn revoke(
+    strike: &Strike<'_>,
+) -> Result<Option<(i64, reports::journal::Interrupted)>, ActError> {
+    let stage = strike.stage;
+    let before = stage.progress().await?;
+    let Some(lease) = lease_of(stage).await? else { return Ok(None) };
+    strike.injected(format!("{} revoked in etcd", lease_text(Some(lease))));
+    let etcd = &stage.environment().servers.etcd;
+    etcd.revoke(lease).await.during("revoking the target tablet's lease")?;
+    Ok(Some((lease, strike.interrupted(&before))))
+}
+
+/// The lease that the key of the target tablet's incarnation is bound to.
+async fn lease_of(stage: &Stage) -> Result<Option<i64>, ActError> {
+    let alias = &stage.target().tablet().spec().alias;
+    let cell = alias.split('-').next().unwrap_or_default();
+    let key = format!("{}/{cell}/tablets/{alias}/incarnation", stage.topo_root());
+    let found = stage.environment().servers.etcd.get(&key).await;
+    let found = found.during("reading the target tablet's incarnation in etcd")?;
+    Ok(found.map(|found| found.lease).filter(|lease| *lease != 0))
+}
+
+fn lease_text(lease: Option<i64>) -> String {
+    lease.map_or_else(|| NONE.to_owned(), |lease| format!("lease {lease:x}"))
+}

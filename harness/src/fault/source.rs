@@ -1,0 +1,39 @@
+//! The source tablet dies, and a supervisor starts it again.
+
+use std::time::Duration;
+
+use reports::journal::{Evidence, Side};
+
+use super::{Strike, Struck};
+use crate::observer::ProcessState;
+use crate::tablet::Signal;
+use crate::trial::{ActError, During, Stage};
+
+const KILLED: i64 = 137;
+const KILL_WITHIN: Duration = Duration::from_secs(10);
+
+pub(super) async fn inject(strike: &Strike<'_>) -> Result<Struck, ActError> {
+    let source = strike.stage.source();
+    let ProcessState::Running { incarnation, .. } = source.state_now() else {
+        return Ok(strike.missed("the source tablet does not run".to_owned(), false));
+    };
+    let before = strike.look().await?;
+    source.expect_exit(strike.step, KILLED);
+    let means = source.tablet().kill(Signal::SIGKILL).await.during("killing the source tablet")?;
+    strike.injected(format!("SIGKILL {means}"));
+    match source.wait_exited(incarnation, KILL_WITHIN).await {
+        Some(ProcessState::Exited { exit_code, scheduled_by, .. })
+            if scheduled_by == Some(strike.step) =>
+        {
+            Ok(strike.proven(Evidence::Exit { exit_code }, strike.interrupted(&before)))
+        }
+        other => {
+            source.expect_no_exit();
+            Ok(strike.missed(format!("the source tablet did not end: {other:?}"), false))
+        }
+    }
+}
+
+pub(super) async fn heal(stage: &Stage) -> Result<(), ActError> {
+    stage.start(Side::Source).await
+}
