@@ -101,3 +101,6 @@ async fn connect(upstream: &Upstream, client: &TcpStream) -> io::Result<TcpStrea
     client.set_nodelay(true)?;
     upstream.connect().await
 }
+
+#[cfg(test)]
+mod tests;

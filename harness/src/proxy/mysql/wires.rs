@@ -12,8 +12,10 @@ use tokio::net::TcpStream;
 use super::packet::message_length;
 use crate::proxy::weather::{Weathered, Wire};
 
-/// Room for one read; a row stream is passed in pieces of this size.
+/// Room for one read of the server; a row stream is passed in pieces of this size.
 const READ: usize = 128 << 10;
+/// Room for one read of the client, whose requests are small.
+const ASKED: usize = 16 << 10;
 /// What a client may send ahead while it waits; more stays in its socket.
 const AHEAD_MAX: usize = 1 << 20;
 /// No server takes a longer one.
@@ -45,7 +47,7 @@ impl Wires {
         let listens = from_client.len() < AHEAD_MAX;
         from_server.reserve(READ);
         if listens {
-            from_client.reserve(AHEAD_MAX.min(READ));
+            from_client.reserve(ASKED);
         }
         let (heard, is_server) = tokio::select! {
             biased;
@@ -132,7 +134,7 @@ impl Wires {
             if self.from_client.len() >= AHEAD_MAX {
                 return std::future::pending().await;
             }
-            self.from_client.reserve(READ);
+            self.from_client.reserve(ASKED);
             match self.client.read_buf(&mut self.from_client).await {
                 Ok(0) | Err(_) => return,
                 Ok(_) => {}
