@@ -57,8 +57,8 @@ fn table(figures: &Figures) -> Markup {
         }
         @if figures.time_driven > 0 {
             p.hint {
-                (plural(figures.time_driven, "point")) " more come with the clock (heartbeats, back-off); "
-                (figures.time_driven_landed) " of them were hit. They are no part of the percentage."
+                "Apart: " (plural(figures.time_driven, "point")) " that the clock brings (heartbeats, back-off), "
+                (figures.time_driven_landed) " hit. They are no part of the percentage."
             }
         }
     }
