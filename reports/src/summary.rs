@@ -70,7 +70,11 @@ pub struct Summary {
     pub landed_between_5_and_95_percent: f64,
     /// From a restart to ready.
     pub recovery_ms: Quantiles,
-    /// From a kill to ready, and from ready to a diff that moves, by fault and phase.
+    /// From the death of the tablet's process to the next one's readiness, after scheduled faults.
+    pub kill_to_ready_ms: Quantiles,
+    /// From that readiness to the first rows that the new process saved.
+    pub ready_to_moving_ms: Quantiles,
+    /// Both by fault and phase.
     pub recovery: Vec<Recovery>,
     /// Rows compared twice at most, by restart: see [`compared_twice`].
     pub rows_compared_twice: Quantiles,
@@ -193,6 +197,10 @@ impl Summary {
             landed_phases,
             landed_between_5_and_95_percent: middle_fraction(&landings),
             recovery_ms: Quantiles::of(trials.iter().flat_map(|t| recoveries_ms(&t.records))),
+            kill_to_ready_ms: Quantiles::of(returns.iter().map(|back| back.kill_to_ready_ms)),
+            ready_to_moving_ms: Quantiles::of(
+                returns.iter().filter_map(|back| back.ready_to_moving_ms),
+            ),
             recovery: recovery::by_fault_and_phase(&returns),
             rows_compared_twice: Quantiles::of(trials.iter().flat_map(compared_twice)),
             trials_per_hour: per_hour(counts.total, run.duration_ms),

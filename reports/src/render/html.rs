@@ -3,13 +3,16 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use crate::run::TrialRecord;
+use crate::run::{Part, TrialRecord};
+use crate::statistics::percent;
 use crate::summary::{InconclusiveTrial, Summary};
 use crate::text::{clean, counts, duration, plural, thousands};
 use crate::verdict::Verdict;
 
+mod coverage;
 mod finding;
 mod landings;
+mod measures;
 mod timeline;
 mod trial;
 
@@ -41,6 +44,8 @@ pub fn render(summary: &Summary, trials: &[TrialRecord]) -> String {
                     (findings(summary, trials))
                     (unclear(&summary.inconclusive))
                     (landings::section(summary, trials))
+                    (measures::section(summary))
+                    (coverage::section(summary))
                     section {
                         h2 { "Trials" }
                         @for trial in trials { (trial::section(trial, points)) }
@@ -87,6 +92,7 @@ fn header(summary: &Summary) -> Markup {
                 p.meta {
                     span { "seed " b { (summary.seed) } }
                     span { "run " b { (text(&summary.run)) } }
+                    @if summary.part != Part::Whole { span { (summary.part) } }
                     @if let Some(began) = chrono::DateTime::from_timestamp_millis(summary.started_wall_ms.cast_signed()) {
                         span { (began.format("%Y-%m-%d %H:%M UTC")) }
                     }
@@ -145,7 +151,18 @@ fn tiles(summary: &Summary) -> Markup {
                     _ => "no restart was measured".to_owned(),
                 },
             ))
-            (tile(&format!("{:.0}", summary.trials_per_hour), "trials per hour", ""))
+            (tile(
+                &format!("{:.0}", summary.trials_per_hour),
+                "trials per hour",
+                &format!("{} at a time", plural(summary.jobs, "trial")),
+            ))
+            @if let Some(coverage) = &summary.coverage {
+                (tile(
+                    &format!("{} %", percent(coverage.percent)),
+                    "of the crash points covered",
+                    &format!("{} of {}", thousands(coverage.landed), thousands(coverage.enumerated)),
+                ))
+            }
         }
     }
 }

@@ -3,15 +3,18 @@
 
 use std::fmt::Write as _;
 
-use crate::render::terminal::word;
+use crate::render::terminal::{again, covered, word};
+use crate::statistics::percent;
 use crate::summary::{Finding, Summary};
-use crate::text::{clean, counts, duration, plural, shorten};
+use crate::text::{clean, counts, duration, plural, shorten, thousands};
 
 /// Bytes; well below 1 MiB, since a pipeline may append more.
 const SIZE_MAX: usize = 512 * 1024;
 const FINDINGS_MAX: usize = 50;
 const REASONS_MAX: usize = 12;
 const CELL_MAX: usize = 400;
+/// Crash points that are named.
+const NEVER_MAX: usize = 40;
 
 /// The summary as Markdown.
 #[must_use]
@@ -32,7 +35,9 @@ pub fn render(summary: &Summary) -> String {
         let more = plural(left_out as u64, "more finding");
         writeln!(out, "\n… and {more} in the report.").expect("a String takes all text");
     }
-    unclear(&mut out, summary).expect("a String takes all text");
+    for part in [unclear, recovery, coverage] {
+        part(&mut out, summary).expect("a String takes all text");
+    }
     out
 }
 
@@ -65,11 +70,87 @@ fn head(out: &mut String, summary: &Summary) -> std::fmt::Result {
         let times = format!("p50 {}, p95 {}, max {}", duration(p50), duration(p95), duration(max));
         row(out, "restart to ready", &times)?;
     }
-    row(out, "checks", &crate::text::thousands(summary.checks))?;
-    row(out, "trials per hour", &format!("{:.0}", summary.trials_per_hour))?;
+    row(out, "checks", &thousands(summary.checks))?;
+    speed(out, summary)?;
     row(out, "host", &summary.host.to_string())?;
     for (name, id) in &summary.images {
         row(out, &format!("image {name}"), id)?;
+    }
+    Ok(())
+}
+
+fn speed(out: &mut String, summary: &Summary) -> std::fmt::Result {
+    let jobs = plural(summary.jobs, "job");
+    row(out, "trials per hour", &format!("{:.0} with {jobs}", summary.trials_per_hour))?;
+    row(out, "inconclusive", &format!("{} %", percent(summary.inconclusive_percent)))?;
+    if let Some(rate) = &summary.reproduction {
+        row(out, "again", &again(rate, summary.trials.inconclusive))?;
+    }
+    if let Some(floor_ms) = summary.floor_cycle_ms {
+        row(out, "the engine's own cycle, kill to running", &duration(floor_ms))?;
+    }
+    let twice = summary.rows_compared_twice;
+    if let (Some(p95), Some(max)) = (twice.p95, twice.max) {
+        let rows = format!("p95 {}, max {}", thousands(p95), thousands(max));
+        row(out, "rows compared twice by a restart, at most", &rows)?;
+    }
+    if let Some(shares) = &summary.time_shares {
+        let parts = shares.parts().map(|(name, share)| format!("{name} {:.0} %", share * 100.0));
+        row(out, "where time goes", &parts.join(" · "))?;
+    }
+    if let Some(coverage) = &summary.coverage {
+        row(out, "coverage", &covered(coverage))?;
+    }
+    Ok(())
+}
+
+fn recovery(out: &mut String, summary: &Summary) -> std::fmt::Result {
+    if summary.recovery.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n### Recovery\n")?;
+    writeln!(
+        out,
+        "| fault | phase | n | kill to ready p50 | p95 | max | ready to moving p50 | p95 | max |"
+    )?;
+    writeln!(out, "| --- | --- | --: | --: | --: | --: | --: | --: | --: |")?;
+    for one in &summary.recovery {
+        let (ready, moving) = (one.kill_to_ready_ms, one.ready_to_moving_ms);
+        let phase = one.phase.as_deref().unwrap_or("–");
+        write!(out, "| {} | {} | {} |", escape(&one.fault), escape(phase), ready.count)?;
+        for value in [ready.p50, ready.p95, ready.max, moving.p50, moving.p95, moving.max] {
+            write!(out, " {} |", value.map_or_else(|| "–".to_owned(), duration))?;
+        }
+        writeln!(out)?;
+    }
+    Ok(())
+}
+
+fn coverage(out: &mut String, summary: &Summary) -> std::fmt::Result {
+    let Some(figures) = &summary.coverage else { return Ok(()) };
+    writeln!(
+        out,
+        "\n### Coverage\n\n| phase | crash points | landed | % |\n| --- | --: | --: | --: |"
+    )?;
+    for one in &figures.by_phase {
+        let name = escape(&one.phase);
+        writeln!(
+            out,
+            "| {name} | {} | {} | {} |",
+            one.enumerated,
+            one.landed,
+            percent(one.percent)
+        )?;
+    }
+    if !figures.never_reached.is_empty() {
+        writeln!(out, "\nNever reached:\n")?;
+    }
+    for never in figures.never_reached.iter().take(NEVER_MAX) {
+        writeln!(out, "- {}", escape(&never.point))?;
+    }
+    if let Some(more) = figures.never_reached.len().checked_sub(NEVER_MAX).filter(|more| *more > 0)
+    {
+        writeln!(out, "- … and {more} more in the report")?;
     }
     Ok(())
 }

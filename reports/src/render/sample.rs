@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use crate::coverage::{Coverage, Occurrence, PointKey};
 use crate::journal::{
     Event, Evidence, FaultLanded, Interrupted, Record, Sample, Side, TabletExited, TabletStarted,
     TrialStarted, Truth, VdiffAction,
 };
 use crate::run::{Host, RunInfo, TrialRecord};
-use crate::schedule::{Deadlines, FORMAT, Fault, Pace, Phase, Schedule, Step, Trigger, Workload};
+use crate::schedule::{
+    Deadlines, FORMAT, Fault, Link, Moment, Pace, Phase, Schedule, Step, Trigger, Workload,
+};
 use crate::summary::Summary;
 use crate::verdict::{Invariant, Judgement, Reason, Verdict};
 
@@ -40,7 +43,47 @@ pub(crate) fn run() -> (Summary, Vec<TrialRecord>) {
             trial(number, &Shape { fault, fraction, phase, outcome })
         })
         .collect();
-    (Summary::build(&info(), &trials), trials)
+    (Summary::build(&info(), &trials).cover(Some(&coverage())), trials)
+}
+
+/// Most points were hit, one was tried in vain, one was not tried; its fingerprint is hostile.
+pub(crate) fn coverage() -> Coverage {
+    let mut coverage = Coverage::default();
+    let mut trial = trial_of(Fault::Sigkill);
+    for (phase, fingerprint, count) in [
+        (None, "insert into _vt.vdiff_log (vdiff_id, message) values (?)", 2),
+        (Some(Phase::Snapshot), "update _vt.vreplication set state = ?", 1),
+        (Some(Phase::Streaming), "update _vt.vdiff_table set rows_compared = ?, lastpk = ?", 9),
+        (Some(Phase::Completing), "update _vt.vdiff set state = ? /* <b>&\u{1b}[31m */", 1),
+    ] {
+        for (occurrence, nth) in Occurrence::classes(count) {
+            for moment in Moment::ALL {
+                let (link, fingerprint) = (Link::Mysql, fingerprint.to_owned());
+                let key = PointKey { phase, link, fingerprint, occurrence, moment };
+                let point = key.crash_point(nth);
+                let missed = phase == Some(Phase::Completing) && moment == Moment::Replied;
+                coverage.enumerate(key, nth, false);
+                trial.schedule.steps[0].trigger = Trigger::CrashPoint { point };
+                if !missed {
+                    coverage.count(&trial);
+                }
+            }
+        }
+    }
+    let heartbeat = PointKey {
+        phase: None,
+        link: Link::Etcd,
+        fingerprint: "etcdserverpb.Lease/LeaseKeepAlive".into(),
+        occurrence: Occurrence::First,
+        moment: Moment::Before,
+    };
+    coverage.enumerate(heartbeat, 1, true);
+    coverage
+}
+
+fn trial_of(fault: Fault) -> TrialRecord {
+    let (fraction, phase, outcome) = (0.4, Phase::Streaming, Verdict::Pass);
+    trial(0, &Shape { fault, fraction, phase, outcome })
 }
 
 pub(crate) fn info() -> RunInfo {

@@ -2,14 +2,18 @@
 
 use std::fmt::Write as _;
 
+use crate::coverage::Figures;
+use crate::statistics::{Rate, percent};
 use crate::summary::{Finding, Summary};
-use crate::text::{clean, duration, plural, shorten};
+use crate::text::{clean, duration, plural, shorten, thousands};
 use crate::verdict::Verdict;
 
 /// Findings that are told; the rest is counted, and stands in the report.
 const FINDINGS_MAX: usize = 5;
 /// Reasons of a finding that are told.
 const REASONS_MAX: usize = 3;
+/// Crash points that are named; the rest is counted, and stands in the report.
+const NEVER_MAX: usize = 5;
 const WIDTH: usize = 160;
 
 /// The last lines of a run; `report` is the path of its page.
@@ -18,6 +22,11 @@ pub fn render(summary: &Summary, report: &str) -> String {
     let mut out = Lines::default();
     out.line(word(summary.verdict), &headline(summary));
     out.line("", &measures(summary));
+    out.line("", &speed(summary));
+    coverage(&mut out, summary);
+    if let Some(rate) = &summary.reproduction {
+        out.line("again", &again(rate, summary.trials.inconclusive));
+    }
     for reason in &summary.verdict_reasons {
         out.line("", reason);
     }
@@ -67,6 +76,56 @@ fn measures(summary: &Summary) -> String {
         parts.push(format!("{percent:.0} % of the faults mid-diff"));
     }
     parts.join(" · ")
+}
+
+/// How fast, and what a fault costs.
+fn speed(summary: &Summary) -> String {
+    let jobs = plural(summary.jobs, "job");
+    let mut parts = vec![format!("{:.0} trials/h with {jobs}", summary.trials_per_hour)];
+    if let Some(p50) = summary.kill_to_ready_ms.p50 {
+        let floor =
+            summary.floor_cycle_ms.map(|ms| format!(" (of that the engine {})", duration(ms)));
+        parts.push(format!("kill to ready p50 {}{}", duration(p50), floor.unwrap_or_default()));
+    }
+    if let Some(p50) = summary.ready_to_moving_ms.p50 {
+        parts.push(format!("moving again p50 {}", duration(p50)));
+    }
+    if let Some(max) = summary.rows_compared_twice.max {
+        parts.push(format!("at most {} rows compared twice", thousands(max)));
+    }
+    parts.join(" · ")
+}
+
+fn coverage(out: &mut Lines, summary: &Summary) {
+    let Some(coverage) = &summary.coverage else { return };
+    out.line("coverage", &covered(coverage));
+    for never in coverage.never_reached.iter().take(NEVER_MAX) {
+        out.line("never", &never.point);
+    }
+    if let Some(more) = coverage.never_reached.len().checked_sub(NEVER_MAX).filter(|more| *more > 0)
+    {
+        out.line("", &format!("… and {} more in the report", plural(more as u64, "point")));
+    }
+}
+
+/// `119 of 120 crash points (99.2 %), 4 time-driven ones apart`
+#[must_use]
+pub(super) fn covered(figures: &Figures) -> String {
+    let apart = match figures.time_driven {
+        0 => String::new(),
+        count => format!(", {count} time-driven apart"),
+    };
+    let (landed, percent) = (thousands(figures.landed), percent(figures.percent));
+    format!("{landed} of {} ({percent} %){apart}", plural(figures.enumerated, "crash point"))
+}
+
+/// `failed 3 of 20 times (15 %, 95 % interval 5.2–36.0 %)`
+#[must_use]
+pub(super) fn again(rate: &Rate, inconclusive: u64) -> String {
+    match inconclusive {
+        0 => format!("failed {rate}"),
+        count => format!("failed {rate}, and {count} inconclusive"),
+    }
 }
 
 fn finding_lines(out: &mut Lines, finding: &Finding) {

@@ -17,6 +17,33 @@ fn a_green_run_says_little() {
     assert_snapshot!(terminal::render(&summary, "reports/runs/x/index.html"));
 }
 
+/// Twenty trials of one schedule are a measurement, and are told as one.
+#[test]
+fn a_repeated_schedule_is_told_with_its_rate() {
+    let (_, trials) = sample::run();
+    let failed = trials.iter().find(|t| t.verdict() == crate::verdict::Verdict::Fail).unwrap();
+    let passed = trials.iter().find(|t| t.verdict() == crate::verdict::Verdict::Pass).unwrap();
+    let unclear = crate::verdict::Verdict::Inconclusive;
+    let unclear = trials.iter().find(|t| t.verdict() == unclear).unwrap();
+    let again: Vec<_> = (0..21)
+        .map(|number| {
+            let of =
+                [passed, failed, unclear][usize::from(number < 3) + 2 * usize::from(number == 20)];
+            let mut trial = of.clone();
+            trial.schedule = crate::schedule::Schedule { trial: number, ..sample::schedule(0) };
+            trial
+        })
+        .collect();
+    let summary = crate::summary::Summary::build(&sample::info(), &again);
+    let told = "failed 3 of 20 times (15 %, 95 % interval 5.2–36.0 %), and 1 inconclusive";
+    for text in [terminal::render(&summary, "x"), html::render(&summary, &again)] {
+        assert!(text.contains(told), "{text}");
+    }
+    assert!(markdown::render(&summary).contains("5.2–36.0 %"));
+    let (different, _) = sample::run();
+    assert_eq!(different.reproduction, None);
+}
+
 #[test]
 fn the_markdown_summary_has_findings_and_measures() {
     let (summary, _) = sample::run();
@@ -62,6 +89,10 @@ fn the_page_escapes_text_from_logs() {
     assert!(!page.contains("<script>"), "markup of a log line reached the page");
     assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;"));
     assert!(page.contains("&lt;b&gt;assignment&lt;/b&gt; &amp; more"));
+    assert!(
+        page.contains("/* &lt;b&gt;&amp; */”, first, replied"),
+        "a fingerprint is text of a stranger"
+    );
     assert!(!page.contains('\u{1b}') && !page.contains("[31m"));
     assert!(!page.chars().any(|c| c.is_control() && c != '\n'));
 }
@@ -76,6 +107,25 @@ fn the_page_stands_alone() {
     assert!(page.contains(
         "vdiff-chaos replay reports/runs/20261122-070112-seed7/trials/0003/schedule.json"
     ));
+}
+
+/// The page to look at.
+#[test]
+fn the_page_has_measures_and_names_what_was_never_reached() {
+    let (summary, trials) = sample::run();
+    let page = html::render(&summary, &trials);
+    if let Ok(path) = std::env::var("PAGE") {
+        std::fs::write(path, &page).unwrap();
+    }
+    for part in
+        ["Measures", "Where the time of trials goes", "Recovery, by fault and phase", "Coverage"]
+    {
+        assert!(page.contains(part), "{part}");
+    }
+    assert!(page.contains("Never reached (1)"));
+    let without = summary.clone().cover(None);
+    let page = html::render(&without, &trials);
+    assert!(page.contains("Measures") && !page.contains("Never reached"));
 }
 
 /// A soak has thousands of trials with thousands of samples each; the page must still open.

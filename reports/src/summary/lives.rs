@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::journal::{Event, Record, SidecarChange};
+use crate::journal::{Event, Record, Sample, SidecarChange};
 use crate::run::TrialRecord;
 use crate::schedule::{Fault, Pace, Phase};
 
@@ -34,11 +34,10 @@ pub fn returns(trial: &TrialRecord) -> Vec<Return> {
     let lives = lives(&trial.records);
     let growths = growths(&trial.records);
     let pairs = lives.iter().zip(lives.iter().skip(1));
-    let returned = pairs.enumerate().filter_map(|(index, (dead, next))| {
+    let returned = pairs.filter_map(|(dead, next)| {
         let (step, fault) = dead.killed_by?;
         let ready_ms = next.ready_ms?;
-        let over_ms = lives.get(index + 2).map_or(u64::MAX, |after| after.start_ms);
-        let moved = growths.iter().find(|at_ms| (next.start_ms..over_ms).contains(*at_ms));
+        let moved = growths.iter().find(|at_ms| (dead.over_ms..next.over_ms).contains(*at_ms));
         Some(Return {
             fault,
             phase: phase_at(trial, step),
@@ -62,16 +61,14 @@ pub fn compared_twice(trial: &TrialRecord) -> Vec<u64> {
     let mut changes = changes(&trial.records).peekable();
     let mut rows = Vec::new();
     for (index, life) in lives.iter().enumerate() {
-        let next = lives.get(index + 1);
-        let over_ms = next.map_or(u64::MAX, |next| next.start_ms);
         let mut again = 0;
-        while let Some(change) = changes.next_if(|change| at_ms(change, epoch_ms) < over_ms) {
+        while let Some(change) = changes.next_if(|change| at_ms(change, epoch_ms) < life.over_ms) {
             again += follower.take(change, at_ms(change, epoch_ms));
         }
         if let Some(before) = rows.last_mut().filter(|_| index > 0) {
             *before += again;
         }
-        if next.is_some() {
+        if index + 1 < lives.len() {
             let since_ms = follower.streaming_since_ms.take();
             let unsaved_ms =
                 since_ms.zip(life.death_ms).map(|(since, death)| death.saturating_sub(since));
@@ -92,24 +89,32 @@ fn rows_within(ms: u64, pace: &Pace) -> u64 {
 /// One process of the target tablet.
 struct Life {
     incarnation: u32,
-    start_ms: u64,
     ready_ms: Option<u64>,
+    /// Not later than so it was dead.
     death_ms: Option<u64>,
+    /// What is committed from here on is another process's: the next one is started only when this
+    /// one's exit has been seen.
+    over_ms: u64,
     killed_by: Option<(usize, Fault)>,
 }
 
 fn lives(records: &[Record]) -> Vec<Life> {
     let mut lives: Vec<Life> = Vec::new();
     let mut injected: BTreeMap<usize, (Fault, u64)> = BTreeMap::new();
+    // The first sample of the last row of samples that found no process.
+    let mut gone_ms: Option<u64> = None;
     for Record { at_ms, event, .. } in records {
         match event {
-            Event::TabletStarted(started) if is_target(started.side) => lives.push(Life {
-                incarnation: started.incarnation,
-                start_ms: *at_ms,
-                ready_ms: None,
-                death_ms: None,
-                killed_by: None,
-            }),
+            Event::TabletStarted(started) if is_target(started.side) => {
+                gone_ms = None;
+                lives.push(Life {
+                    incarnation: started.incarnation,
+                    ready_ms: None,
+                    death_ms: None,
+                    over_ms: u64::MAX,
+                    killed_by: None,
+                });
+            }
             Event::FaultInjected { step, fault, .. } => {
                 injected.insert(*step, (*fault, *at_ms));
             }
@@ -124,15 +129,22 @@ fn lives(records: &[Record]) -> Vec<Life> {
                 let by = exit.scheduled_by.and_then(|step| Some((step, injected.get(&step)?)));
                 life.killed_by = by.map(|(step, (fault, _))| (step, *fault));
                 let sent = by.filter(|(_, (fault, _))| kills_at_once(*fault));
-                life.death_ms = Some(sent.map_or(*at_ms, |(_, (_, sent_ms))| *sent_ms.min(at_ms)));
+                let sent_ms = sent.map(|(_, (_, sent_ms))| *sent_ms);
+                life.death_ms = [Some(*at_ms), sent_ms, gone_ms].into_iter().flatten().min();
+                life.over_ms = *at_ms;
             }
+            Event::Sample(Sample { rss_bytes: None, .. }) => {
+                gone_ms.get_or_insert(*at_ms);
+            }
+            Event::Sample(_) => gone_ms = None,
             _ => {}
         }
     }
     lives
 }
 
-/// The process is dead when the injection is recorded; after others its exit is the first that is known.
+/// The process is dead when the injection is recorded; after others a sample finds it gone, or its exit
+/// is seen.
 fn kills_at_once(fault: Fault) -> bool {
     matches!(fault, Fault::Sigkill | Fault::RowSurgery | Fault::HostCrash)
 }
@@ -186,6 +198,12 @@ fn text<'a>(change: &'a SidecarChange, column: &str) -> &'a str {
     value.and_then(Option::as_deref).unwrap_or_default()
 }
 
+/// An owner that closes in order saves its state and takes its epoch away.
+fn is_released(change: &SidecarChange) -> bool {
+    let row = change.after.as_ref();
+    row.is_some_and(|row| row.get("owner_epoch").is_some_and(Option::is_none))
+}
+
 /// Follows the diffs of a trial through the history.
 #[derive(Default)]
 struct Follower {
@@ -212,8 +230,8 @@ impl Follower {
                 0
             }
             "vdiff_log" => self.logged(change, at_ms),
-            // A state of the diff itself: it does not compare in any but `started`.
-            "vdiff" if text(change, "state") != "started" => {
+            // It does not compare in any state but `started`, nor when its process has let it go.
+            "vdiff" if text(change, "state") != "started" || is_released(change) => {
                 self.streaming_since_ms = None;
                 0
             }

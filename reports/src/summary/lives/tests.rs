@@ -116,6 +116,35 @@ fn a_return_is_measured_from_the_death_to_rows_that_were_saved() {
     assert_eq!(returns(&interrupted(Fault::Oom).trial())[0].kill_to_ready_ms, 760);
 }
 
+/// Signals that take their time: the process is dead when a sample finds it gone, and not only when
+/// the engine tells of its exit.
+#[test]
+fn a_death_is_known_from_the_first_sample_that_finds_no_process() {
+    let sample = |rss_bytes| Event::Sample(Sample { rss_bytes, ..Sample::default() });
+    let mut tape = Tape::new();
+    tape.add(50, sample(None)).started(100, 1).ready(300, 1).add(900, sample(Some(1)));
+    tape.add(1_000, sample(None)).add(1_100, sample(Some(1)));
+    tape.add(1_520, sample(None)).add(1_570, sample(None));
+    tape.killed(1_600, 1, Fault::Oom, 1_900).started(2_000, 2).ready(2_400, 2);
+    assert_eq!(returns(&tape.trial())[0].kill_to_ready_ms, 880);
+}
+
+/// On SIGTERM a tablet saves, lets its diff go, and exits some time later: no row is lost.
+#[test]
+fn a_diff_that_was_let_go_is_not_compared_any_more() {
+    let mut tape = interrupted(Fault::Sigterm);
+    assert_eq!(compared_twice(&tape.trial()), [990], "as far as its exit tells");
+    tape.commit(1_510, "vdiff", &[("state", "started"), ("owner_epoch", "7")], None);
+    assert_eq!(compared_twice(&tape.trial()), [990]);
+    tape.commit(1_520, "vdiff", &[("state", "started")], None);
+    let Some(Event::SidecarChange(change)) = tape.0.last_mut().map(|record| &mut record.event)
+    else {
+        panic!("no change")
+    };
+    change.after.as_mut().unwrap().insert("owner_epoch".into(), None);
+    assert_eq!(compared_twice(&tape.trial()), [0]);
+}
+
 #[test]
 fn a_return_without_rows_or_readiness_is_not_measured() {
     let back = returns(&interrupted(Fault::Sigkill).trial());
