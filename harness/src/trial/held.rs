@@ -17,12 +17,24 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 impl Stage {
     /// Records what both tablets hold before the first diff.
     pub async fn held_at_rest(&self) {
-        let (source, target) = tokio::join!(
-            self.held(Side::Source, Moment::AtRest),
-            self.held(Side::Target, Moment::AtRest)
-        );
-        for held in [source, target].into_iter().flatten() {
-            self.journal().record(Event::Held(held));
+        tokio::join!(self.rested_held(Side::Source), self.rested_held(Side::Target));
+    }
+
+    /// A crash point may strike at this very moment: then the next incarnation is looked at.
+    async fn rested_held(&self, side: Side) {
+        let began = Instant::now();
+        let mut tick = tokio::time::interval(LOOK);
+        loop {
+            tick.tick().await;
+            let held = self.held(side, Moment::AtRest).await;
+            let late = began.elapsed() >= SETTLED_WITHIN;
+            if let Some(held) = held.filter(|held| held.tasks.is_some() || late) {
+                self.journal().record(Event::Held(held));
+                return;
+            }
+            if late {
+                return;
+            }
         }
     }
 
@@ -47,7 +59,7 @@ impl Stage {
             tick.tick().await;
             let Some(now) = self.held(side, Moment::AtEnd).await else { return };
             let settled = rest.as_ref().is_none_or(|rest| held_growth_is_bounded(rest, &now));
-            if settled || began.elapsed() >= SETTLED_WITHIN {
+            if (settled && now.tasks.is_some()) || began.elapsed() >= SETTLED_WITHIN {
                 self.journal().record(Event::Held(now));
                 return;
             }
