@@ -144,7 +144,7 @@ fn failure(error: &CampaignError) -> Failure {
 }
 
 /// The program as the user calls it.
-fn program() -> String {
+pub(super) fn program() -> String {
     match std::env::var_os("CARGO") {
         Some(_) => "cargo run --release --".to_owned(),
         None => "vdiff-chaos".to_owned(),

@@ -77,7 +77,8 @@ fn what_is_not_as_usual_is_said_in_steps_that_exist() {
     for bug in plan::BUGS {
         unusual.bug = Some(bug);
         let steps = known_steps(&unusual);
-        for part in ["known bug", "runs of 0", "seed 7", "0 rows per second", "every 1 rows", "proxy"]
+        for part in
+            ["known bug", "runs of 0", "seed 7", "0 rows per second", "every 1 rows", "proxy"]
         {
             assert!(steps.iter().any(|step| step.contains(part)), "{part} is not in {steps:?}");
         }
