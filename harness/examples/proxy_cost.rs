@@ -32,7 +32,6 @@ const ROW_BYTES: u64 = 1000;
 /// The proxy may add so much to a statement, at the median.
 const ADDED_MAX_MS: f64 = 0.2;
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-const BOOT: Duration = Duration::from_secs(60);
 const DEADLINE: Duration = Duration::from_secs(1200);
 const MYSQL: &str = "mysql";
 const PROXY: &str = "proxy";

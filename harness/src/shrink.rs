@@ -242,3 +242,6 @@ fn info(options: &ShrinkOptions, run: String, out: &Path) -> RunInfo {
         ..RunInfo::default()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,7 +17,6 @@ use harness::images::{self, Recipe};
 
 /// For everything; the image may have to be made first.
 const DEADLINE: Duration = Duration::from_secs(600);
-const BOOT: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_proxy_holds_and_passes_what_real_mysql_says() -> Result<()> {
