@@ -8,7 +8,7 @@ use crate::plan::{self, BUGS, PlanError, PlanOptions, TriggerKind};
 
 /// Trials that hunt for a bug that shows wherever its fault strikes.
 const TRIALS: u32 = 2;
-/// Trials that hunt for a bug with a window: kills at random, which mostly miss it.
+/// Kills at random where a bug has a window, in the control and for a patch: they mostly miss it.
 const TRIALS_AT_RANDOM: u32 = 6;
 
 /// What is known of one bug.
