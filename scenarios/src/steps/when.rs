@@ -4,7 +4,7 @@ use cucumber::when;
 use harness::plan::{self, PlanOptions, TriggerKind};
 use reports::schedule::{Fault, Trigger};
 
-use super::{Death, InPhase, at};
+use super::{Death, Harm, InPhase, at};
 use crate::world::World;
 
 #[when(expr = "the target tablet is {death} at {int}% of the diff")]
@@ -65,6 +65,21 @@ async fn rpc_drop(world: &mut World, percent: u8) -> anyhow::Result<()> {
 #[when(expr = "the target tablet's memory fills up slowly at {int}% of the diff")]
 async fn squeeze(world: &mut World, percent: u8) -> anyhow::Result<()> {
     world.strike(at(percent), Fault::MemorySqueeze).await
+}
+
+#[when(expr = "{harm} at {int}% of the diff")]
+async fn harm(world: &mut World, harm: Harm, percent: u8) -> anyhow::Result<()> {
+    world.strike(at(percent), harm.0).await
+}
+
+#[when(expr = "the target tablet is frozen for {int} milliseconds at {int}% of the diff")]
+async fn freeze(world: &mut World, lasts_ms: u64, percent: u8) -> anyhow::Result<()> {
+    world.strike_for(at(percent), Fault::Freeze, lasts_ms).await
+}
+
+#[when("that is over")]
+async fn over(world: &mut World) -> anyhow::Result<()> {
+    world.heal(&Fault::ALL).await
 }
 
 #[when("the supervisor restarts it")]
