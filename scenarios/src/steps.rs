@@ -42,6 +42,36 @@ impl From<Death> for Fault {
     }
 }
 
+/// What befalls the cluster.
+#[derive(Clone, Copy, Debug, Parameter)]
+#[param(
+    name = "harm",
+    regex = "the target's MySQL is killed|the source's MySQL is killed|the source tablet is killed|etcd is killed|the target tablet's connections are killed|the target's MySQL takes no writes|the table of checkpoints is locked|the target tablet's lease ends|another tablet becomes primary|a new container takes the frozen target tablet's alias"
+)]
+struct Harm(Fault);
+
+impl std::str::FromStr for Harm {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "the target's MySQL is killed" => Ok(Self(Fault::MysqlKill)),
+            "the source's MySQL is killed" => Ok(Self(Fault::MysqlSourceKill)),
+            "the source tablet is killed" => Ok(Self(Fault::SourceKill)),
+            "etcd is killed" => Ok(Self(Fault::EtcdKill)),
+            "the target tablet's connections are killed" => Ok(Self(Fault::MysqlConnectionKill)),
+            "the target's MySQL takes no writes" => Ok(Self(Fault::MysqlReadonly)),
+            "the table of checkpoints is locked" => Ok(Self(Fault::LockTable)),
+            "the target tablet's lease ends" => Ok(Self(Fault::LeaseExpiry)),
+            "another tablet becomes primary" => Ok(Self(Fault::Demote)),
+            "a new container takes the frozen target tablet's alias" => {
+                Ok(Self(Fault::TabletReplace))
+            }
+            other => Err(format!("unknown harm `{other}`")),
+        }
+    }
+}
+
 /// A moment at which something goes wrong.
 #[derive(Clone, Debug, PartialEq, Parameter)]
 #[param(

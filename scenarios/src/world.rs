@@ -146,7 +146,24 @@ impl World {
     /// # Errors
     /// When it missed: the scenario says nothing then.
     pub(crate) async fn strike(&mut self, trigger: Trigger, fault: Fault) -> anyhow::Result<()> {
-        let struck = self.stage()?.strike(Step::new(trigger, fault)).await?;
+        self.strike_with(Step::new(trigger, fault)).await
+    }
+
+    /// As [`World::strike`], of a fault that lasts so long.
+    ///
+    /// # Errors
+    /// When it missed: the scenario says nothing then.
+    pub(crate) async fn strike_for(
+        &mut self,
+        trigger: Trigger,
+        fault: Fault,
+        lasts_ms: u64,
+    ) -> anyhow::Result<()> {
+        self.strike_with(Step { lasts_ms: Some(lasts_ms), ..Step::new(trigger, fault) }).await
+    }
+
+    async fn strike_with(&mut self, step: Step) -> anyhow::Result<()> {
+        let struck = self.stage()?.strike(step).await?;
         let landed = struck.landed;
         self.struck.push(struck);
         ensure!(landed, "the fault did not land: {}", self.why_missed());

@@ -319,6 +319,8 @@ fn spawn(
 
 #[cfg(test)]
 mod tests {
+    use reports::schedule::{Fault, Step, Trigger};
+
     use super::*;
 
     fn work(trials: u32, shard: Option<(u32, u32)>) -> Work {
@@ -352,6 +354,22 @@ mod tests {
         }
         assert!(shared >= 9 && !pending.queue.is_empty());
         assert!(pending.next(true).is_some_and(|schedule| is_exclusive(&schedule)));
+    }
+
+    // A fault of a server that ran on shared ones would break the trials of others.
+    #[test]
+    fn trials_that_hurt_servers_are_exclusive() {
+        let mut schedule = plan::schedule(7, 0, &PlanOptions::default()).unwrap();
+        let mut exclusive = |fault: Fault| {
+            schedule.steps = vec![Step::new(Trigger::Progress { fraction: 0.5 }, fault)];
+            is_exclusive(&schedule)
+        };
+        for fault in [Fault::EtcdKill, Fault::MysqlReadonly, Fault::DiskFull, Fault::HostCrash] {
+            assert!(exclusive(fault), "{fault}");
+        }
+        for fault in [Fault::Sigkill, Fault::Freeze, Fault::LockTable, Fault::TabletReplace] {
+            assert!(!exclusive(fault), "{fault}");
+        }
     }
 
     #[test]

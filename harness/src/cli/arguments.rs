@@ -130,10 +130,10 @@ pub struct RunArgs {
     /// Instead of a number of trials: begin trials for so long (90s, 30m, 8h)
     #[arg(long, value_parser = duration, conflicts_with = "trials")]
     pub duration: Option<Duration>,
-    /// Only these faults, with commas
+    /// Only these faults, with commas [default: all]
     #[arg(long, value_delimiter = ',', value_parser = plan::parse_fault)]
     pub faults: Vec<Fault>,
-    /// Only these triggers, with commas: time, progress, phase, recovery
+    /// Only these triggers, with commas: time, progress, phase, recovery, overlap
     #[arg(long, value_delimiter = ',', value_parser = plan::parse_trigger)]
     pub triggers: Vec<TriggerKind>,
     /// Trials at a time

@@ -178,6 +178,12 @@ impl MysqlServer {
         }
     }
 
+    /// Whether its process runs.
+    pub async fn is_running(&self) -> Result<bool, ClusterError> {
+        let state = self.engine.inspect(self.container.id()).await;
+        Ok(state.map_err(ClusterError::engine(&self.server, "the look at its process"))?.running)
+    }
+
     /// Waits until a write is committed.
     pub async fn wait_writable(&self, deadline: Duration) -> Result<(), ClusterError> {
         let mut last = String::from("no attempt ended");

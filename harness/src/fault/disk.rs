@@ -16,6 +16,7 @@ const HIT_WITHIN: Duration = Duration::from_secs(6);
 const LOOK: Duration = Duration::from_millis(50);
 /// MySQL itself may wait a minute for space before it tries again.
 const WRITES_WITHIN: Duration = Duration::from_secs(75);
+const LOOK_AGAIN: Duration = Duration::from_secs(3);
 
 pub(super) async fn inject(strike: &Strike<'_>) -> Result<Struck, ActError> {
     let stage = strike.stage;
@@ -57,10 +58,23 @@ fn moved(before: &Progress, now: &Progress) -> bool {
     before.rows_compared != now.rows_compared || before.state != now.state
 }
 
+/// Frees the disk, and waits until MySQL writes again. A write that found no room for the binlog waits
+/// in MySQL for a minute before it tries again; if it is killed meanwhile, MySQL ends rather than lose
+/// it, and its supervisor starts it again.
 pub(super) async fn heal(stage: &Stage) -> Result<(), ActError> {
     let mysql = &stage.environment().servers.target;
     mysql.free_disk().await.during("freeing the disk")?;
-    mysql.wait_writable(WRITES_WITHIN).await.during("waiting for MySQL to write again")
+    let freed = Instant::now();
+    loop {
+        let Err(error) = mysql.wait_writable(LOOK_AGAIN).await else { return Ok(()) };
+        if freed.elapsed() >= WRITES_WITHIN {
+            return Err(error).during("waiting for MySQL to write again");
+        }
+        if !mysql.is_running().await.during("looking at the target's MySQL")? {
+            stage.journal().note("the target's MySQL ended for want of space: it is started again");
+            mysql.start().await.during("starting the target's MySQL")?;
+        }
+    }
 }
 
 #[cfg(test)]

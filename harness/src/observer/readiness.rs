@@ -59,6 +59,10 @@ async fn observe(supervised: &Supervised) -> Ready {
     match state {
         ProcessState::Running { incarnation, .. } => {
             match tokio::time::timeout(PATIENCE, supervised.tablet().readiness()).await {
+                // Replaced meanwhile: nobody knows which of the two has answered.
+                Ok(_) if supervised.state_now().incarnation() != incarnation => {
+                    not("another incarnation was started".to_owned())
+                }
                 Ok(found) => {
                     Ready { ready: found.ready, incarnation, reasons: found.reasons, since: None }
                 }

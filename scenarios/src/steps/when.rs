@@ -4,7 +4,7 @@ use cucumber::when;
 use harness::plan::{self, PlanOptions, TriggerKind};
 use reports::schedule::Fault;
 
-use super::{At, Death};
+use super::{At, Death, Harm};
 use crate::world::World;
 
 #[when(expr = "the target tablet is {death} {moment}")]
@@ -76,6 +76,21 @@ async fn rpc_drop(world: &mut World, at: At) -> anyhow::Result<()> {
 #[when(expr = "the target tablet's memory fills up slowly {moment}")]
 async fn squeeze(world: &mut World, at: At) -> anyhow::Result<()> {
     world.strike(at.0, Fault::MemorySqueeze).await
+}
+
+#[when(expr = "{harm} {moment}")]
+async fn harm(world: &mut World, harm: Harm, at: At) -> anyhow::Result<()> {
+    world.strike(at.0, harm.0).await
+}
+
+#[when(expr = "the target tablet is frozen for {int} milliseconds {moment}")]
+async fn freeze(world: &mut World, lasts_ms: u64, at: At) -> anyhow::Result<()> {
+    world.strike_for(at.0, Fault::Freeze, lasts_ms).await
+}
+
+#[when("that is over")]
+async fn over(world: &mut World) -> anyhow::Result<()> {
+    world.heal(&Fault::ALL).await
 }
 
 #[when("the supervisor restarts it")]

@@ -1,6 +1,6 @@
 //! I1, I2, I9, I10: what is judged by processes, readiness, memory and times.
 
-use reports::journal::{Event, Side};
+use reports::journal::{Event, Evidence, Side};
 use reports::schedule::Fault;
 use reports::verdict::Invariant::{I1, I2, I9, I10};
 use reports::verdict::Verdict::{Fail, Inconclusive, Pass};
@@ -191,6 +191,118 @@ fn a_panic_or_an_exit_out_of_schedule_fails() {
             ("died of it", |j| j.exit(3_500, 1, 137, Some(0)), I2, Fail),
         ],
     );
+}
+
+/// Whose process may end, and how, is the fault's.
+#[test]
+fn the_exit_must_be_that_of_the_fault_on_its_side() {
+    expect(
+        Fault::SourceKill,
+        &[
+            ("as it should be", |_| {}, I2, Pass),
+            ("the target died of it", |j| j.exit(3_500, 1, 137, Some(0)), I2, Fail),
+        ],
+    );
+    expect(
+        Fault::TabletReplace,
+        &[
+            ("ended as superseded", |_| {}, I2, Pass),
+            ("had to be killed", |j| j.edit_exit(|e| e.exit_code = 137), I2, Fail),
+            ("went on for long", |j| j.edit_exit(|e| e.took_ms = Some(10_001)), I2, Fail),
+            ("panicked when it was thawed", |j| j.edit_exit(|e| e.exit_code = 101), I2, Fail),
+        ],
+    );
+    expect(
+        Fault::Freeze,
+        &[
+            ("as it should be", |_| {}, I2, Pass),
+            ("ended when it was thawed", |j| j.exit(5_000, 1, 3, None), I2, Fail),
+        ],
+    );
+}
+
+/// A tablet that lived through an outage has its deadline from the outage's end.
+#[test]
+fn after_an_outage_the_tablet_is_ready_again() {
+    for fault in [Fault::MysqlKill, Fault::EtcdKill, Fault::Freeze, Fault::Demote, Fault::DiskFull]
+    {
+        expect(
+            fault,
+            &[
+                ("ready all the time", |_| {}, I1, Pass),
+                (
+                    "lost, and back in time",
+                    |j| {
+                        j.ready(3_300, 1, false);
+                        j.ready(9_300, 1, true);
+                    },
+                    I1,
+                    Pass,
+                ),
+                ("lost for good", |j| j.ready(3_300, 1, false), I1, Fail),
+                (
+                    "back, and gone again by itself",
+                    |j| {
+                        j.ready(3_300, 1, false);
+                        j.ready(5_300, 1, true);
+                        j.ready(6_300, 1, false);
+                    },
+                    I1,
+                    Fail,
+                ),
+            ],
+        );
+    }
+}
+
+#[test]
+fn a_lost_lease_is_followed_by_a_new_one() {
+    expect(
+        Fault::LeaseExpiry,
+        &[
+            ("registered again", |j| evidence(j, Some("lease 2")), I1, Pass),
+            ("never again", |j| evidence(j, Some("none")), I1, Fail),
+            ("nobody looked", |j| evidence(j, None), I1, Inconclusive),
+        ],
+    );
+}
+
+#[test]
+fn a_newer_term_demotes_promptly() {
+    expect(
+        Fault::Demote,
+        &[
+            ("as it should be", |_| {}, I10, Pass),
+            ("still primary", |j| evidence(j, Some("PRIMARY")), I10, Fail),
+            (
+                "too late",
+                |j| {
+                    j.edit(|at_ms, e| {
+                        if matches!(e, Event::FaultLanded(_)) {
+                            *at_ms = 8_002;
+                        }
+                    });
+                },
+                I10,
+                Fail,
+            ),
+            ("nobody looked", |j| evidence(j, None), I10, Inconclusive),
+        ],
+    );
+}
+
+/// What the fault left behind; none: something else is the evidence.
+fn evidence(journal: &mut JournalBuilder, after: Option<&str>) {
+    journal.edit(|_, event| {
+        if let Event::FaultLanded(landed) = event {
+            landed.evidence = match after {
+                Some(after) => {
+                    Evidence::State { before: "before".to_owned(), after: after.to_owned() }
+                }
+                None => Evidence::Observed { what: "something".to_owned() },
+            };
+        }
+    });
 }
 
 fn panic(caught: bool) -> Event {
