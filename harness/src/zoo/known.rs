@@ -144,7 +144,7 @@ mod tests {
                  where vdiff_id = 1",
             ),
         ];
-        let with_window = BUGS.into_iter().filter(|bug| known(*bug).window.is_some());
+        let with_window = Bug::ALL.into_iter().filter(|bug| known(*bug).window.is_some());
         assert_eq!(with_window.collect::<Vec<_>>(), said.map(|(bug, _)| bug));
         for (bug, statement) in said {
             let window = known(bug).window.unwrap();

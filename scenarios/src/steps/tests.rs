@@ -105,8 +105,7 @@ fn a_crash_point_is_read_back_as_it_was_whatever_is_in_its_fingerprint() {
         ] {
             let trigger = point(fingerprint, link, phase, nth, moment);
             let Trigger::CrashPoint { point } = &trigger else { unreachable!() };
-            let steps =
-                known_steps(&schedule(vec![Step::new(trigger.clone(), Fault::Oom)]));
+            let steps = known_steps(&schedule(vec![Step::new(trigger.clone(), Fault::Oom)]));
             let said = "the target tablet will be OOM-killed ";
             let step = steps.iter().find_map(|step| step.strip_prefix(said)).unwrap();
             assert_eq!(step.parse::<Point>().as_ref().map(|read| &read.0), Ok(point));

@@ -79,7 +79,7 @@ async fn squeeze(world: &mut World, at: At) -> anyhow::Result<()> {
 }
 
 #[when(expr = "{harm} {moment}")]
-async fn harm(world: &mut World, harm: Harm, at: At) -> anyhow::Result<()> {
+async fn befalls(world: &mut World, harm: Harm, at: At) -> anyhow::Result<()> {
     world.strike(at.0, harm.0).await
 }
 
