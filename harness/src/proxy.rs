@@ -10,6 +10,7 @@
 //! (delay, partition, reset …) acts below the protocols, on bytes.
 
 mod fingerprint;
+mod grpc;
 mod listener;
 mod mysql;
 mod normaliser;
@@ -18,6 +19,7 @@ mod upstream;
 mod weather;
 
 pub use fingerprint::Reading;
+pub use grpc::{GrpcLink, GrpcProxy};
 pub use listener::Listener;
 pub use mysql::MysqlProxy;
 pub use normaliser::Normaliser;

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -25,20 +25,20 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Listens on a free port, and serves each connection in a task of its own. Connections are reset
+    /// Listens there (port 0: a free one), and serves each connection in a task of its own. Connections are reset
     /// at once while the weather refuses them.
     ///
     /// # Errors
-    /// There is no such address here, or no free port.
+    /// There is no such address here, or its port is taken.
     pub async fn start<F>(
-        bind: IpAddr,
+        address: SocketAddr,
         weather: Weather,
         serve: impl Fn(TcpStream) -> F + Send + Sync + 'static,
     ) -> io::Result<Self>
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let listener = TcpListener::bind(SocketAddr::new(bind, 0)).await?;
+        let listener = TcpListener::bind(address).await?;
         let port = listener.local_addr()?.port();
         let stopping = CancellationToken::new();
         let token = stopping.clone();

@@ -13,7 +13,7 @@ mod response;
 mod wires;
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -59,7 +59,7 @@ impl MysqlProxy {
         let shared = Shared { upstream, switchboard, names, weather: weather.clone(), connections };
         let shared = Arc::new(shared);
         let serve = move |client| serve(Arc::clone(&shared), client);
-        Ok(Self { listener: Listener::start(bind, weather, serve).await? })
+        Ok(Self { listener: Listener::start(SocketAddr::new(bind, 0), weather, serve).await? })
     }
 
     /// Where it listens.

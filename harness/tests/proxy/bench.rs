@@ -51,7 +51,7 @@ impl Bench {
     /// A client behind a wire of its own, which closes as the kernel closes a dead process's sockets.
     pub(crate) async fn mortal_client(&self) -> Result<(Conn, Listener)> {
         let to = Upstream::fixed(SocketAddr::new(LOOPBACK, self.proxy.port()));
-        let wire = Listener::start(LOOPBACK, Weather::default(), move |mut client| {
+        let wire = Listener::start((LOOPBACK, 0).into(), Weather::default(), move |mut client| {
             let to = to.clone();
             async move {
                 let mut proxy = to.connect().await.expect("the proxy listens");
