@@ -48,13 +48,17 @@ impl Links {
         let source_tablet: Arc<OnceLock<Arc<ContainerTablet>>> = Arc::default();
         let servers = Arc::clone(&environment.servers);
         let mysql = Upstream::new(move || loopback(servers.target.host_addr().1));
-        let normal = Normaliser::new([(names.sidecar_db, "_vt"), (names.stage, "trial")]);
+        let normal = Normaliser::new([
+            (names.sidecar_db, "_vt"),
+            (names.topo_root, ""),
+            (names.stage, "trial"),
+        ]);
         let servers = Arc::clone(&environment.servers);
         let etcd = GrpcLink {
             link: Link::Etcd,
             upstream: Upstream::new(move || loopback(servers.etcd.host_port())),
             weather: to_etcd,
-            topo_root: names.topo_root.to_owned(),
+            names: normal.clone(),
         };
         let tablet = Arc::clone(&source_tablet);
         let source = GrpcLink {
@@ -63,11 +67,11 @@ impl Links {
                 loopback(tablet.get().map_or(NOBODY, |tablet| tablet.grpc_host_port()))
             }),
             weather: to_source,
-            topo_root: names.topo_root.to_owned(),
+            names: normal.clone(),
         };
         Ok(Links {
             gateway,
-            mysql: MysqlProxy::start(gateway, mysql, switchboard.clone(), normal, to_mysql)
+            mysql: MysqlProxy::start(gateway, mysql, switchboard.clone(), normal.clone(), to_mysql)
                 .await
                 .during(what)?,
             etcd: GrpcProxy::start(at, etcd, switchboard.clone()).await.during(what)?,
