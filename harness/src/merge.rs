@@ -152,6 +152,7 @@ pub fn merge(runs: &[PathBuf], out: &Path) -> Result<JudgedRun, MergeError> {
     if out.exists() {
         return Err(MergeError::Occupied { path: out.to_owned() });
     }
+    let coverage = joined_coverage(&shards)?;
     let merged = RunDirectory::new(out);
     for shard in &shards {
         for trial in trials(shard)? {
@@ -159,7 +160,7 @@ pub fn merge(runs: &[PathBuf], out: &Path) -> Result<JudgedRun, MergeError> {
         }
     }
     merged.write_run(&joined(&shards, out)).map_err(MergeError::Layout)?;
-    if let Some(coverage) = joined_coverage(&shards)? {
+    if let Some(coverage) = coverage {
         coverage::save(&coverage, &merged.coverage_json()).map_err(MergeError::Coverage)?;
     }
     let judged = judge_run(out).map_err(MergeError::Judge)?;

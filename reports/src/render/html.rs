@@ -3,6 +3,7 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+use crate::render::terminal::with_jobs;
 use crate::run::{Part, TrialRecord};
 use crate::statistics::percent;
 use crate::summary::{InconclusiveTrial, Summary};
@@ -154,7 +155,7 @@ fn tiles(summary: &Summary) -> Markup {
             (tile(
                 &format!("{:.0}", summary.trials_per_hour),
                 "trials per hour",
-                &format!("{} at a time", plural(summary.jobs, "trial")),
+                with_jobs(summary).trim_start(),
             ))
             @if let Some(coverage) = &summary.coverage {
                 (tile(

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use crate::render::terminal::{again, covered, word};
+use crate::render::terminal::{again, covered, with_jobs, word};
 use crate::statistics::percent;
 use crate::summary::{Finding, Summary};
 use crate::text::{clean, counts, duration, plural, shorten, thousands};
@@ -80,8 +80,8 @@ fn head(out: &mut String, summary: &Summary) -> std::fmt::Result {
 }
 
 fn speed(out: &mut String, summary: &Summary) -> std::fmt::Result {
-    let jobs = plural(summary.jobs, "job");
-    row(out, "trials per hour", &format!("{:.0} with {jobs}", summary.trials_per_hour))?;
+    let jobs = with_jobs(summary);
+    row(out, "trials per hour", &format!("{:.0}{jobs}", summary.trials_per_hour))?;
     row(out, "inconclusive", &format!("{} %", percent(summary.inconclusive_percent)))?;
     if let Some(rate) = &summary.reproduction {
         row(out, "again", &again(rate, summary.trials.inconclusive))?;

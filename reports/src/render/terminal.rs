@@ -80,8 +80,7 @@ fn measures(summary: &Summary) -> String {
 
 /// How fast, and what a fault costs.
 fn speed(summary: &Summary) -> String {
-    let jobs = plural(summary.jobs, "job");
-    let mut parts = vec![format!("{:.0} trials/h with {jobs}", summary.trials_per_hour)];
+    let mut parts = vec![format!("{:.0} trials/h{}", summary.trials_per_hour, with_jobs(summary))];
     if let Some(p50) = summary.kill_to_ready_ms.p50 {
         let floor =
             summary.floor_cycle_ms.map(|ms| format!(" (of that the engine {})", duration(ms)));
@@ -94,6 +93,15 @@ fn speed(summary: &Summary) -> String {
         parts.push(format!("at most {} rows compared twice", thousands(max)));
     }
     parts.join(" · ")
+}
+
+/// ` with 2 jobs`; nothing where trials were not dealt to jobs (scenarios).
+#[must_use]
+pub(super) fn with_jobs(summary: &Summary) -> String {
+    match summary.jobs {
+        0 => String::new(),
+        jobs => format!(" with {}", plural(jobs, "job")),
+    }
 }
 
 fn coverage(out: &mut Lines, summary: &Summary) {

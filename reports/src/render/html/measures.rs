@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use crate::render::terminal::again;
+use crate::render::terminal::{again, with_jobs};
 use crate::statistics::percent;
 use crate::summary::{Quantiles, Recovery, Summary, TimeShares};
 use crate::text::{duration, plural, thousands};
@@ -62,7 +62,7 @@ fn facts(summary: &Summary) -> Markup {
                 (fact(
                     "pace",
                     &format!("{:.0} trials per hour", summary.trials_per_hour),
-                    &format!("{} at a time", plural(summary.jobs, "trial")),
+                    with_jobs(summary).trim_start(),
                 ))
                 (fact(
                     "inconclusive",
