@@ -246,6 +246,9 @@ impl World {
     /// When the harness fails.
     pub(crate) async fn judge(&mut self) -> anyhow::Result<&[Judgement]> {
         if self.judgements.is_none() {
+            if let Some(points) = self.points.take() {
+                points.end().await;
+            }
             let stage = self.stage.as_ref().context("say `Given a workflow …` first")?;
             tokio::time::timeout(COLLECT_WITHIN, stage.collect())
                 .await
@@ -284,10 +287,10 @@ impl World {
         if self.judgements.is_some() {
             return Ok(());
         }
-        let Some(stage) = self.stage.as_ref() else { return Ok(()) };
         if let Some(points) = self.points.take() {
             points.end().await;
         }
+        let Some(stage) = self.stage.as_ref() else { return Ok(()) };
         let closed = tokio::time::timeout(CLOSE_WITHIN, stage.close()).await;
         stage.journal().finish().context("writing the journal")?;
         let records = stage.records();

@@ -8,7 +8,7 @@ use reports::verdict::{Invariant, Judgement};
 
 use super::examination::Examination;
 use super::history::text;
-use super::view::View;
+use super::view::{Life, View};
 
 pub(super) fn judge(view: &View<'_>) -> Judgement {
     let Some(schedule) = view.schedule() else {
@@ -30,8 +30,15 @@ pub(super) fn judge(view: &View<'_>) -> Judgement {
     exam.finish()
 }
 
+/// A life that began after the squeeze was over is not its business: other faults may follow.
 fn survives(exam: &mut Examination, view: &View<'_>) {
-    for life in view.lives.iter().filter(|life| life.side == Side::Target) {
+    let healed = view.events(|event| match event {
+        Event::FaultHealed { fault: Fault::MemorySqueeze, .. } => Some(()),
+        _ => None,
+    });
+    let over = healed.last().map_or(u64::MAX, |healed| healed.seq);
+    let squeezed = |life: &&Life<'_>| life.side == Side::Target && life.start_seq < over;
+    for life in view.lives.iter().filter(squeezed) {
         let died = life.exit.filter(|exit| match exit.what.scheduled_by {
             None => true,
             Some(step) => view.fault_of(step) == Some(Fault::MemorySqueeze),

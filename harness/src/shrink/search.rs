@@ -311,11 +311,14 @@ impl<L: Laboratory> Search<'_, L> {
             if tally.failed > 0 {
                 return self.accepted(candidate, tally);
             }
-            if tally.runs() >= needed || silent >= INCONCLUSIVE_MAX {
-                let why = if tally.runs() >= needed { "needed" } else { "unclear" };
-                let (what, trials) = (candidate.what, self.trials);
+            let decided = tally.runs() >= needed;
+            if decided || silent >= INCONCLUSIVE_MAX {
+                let why = if decided { "needed" } else { "unclear" };
+                let (what, trials) = (&candidate.what, self.trials);
                 self.laboratory.tell(&format!("{why:<8} {what}: {tally} ({trials} trials so far)"));
-                self.rejected.push(candidate.schedule);
+                if decided {
+                    self.rejected.push(candidate.schedule);
+                }
                 return Ok(false);
             }
             let new = self.run(&candidate.schedule, needed - tally.runs()).await?;

@@ -319,6 +319,15 @@ fn memory_is_judged_in_a_squeeze_and_nowhere_else() {
             ("killed by the kernel", |j| j.exit(3_500, 1, 137, None), I9, Fail),
             ("killed, called scheduled", |j| j.exit(3_500, 1, 137, Some(0)), I9, Fail),
             (
+                "died of something else when it was over",
+                |j| {
+                    j.start(5_000, 2);
+                    j.exit(5_100, 2, 101, None);
+                },
+                I9,
+                Pass,
+            ),
+            (
                 "over the limit",
                 |j| {
                     j.edit(|_, e| {
