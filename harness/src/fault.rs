@@ -10,6 +10,7 @@ mod disk;
 mod freeze;
 mod kill;
 mod lease;
+mod link;
 mod operator;
 mod replace;
 mod servers;
@@ -24,7 +25,7 @@ use std::time::{Duration, Instant};
 use mysql_async::Conn;
 
 use reports::journal::{Event, Evidence, FaultLanded, Interrupted};
-use reports::schedule::{Fault, Phase, Trigger};
+use reports::schedule::{Fault, Link, Phase, Trigger};
 
 use crate::observer::Progress;
 use crate::tablet::Predecessor;
@@ -99,7 +100,8 @@ pub async fn inject(
         phase: hold.as_ref().and_then(|hold| hold.phase()),
         at_point: hold.as_ref().is_some_and(|hold| hold.is_point()),
         on_top,
-        lasts: planned.and_then(|planned| planned.lasts_ms).map(Duration::from_millis),
+        lasts: planned.as_ref().and_then(|planned| planned.lasts_ms).map(Duration::from_millis),
+        link: planned.and_then(|planned| planned.link),
     };
     match fault {
         Fault::Sigkill | Fault::Sigterm | Fault::Oom | Fault::RowSurgery | Fault::HostCrash => {
@@ -118,6 +120,7 @@ pub async fn inject(
         Fault::Freeze => releasing(hold, freeze::inject(&strike)).await,
         Fault::Demote => demote::inject(&strike).await,
         Fault::TabletReplace => replace::inject(&strike).await,
+        Fault::Partition | Fault::Latency | Fault::Reset => link::inject(&strike).await,
     }
 }
 
@@ -154,13 +157,18 @@ pub async fn heal(stage: &Stage, struck: &Struck) -> Result<(), ActError> {
         Fault::LockTable => writes::unlock(struck.harm.holder.as_ref()).await?,
         Fault::DiskFull => disk::heal(stage).await?,
         Fault::Freeze => freeze::heal(stage).await?,
+        Fault::Partition | Fault::Latency => link::heal(stage)?,
         Fault::Demote => demote::heal(stage).await?,
         Fault::TabletReplace => {
             replace::heal(stage, struck.step, struck.harm.predecessor.as_ref()).await?;
         }
         Fault::MemorySqueeze => squeeze::heal(stage).await?,
         Fault::Cancel | Fault::Delete => operator::heal(stage, struck).await?,
-        Fault::RpcDrop | Fault::EtcdRestart | Fault::MysqlConnectionKill | Fault::LeaseExpiry => {}
+        Fault::RpcDrop
+        | Fault::EtcdRestart
+        | Fault::MysqlConnectionKill
+        | Fault::LeaseExpiry
+        | Fault::Reset => {}
     }
     stage.journal().record(Event::FaultHealed { step: struck.step, fault: struck.fault });
     Ok(())
@@ -178,6 +186,8 @@ struct Strike<'a> {
     on_top: bool,
     /// The length that the schedule gives it.
     lasts: Option<Duration>,
+    /// The link that the schedule gives it.
+    link: Option<Link>,
 }
 
 impl Strike<'_> {

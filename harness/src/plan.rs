@@ -309,9 +309,14 @@ fn check_step(index: usize, step: &Step, before: &[Step]) -> Result<(), PlanErro
     }
     if let Some(lasts_ms) = step.lasts_ms {
         at_most_a_minute(format!("steps[{index}].lasts_ms"), lasts_ms)?;
-        if step.fault != Fault::Freeze {
-            return Err(impossible("only a freeze has a length of its own; leave out lasts_ms"));
+        if !matches!(step.fault, Fault::Freeze | Fault::Partition | Fault::Latency) {
+            return Err(impossible(
+                "only freeze, partition and latency have a length of their own; leave out lasts_ms",
+            ));
         }
+    }
+    if step.link.is_some() && !step.fault.facts().on_link {
+        return Err(impossible("it does not act on a link; leave out link"));
     }
     works_with(step.fault, &step.trigger).map_err(impossible)
 }

@@ -16,6 +16,7 @@ mod mysql;
 mod normaliser;
 mod switchboard;
 mod upstream;
+mod waiting;
 mod weather;
 
 pub use fingerprint::Reading;
@@ -25,4 +26,5 @@ pub use mysql::MysqlProxy;
 pub use normaliser::Normaliser;
 pub use switchboard::{Armed, Class, Exchange, Held, Passage, Said, Switchboard};
 pub use upstream::Upstream;
+pub use waiting::waiting_bytes;
 pub use weather::{Direction, Flow, Way, Weather, Weathered, Wire};

@@ -89,6 +89,9 @@ pub struct Step {
     /// For so many milliseconds, of a fault whose length is drawn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lasts_ms: Option<u64>,
+    /// On this link, of a fault of links; none: the one to the tablet's MySQL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<Link>,
 }
 
 /// When a fault is injected.
@@ -178,7 +181,8 @@ impl Schedule {
     /// Whether the target tablet's links pass the wire proxy.
     #[must_use]
     pub fn is_proxied(&self) -> bool {
-        self.proxied || self.steps.iter().any(Step::is_at_point)
+        let passes = |step: &Step| step.is_at_point() || step.fault.facts().on_link;
+        self.proxied || self.steps.iter().any(passes)
     }
 }
 
@@ -210,7 +214,7 @@ impl Step {
     /// A fault at a time; what has a length of its own takes the usual one.
     #[must_use]
     pub const fn new(trigger: Trigger, fault: Fault) -> Self {
-        Self { trigger, fault, lasts_ms: None }
+        Self { trigger, fault, lasts_ms: None, link: None }
     }
 }
 

@@ -34,6 +34,8 @@ fn crash_point_works_with(fault: Fault) -> Result<(), &'static str> {
         | Fault::DiskFull
         | Fault::Demote
         | Fault::TabletReplace
+        | Fault::Partition
+        | Fault::Latency
         | Fault::LeaseExpiry => Err("it takes long, and an exchange is held only for a moment"),
         Fault::EtcdRestart
         | Fault::EtcdKill
@@ -41,7 +43,8 @@ fn crash_point_works_with(fault: Fault) -> Result<(), &'static str> {
         | Fault::MysqlKill
         | Fault::MysqlSourceKill
         | Fault::SourceKill
-        | Fault::MysqlConnectionKill => {
+        | Fault::MysqlConnectionKill
+        | Fault::Reset => {
             Err("it may end the held exchange's other side; use a time or a progress")
         }
     }
@@ -56,8 +59,11 @@ fn recovery_works_with(fault: Fault) -> Result<(), &'static str> {
         | Fault::MysqlSourceKill
         | Fault::SourceKill
         | Fault::EtcdKill
-        | Fault::Freeze => Ok(()),
+        | Fault::Freeze
+        | Fault::Partition
+        | Fault::Reset => Ok(()),
         Fault::MemorySqueeze
+        | Fault::Latency
         | Fault::RpcDrop
         | Fault::MysqlConnectionKill
         | Fault::MysqlReadonly
@@ -92,6 +98,9 @@ fn overlap_works_with(fault: Fault) -> Result<(), &'static str> {
         | Fault::DiskFull
         | Fault::LeaseExpiry
         | Fault::Demote
+        | Fault::Partition
+        | Fault::Latency
+        | Fault::Reset
         | Fault::TabletReplace => {
             Err("its proof needs a tablet and servers that answer; let it come first")
         }
@@ -160,6 +169,9 @@ fn phase_works_with(fault: Fault, phase: Phase) -> Result<(), &'static str> {
         | Fault::DiskFull
         | Fault::EtcdKill
         | Fault::Demote
+        | Fault::Partition
+        | Fault::Latency
+        | Fault::Reset
         | Fault::TabletReplace => {
             Err("it would outlive the row lock that holds the phase; use a time or a progress")
         }

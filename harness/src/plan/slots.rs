@@ -3,7 +3,7 @@
 use rand::RngExt;
 use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha12Rng;
-use reports::schedule::{Bug, Fault, Phase, Step, Trigger};
+use reports::schedule::{Bug, Fault, Link, Phase, Step, Trigger};
 
 use super::round_3;
 
@@ -136,6 +136,9 @@ const SLOTS: &[Slot] = &[
     more(Fault::Freeze, Draw::Progress, EARLY, Second::None),
     more(Fault::Demote, Draw::Progress, TIMES, Second::None),
     more(Fault::TabletReplace, Draw::Progress, TIMES, Second::None),
+    more(Fault::Partition, Draw::Progress, TIMES, Second::None),
+    more(Fault::Latency, Draw::Progress, TIMES, Second::None),
+    more(Fault::Reset, Draw::Progress, TIMES, Second::None),
     more(Fault::MysqlKill, Draw::Progress, TIMES, Second::During(&[Fault::Sigkill])),
     more(Fault::Freeze, Draw::Progress, TIMES, Second::During(&[Fault::EtcdKill])),
     more(Fault::EtcdKill, Draw::Progress, TIMES, Second::During(&[Fault::Oom])),
@@ -259,9 +262,14 @@ impl Slot {
     }
 }
 
-/// Draws the length of a fault that has one. A freeze ends before the lease does, or well after.
+/// Draws the length and the link of a fault that has one. A freeze or a cut ends before the lease does, or well after.
 fn with_length(step: Step, rng: &mut ChaCha12Rng) -> Step {
-    if step.fault != Fault::Freeze {
+    let link = match step.fault.facts().on_link {
+        true => Link::ALL.choose(rng).copied(),
+        false => None,
+    };
+    let step = Step { link, ..step };
+    if !matches!(step.fault, Fault::Freeze | Fault::Partition) {
         return step;
     }
     let shorter = rng.random_bool(0.5);
@@ -280,6 +288,7 @@ fn trigger(draw: Draw, fault: Fault, followed: bool, rng: &mut ChaCha12Rng) -> T
         Fault::MysqlConnectionKill | Fault::TabletReplace => 0.80,
         Fault::Delete | Fault::EtcdRestart | Fault::EtcdKill | Fault::Demote => 0.75,
         Fault::MysqlReadonly | Fault::LockTable => 0.70,
+        Fault::Partition | Fault::Latency | Fault::Reset => 0.70,
         Fault::MemorySqueeze | Fault::DiskFull => 0.50,
     };
     match draw {

@@ -20,14 +20,18 @@ use crate::tablet::{ContainerTablet, Wiring};
 /// The proxy's name inside the tablets' containers.
 const PROXY: &str = "wire-proxy";
 
-/// Three proxies, and the weather on each.
+/// What faults of links act on: of each link the weather, and the port of its proxy.
+#[derive(Clone, Debug)]
+pub(super) struct Wires([(Link, Weather, u16); 3]);
+
+/// Three proxies.
 #[derive(Debug)]
-pub struct Links {
+pub(super) struct Links {
     gateway: IpAddr,
     mysql: MysqlProxy,
     etcd: GrpcProxy,
     source: GrpcProxy,
-    weather: [(Link, Weather); 3],
+    wires: Wires,
     /// Where the source tablet is: known once there is one.
     source_tablet: Arc<OnceLock<Arc<ContainerTablet>>>,
 }
@@ -69,16 +73,20 @@ impl Links {
             weather: to_source,
             names: normal.clone(),
         };
-        Ok(Links {
-            gateway,
-            mysql: MysqlProxy::start(gateway, mysql, switchboard.clone(), normal.clone(), to_mysql)
-                .await
-                .during(what)?,
-            etcd: GrpcProxy::start(at, etcd, switchboard.clone()).await.during(what)?,
-            source: at_source_port(gateway, &source, switchboard).await.during(what)?,
-            weather,
-            source_tablet,
-        })
+        let mysql = MysqlProxy::start(gateway, mysql, switchboard.clone(), normal, to_mysql)
+            .await
+            .during(what)?;
+        let etcd = GrpcProxy::start(at, etcd, switchboard.clone()).await.during(what)?;
+        let source = at_source_port(gateway, &source, switchboard).await.during(what)?;
+        let ports = [mysql.port(), etcd.port(), source.port()];
+        let mut ports = ports.into_iter();
+        let wires = weather.map(|(link, weather)| (link, weather, ports.next().unwrap_or(NOBODY)));
+        Ok(Links { gateway, mysql, etcd, source, wires: Wires(wires), source_tablet })
+    }
+
+    /// What faults of links act on.
+    pub(super) fn wires(&self) -> Wires {
+        self.wires.clone()
     }
 
     /// How a tablet is reached, and reaches others, with the proxies between.
@@ -106,22 +114,32 @@ impl Links {
         let _known = self.source_tablet.set(Arc::clone(source));
     }
 
-    /// The weather on a link.
-    #[must_use]
-    pub fn weather(&self, link: Link) -> &Weather {
-        let [(_, mysql), (_, etcd), (_, source)] = &self.weather;
-        match link {
-            Link::Mysql => mysql,
-            Link::Etcd => etcd,
-            Link::SourceTablet => source,
-        }
-    }
-
     /// Ends the proxies and every connection through them.
     pub(super) async fn stop(self) -> Result<(), ActError> {
         let Links { mysql, etcd, source, .. } = self;
         let (mysql, etcd, source) = tokio::join!(mysql.stop(), etcd.stop(), source.stop());
         mysql.and(etcd).and(source).during("stopping the wire proxy")
+    }
+}
+
+impl Wires {
+    /// The weather on a link.
+    pub(super) fn weather(&self, link: Link) -> &Weather {
+        &self.of(link).1
+    }
+
+    /// The port of a link's proxy.
+    pub(super) fn port(&self, link: Link) -> u16 {
+        self.of(link).2
+    }
+
+    fn of(&self, link: Link) -> &(Link, Weather, u16) {
+        let [mysql, etcd, source] = &self.0;
+        match link {
+            Link::Mysql => mysql,
+            Link::Etcd => etcd,
+            Link::SourceTablet => source,
+        }
     }
 }
 

@@ -6,16 +6,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use reports::journal::{Event, FORMAT, Record, Side, TrialStarted};
-use reports::schedule::{CrashPoint, Schedule, Step};
+use reports::schedule::{CrashPoint, Link, Schedule, Step};
 use reports::verdict::Judgement;
 use tokio::sync::watch;
 
-use super::links::Links;
+use super::links::{Links, Wires};
 use super::parts::{self, Names};
 use super::{ActError, During, Environment};
 use crate::journal::Journal;
 use crate::observer::{Observers, Progress, Ready, SamplerOptions, Supervised, side_name};
-use crate::proxy::{Armed, Switchboard};
+use crate::proxy::{Armed, Switchboard, Weather};
 
 /// The source keyspace.
 pub const SOURCE_KEYSPACE: &str = "commerce";
@@ -49,6 +49,7 @@ pub struct Stage {
     facts: Mutex<Facts>,
     switchboard: Switchboard,
     links: tokio::sync::Mutex<Option<Links>>,
+    wires: Option<Wires>,
     armed: Mutex<Option<Armed>>,
 }
 
@@ -137,6 +138,7 @@ impl Stage {
             newest,
             facts: Mutex::new(Facts { gtid_begin, ..Facts::default() }),
             switchboard,
+            wires: links.as_ref().map(Links::wires),
             links: tokio::sync::Mutex::new(links),
             armed: Mutex::default(),
         })
@@ -219,6 +221,27 @@ impl Stage {
     #[must_use]
     pub fn switchboard(&self) -> &Switchboard {
         &self.switchboard
+    }
+
+    /// The weather on a link of the target tablet.
+    ///
+    /// # Errors
+    /// When its links do not pass the proxy.
+    pub fn weather(&self, link: Link) -> Result<&Weather, ActError> {
+        self.wires().map(|wires| wires.weather(link))
+    }
+
+    /// The port of a link's proxy, on this host.
+    ///
+    /// # Errors
+    /// When the links do not pass the proxy.
+    pub fn proxy_port(&self, link: Link) -> Result<u16, ActError> {
+        self.wires().map(|wires| wires.port(link))
+    }
+
+    fn wires(&self) -> Result<&Wires, ActError> {
+        let none = || ActError::new("the target tablet's links do not pass the wire proxy");
+        self.wires.as_ref().ok_or_else(none)
     }
 
     /// Arms a crash point; the tablet must be down, so that its exchanges are counted from its start.

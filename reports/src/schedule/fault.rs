@@ -53,6 +53,12 @@ pub enum Fault {
     Demote,
     /// A new container takes the target tablet's alias while the old one is frozen.
     TabletReplace,
+    /// A link of the target tablet is cut for a while.
+    Partition,
+    /// A link of the target tablet is slow for a while.
+    Latency,
+    /// Every connection of a link of the target tablet is reset.
+    Reset,
 }
 
 /// What the diff must come to under a fault, once it is healed.
@@ -98,12 +104,15 @@ pub struct FaultFacts {
     pub hurts: Hurts,
     /// Its harm goes on until it is healed, so that another fault can come on top of it.
     pub lasts: bool,
+    /// It acts on a link, in the wire proxy.
+    pub on_link: bool,
 }
 
 const ENGINE: &str = "a container engine";
 const MEMORY: &str = "a memory limit that holds; the helper in the tablet's image";
 const ANSWERS: &str = "a tablet that answers";
 const OWN_SERVERS: &str = "servers of its own";
+const PROXY: &str = "an engine on this host: the wire proxy lives in the harness";
 const OWN_ROOT: &str = "a topology root of its own";
 
 /// A fault that both tablets live through and that is over when it was injected.
@@ -117,6 +126,7 @@ const PASSING: FaultFacts = FaultFacts {
     disturbs_readiness: true,
     hurts: Hurts::NobodyElse,
     lasts: false,
+    on_link: false,
 };
 
 /// A fault that the target tablet dies of.
@@ -129,7 +139,7 @@ const LASTING: FaultFacts = FaultFacts { keeps_unready: &[Side::Target], lasts: 
 const OUTAGE: FaultFacts = FaultFacts { needs: OWN_SERVERS, hurts: Hurts::Servers, ..LASTING };
 
 /// In the order of [`Fault::ALL`].
-const CATALOGUE: [FaultFacts; 22] = [
+const CATALOGUE: [FaultFacts; 25] = [
     FaultFacts { name: "sigkill", does: "the target tablet gets SIGKILL", ..DEADLY },
     FaultFacts {
         name: "sigterm",
@@ -267,11 +277,33 @@ const CATALOGUE: [FaultFacts; 22] = [
         lasts: true,
         ..PASSING
     },
+    FaultFacts {
+        name: "partition",
+        does: "a link of the target tablet is cut, for less or more than its lease",
+        needs: PROXY,
+        on_link: true,
+        ..LASTING
+    },
+    FaultFacts {
+        name: "latency",
+        does: "every byte on a link of the target tablet comes later for a while",
+        needs: PROXY,
+        keeps_unready: &[],
+        on_link: true,
+        ..LASTING
+    },
+    FaultFacts {
+        name: "reset",
+        does: "every connection of a link of the target tablet is reset",
+        needs: PROXY,
+        on_link: true,
+        ..PASSING
+    },
 ];
 
 impl Fault {
     /// Every fault of the catalogue.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 25] = [
         Self::Sigkill,
         Self::Sigterm,
         Self::Oom,
@@ -294,6 +326,9 @@ impl Fault {
         Self::Freeze,
         Self::Demote,
         Self::TabletReplace,
+        Self::Partition,
+        Self::Latency,
+        Self::Reset,
     ];
 
     /// What is known of it.
