@@ -50,7 +50,8 @@ impl Stage {
     ) -> Result<Struck, ActError> {
         let (reason, diff_ended) = match fired {
             Some(Fired::Now { hold }) => {
-                return fault::inject(self, index, step.fault, hold).await;
+                // On the heap: all faults' futures in one are too much for a worker's stack, unoptimised.
+                return Box::pin(fault::inject(self, index, step.fault, hold)).await;
             }
             Some(Fired::Gone { reason, diff_ended }) => (reason, diff_ended),
             None => (NEVER_REACHED.to_owned(), true),

@@ -58,7 +58,10 @@ pub fn compared_twice(trial: &TrialRecord) -> Vec<u64> {
     let lives = lives(&trial.records);
     let epoch_ms = epoch_ms(&trial.records);
     let mut follower = Follower::default();
-    let mut changes = changes(&trial.records).peekable();
+    let rest_ms = rest_ms(&trial.records);
+    let until_rest =
+        changes(&trial.records).take_while(|change| at_ms(change, epoch_ms) <= rest_ms);
+    let mut changes = until_rest.peekable();
     let mut rows = Vec::new();
     for (index, life) in lives.iter().enumerate() {
         let mut again = 0;
@@ -173,6 +176,13 @@ fn epoch_ms(records: &[Record]) -> u64 {
     head.unwrap_or(0)
 }
 
+/// When the trial's last diff came to rest. What is saved after that is the harness's own try of stop
+/// and resume.
+fn rest_ms(records: &[Record]) -> u64 {
+    let settled = records.iter().rev().find(|record| matches!(record.event, Event::Settled { .. }));
+    settled.map_or(u64::MAX, |record| record.at_ms)
+}
+
 fn at_ms(change: &SidecarChange, epoch_ms: u64) -> u64 {
     (change.commit_us / 1_000).saturating_sub(epoch_ms)
 }
@@ -182,7 +192,9 @@ fn growths(records: &[Record]) -> Vec<u64> {
     let epoch_ms = epoch_ms(records);
     let mut compared: BTreeMap<(&str, &str), u64> = BTreeMap::new();
     let mut growths = Vec::new();
-    for change in changes(records).filter(|change| change.table == "vdiff_table") {
+    let rest_ms = rest_ms(records);
+    let until_rest = changes(records).take_while(|change| at_ms(change, epoch_ms) <= rest_ms);
+    for change in until_rest.filter(|change| change.table == "vdiff_table") {
         let Some(rows) = text(change, "rows_compared").parse().ok() else { continue };
         let key = (text(change, "vdiff_id"), text(change, "table_name"));
         if rows > compared.insert(key, rows).unwrap_or(0) {

@@ -188,6 +188,16 @@ fn a_kill_while_nothing_is_compared_costs_no_rows() {
     assert!(compared_twice(&Tape::new().started(100, 1).trial()).is_empty());
 }
 
+/// At the end of a trial the harness stops and resumes the completed diff: no cost of the fault.
+#[test]
+fn what_is_compared_after_the_last_rest_is_not_counted() {
+    let mut tape = interrupted(Fault::Sigkill);
+    tape.add(2_900, Event::Settled { uuid: "u".into(), state: "completed".into() });
+    tape.stream(3_000, "beginning").checkpoint(3_100, 3_200);
+    assert_eq!(compared_twice(&tape.trial()), [750]);
+    assert_eq!(returns(&tape.trial())[0].ready_to_moving_ms, None);
+}
+
 /// Without a pace nothing bounds the rows but what a tablet may leave unsaved at most.
 #[test]
 fn without_a_pace_the_bound_is_the_checkpoint_interval_and_a_packet() {
