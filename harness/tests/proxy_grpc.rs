@@ -1,5 +1,7 @@
 //! The gRPC proxy before a real etcd.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;

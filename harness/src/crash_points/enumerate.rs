@@ -15,6 +15,8 @@ use crate::proxy::Class;
 
 /// Of a kind with at most so many exchanges each one is a point ([`Occurrence::classes`]).
 const FEW: u32 = 4;
+/// How the proxy calls the end of a stream.
+const STREAM_END: &str = " end";
 /// What a clock drives, by a part of its fingerprint.
 const CLOCK_DRIVEN: [&str; 1] = ["LeaseKeepAlive"];
 
@@ -73,14 +75,23 @@ impl Kind {
     /// The kind's points.
     #[must_use]
     pub fn points(&self) -> Vec<Listed> {
-        let at = |(occurrence, nth)| Moment::ALL.map(|moment| self.listed(occurrence, nth, moment));
+        let moments = Moment::ALL.into_iter().filter(|moment| self.has(*moment));
+        let at = |(occurrence, nth)| {
+            moments.clone().map(move |moment| self.listed(occurrence, nth, moment))
+        };
         self.occurrences().into_iter().flat_map(at).collect()
+    }
+
+    /// The end of a stream is said by the other side: there is no request to hold.
+    fn has(&self, moment: Moment) -> bool {
+        let is_end = self.link != Link::Mysql && self.fingerprint.ends_with(STREAM_END);
+        !(is_end && moment == Moment::Before)
     }
 
     /// The point after the last one, of a kind with few: it is tried until it does not come any more.
     #[must_use]
     pub fn beyond(&self, tried: u32) -> Option<Listed> {
-        let few = !self.is_timed() && self.count_max <= FEW;
+        let few = !self.is_timed() && self.count_max <= FEW && self.has(Moment::Before);
         few.then(|| self.listed(Occurrence::Nth(tried + 1), tried + 1, Moment::Before))
     }
 
@@ -190,6 +201,17 @@ mod tests {
         later.life = 2;
         assert!(kinds(&[vec![reads, later.clone()]], 1).is_empty());
         assert_eq!(kinds(&[vec![later]], 2).len(), 1);
+    }
+
+    // A moment that cannot come would never be reached, whatever the tablet does.
+    #[test]
+    fn the_end_of_a_stream_has_no_request() {
+        let mut end = said("Query/VStreamRows commerce/0 select * from a end", 1);
+        end.link = Link::SourceTablet;
+        let kind = &kinds(&[vec![end]], 1)[0];
+        let moments: Vec<Moment> = kind.points().iter().map(|one| one.point.moment).collect();
+        assert_eq!(moments, [Moment::Executed, Moment::Replied]);
+        assert_eq!(kind.beyond(1), None);
     }
 
     #[test]

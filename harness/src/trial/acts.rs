@@ -184,10 +184,15 @@ impl Stage {
         loop {
             tick.tick().await;
             let before = self.target().state_now();
-            let answer = self.act(action, uuid, self.cancel_within()).await;
+            let called = Instant::now();
+            let mut answer = self.act(action, uuid, self.cancel_within()).await;
             let acknowledged = answer.acknowledged;
             let died = self.target().state_now() != before;
-            let is_done = acknowledged || self.is_done(action, uuid).await?;
+            let seen = self.is_done(action, uuid).await?;
+            if acknowledged && seen && matches!(action, Action::Stop | Action::Delete) {
+                answer.effect_ms = Some(millis(called.elapsed()));
+            }
+            let is_done = acknowledged || seen;
             let is_last = is_done || began.elapsed() >= self.ready_within();
             if is_last || died {
                 self.journal().record(Event::VdiffAction(answer));
