@@ -55,3 +55,25 @@ Feature: A diff goes on after what it leans on was away
       | ms   |
       | 1500 |
       | 7000 |
+
+  @own-servers @small-disk
+  Scenario: MySQL's disk is full
+    Given a VDiff of "move" is running
+    When the fault "disk-full" strikes at 30% of the diff
+    And that is over
+    Then it is ready within 15 seconds and stays ready for 2 seconds
+    And the VDiff resumes by itself and completes within 60 seconds
+    And it reports exactly the planted differences
+    And every invariant holds
+
+  @own-servers
+  Scenario: MySQL and etcd die while it is frozen
+    Given a VDiff of "move" is running
+    When the target tablet is frozen for 4000 milliseconds at 40% of the diff
+    And the fault "mysql-kill" strikes 300 milliseconds into the fault before it
+    And the fault "etcd-kill" strikes 300 milliseconds into the fault before it
+    And that is over
+    Then it is ready within 15 seconds and stays ready for 2 seconds
+    And the VDiff resumes by itself and completes within 60 seconds
+    And it reports exactly the planted differences
+    And every invariant holds

@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use mysql_async::Conn;
 
 use reports::journal::{Event, Evidence, FaultLanded, Interrupted};
-use reports::schedule::{Fault, Link, Phase, Trigger};
+use reports::schedule::{Fault, Link, Phase, Step};
 
 use crate::observer::Progress;
 use crate::tablet::Predecessor;
@@ -67,11 +67,6 @@ impl Struck {
         Struck { step, fault, landed: false, diff_ended, harm: Harm::default() }
     }
 
-    /// When its harm may end; none: at once.
-    pub(crate) fn until(&self) -> Option<Instant> {
-        self.harm.until
-    }
-
     /// Its harm goes on until then.
     fn lasting_until(mut self, until: Instant) -> Struck {
         self.harm.until = Some(until);
@@ -90,9 +85,7 @@ pub async fn inject(
     hold: Option<Box<Hold>>,
 ) -> Result<Struck, ActError> {
     let planned = stage.executed_schedule().steps.get(step).cloned();
-    let on_top = planned
-        .as_ref()
-        .is_some_and(|planned| matches!(planned.trigger, Trigger::DuringFault { .. }));
+    let on_top = planned.as_ref().is_some_and(Step::is_on_top);
     let strike = Strike {
         stage,
         step,
@@ -171,6 +164,18 @@ pub async fn heal(stage: &Stage, struck: &Struck) -> Result<(), ActError> {
         | Fault::Reset => {}
     }
     stage.journal().record(Event::FaultHealed { step: struck.step, fault: struck.fault });
+    Ok(())
+}
+
+/// Ends the harm of several faults, each when its time has come: the shortest first.
+///
+/// # Errors
+/// When the harness cannot do it.
+pub async fn heal_all(stage: &Stage, mut struck: Vec<Struck>) -> Result<(), ActError> {
+    struck.sort_by_key(|struck| struck.harm.until);
+    for struck in &struck {
+        heal(stage, struck).await?;
+    }
     Ok(())
 }
 

@@ -331,8 +331,7 @@ fn at_most_a_minute(what: String, value: u64) -> Result<(), PlanError> {
 /// The faults that are at work when the next one comes on top: the last one that came by itself, and
 /// all on top of it.
 fn at_work(before: &[Step]) -> Vec<Fault> {
-    let is_on_top = |step: &Step| matches!(step.trigger, Trigger::DuringFault { .. });
-    let first = before.iter().rposition(|step| !is_on_top(step)).unwrap_or(0);
+    let first = before.iter().rposition(|step| !step.is_on_top()).unwrap_or(0);
     before[first..].iter().map(|step| step.fault).collect()
 }
 

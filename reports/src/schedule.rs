@@ -187,6 +187,12 @@ impl Schedule {
 }
 
 impl Step {
+    /// Whether it comes on top of the fault before it.
+    #[must_use]
+    pub fn is_on_top(&self) -> bool {
+        matches!(self.trigger, Trigger::DuringFault { .. })
+    }
+
     /// Whether its trigger is a crash point.
     #[must_use]
     pub fn is_at_point(&self) -> bool {

@@ -105,10 +105,11 @@ async fn play(options: &Options, record: &Record) {
         .with_default_cli()
         .max_concurrent_scenarios(SCENARIOS_AT_A_TIME)
         .before(|_, _, scenario, world| {
-            let own = scenario.tags.iter().any(|tag| tag == "own-servers");
+            let tagged = |name: &str| scenario.tags.iter().any(|tag| tag == name);
+            let (own, small_disk) = (tagged("own-servers"), tagged("small-disk"));
             async move {
-                if own {
-                    world.take_own_servers().await;
+                if own || small_disk {
+                    world.take_own_servers(small_disk).await;
                 }
             }
             .boxed_local()

@@ -76,7 +76,7 @@ impl std::str::FromStr for Harm {
 #[derive(Clone, Debug, PartialEq, Parameter)]
 #[param(
     name = "moment",
-    regex = r"(?:at|after) \d+(?:\.\d+)?% of the diff(?:'s time)?|in the [a-z]+ phase|\d+ milliseconds after its start"
+    regex = r"(?:at|after) \d+(?:\.\d+)?% of the diff(?:'s time)?|in the [a-z]+ phase|\d+ milliseconds (?:after its start|into the fault before it)"
 )]
 struct At(Trigger);
 
@@ -98,6 +98,10 @@ impl std::str::FromStr for At {
         }
         if let Some(name) = between("in the ", " phase") {
             return Ok(Self(Trigger::Phase { phase: phase(&name)? }));
+        }
+        let ms = between("", " milliseconds into the fault before it");
+        if let Some(after_ms) = ms.and_then(|ms| ms.parse().ok()) {
+            return Ok(Self(Trigger::DuringFault { after_ms }));
         }
         let ms = between("", " milliseconds after its start").and_then(|ms| ms.parse().ok());
         ms.map(|after_ms| Self(Trigger::DuringRecovery { after_ms })).ok_or_else(unknown)

@@ -41,6 +41,7 @@ pub(crate) struct World {
     trial: u32,
     said: Said,
     own_servers: Option<OwnedMutexGuard<()>>,
+    small_disk: bool,
     stage: Option<Arc<Stage>>,
     points: Option<Points>,
     struck: Vec<Struck>,
@@ -61,6 +62,7 @@ impl World {
             trial: suite.next_trial(),
             said: Said::default(),
             own_servers: None,
+            small_disk: false,
             stage: None,
             points: None,
             struck: Vec::new(),
@@ -68,8 +70,9 @@ impl World {
         })
     }
 
-    /// Waits for the turn of a scenario that hurts its servers.
-    pub(crate) async fn take_own_servers(&mut self) {
+    /// Waits for the turn of a scenario that hurts its servers, or fills a disk.
+    pub(crate) async fn take_own_servers(&mut self, small_disk: bool) {
+        self.small_disk = small_disk;
         self.own_servers = Some(self.suite.turn_with_own_servers().await);
     }
 
@@ -105,7 +108,12 @@ impl World {
         ensure!(self.stage.is_none(), "a scenario has one workflow");
         let schedule = self.said.schedule(self.trial)?;
         let own = self.own_servers.is_some();
-        let environment = self.suite.environment(&schedule, own, self.said.seeded).await?;
+        let mut needs = schedule.clone();
+        if self.small_disk {
+            let start = Trigger::Progress { fraction: 0.0 };
+            needs.steps.push(Step::new(start, Fault::DiskFull));
+        }
+        let environment = self.suite.environment(&needs, own, self.said.seeded).await?;
         let name = format!("f{:03}", self.trial);
         let directory = self.suite.trial_directory(self.trial);
         let stage = Stage::open(&environment, &schedule, &name, &directory).await?;
@@ -213,6 +221,22 @@ impl World {
     pub(crate) async fn heal_last(&self) -> anyhow::Result<()> {
         let struck = self.struck.last().context("no fault was injected before")?;
         Ok(self.stage()?.heal(struck).await?)
+    }
+
+    /// Ends the harm of all faults that are still at work.
+    ///
+    /// # Errors
+    /// As [`World::heal`].
+    pub(crate) async fn heal_all(&self) -> anyhow::Result<()> {
+        ensure!(!self.struck.is_empty(), "no fault was injected before");
+        let records = self.records();
+        let healed = |step: usize| {
+            records.iter().any(
+                |record| matches!(record.event, reports::journal::Event::FaultHealed { step: it, .. } if it == step),
+            )
+        };
+        let at_work = self.struck.iter().filter(|struck| !healed(struck.step)).cloned().collect();
+        Ok(fault::heal_all(self.stage()?, at_work).await?)
     }
 
     /// Waits until the target tablet was struck at all of its crash points, and is started again.

@@ -121,15 +121,12 @@ pub(super) fn overlaps(at_work: &[Fault], fault: Fault) -> Result<(), &'static s
     if at_work.contains(&fault) {
         return Err("the same fault is at work already");
     }
-    let ends_target = |fault: Fault| fault.facts().ends.is_some_and(|(side, _)| side == TARGET);
-    if ends_target(fault) && at_work.iter().any(|other| ends_target(*other)) {
+    let target_ended = at_work.iter().any(|other| other.ends_target());
+    if target_ended && (fault.ends_target() || fault == Fault::Freeze) {
         return Err("a fault before it has ended the tablet already");
     }
     if fault == Fault::Sigterm && at_work.contains(&Fault::Freeze) {
         return Err("a frozen tablet takes no SIGTERM");
-    }
-    if fault == Fault::Freeze && at_work.iter().any(|other| ends_target(*other)) {
-        return Err("a fault before it has ended the tablet");
     }
     if fault == Fault::MysqlKill
         && at_work
@@ -140,8 +137,6 @@ pub(super) fn overlaps(at_work: &[Fault], fault: Fault) -> Result<(), &'static s
     }
     Ok(())
 }
-
-const TARGET: reports::journal::Side = reports::journal::Side::Target;
 
 fn phase_works_with(fault: Fault, phase: Phase) -> Result<(), &'static str> {
     match fault {

@@ -36,6 +36,8 @@ const SAID: [(Fault, &str, Option<&str>); 10] = [
     (Fault::EtcdRestart, "etcd is restarted {}", None),
 ];
 const RESTARTS: &str = "the supervisor restarts it";
+/// Ends all harm.
+const OVER: &str = "that is over";
 
 /// The scenario of a schedule; `broken` is what it broke.
 #[must_use]
@@ -51,7 +53,12 @@ pub fn render(schedule: &Schedule, broken: &BTreeSet<Invariant>) -> String {
     text.push_str("\n  Background:\n");
     said(&mut text, "Given", &background(schedule));
     let steps: Vec<String> = schedule.steps.iter().map(scenario_name_of).collect();
-    let tag = if is_exclusive(schedule) { "  @own-servers\n" } else { "" };
+    let fills = schedule.steps.iter().any(|step| step.fault == Fault::DiskFull);
+    let tag = match (fills, is_exclusive(schedule)) {
+        (true, _) => "  @own-servers @small-disk\n",
+        (false, true) => "  @own-servers\n",
+        (false, false) => "",
+    };
     let name = or(steps.join(", then "), "undisturbed");
     text.push_str(&format!("\n{tag}  Scenario: {name}\n"));
     said(&mut text, "Given", &[format!("a VDiff of \"{WORKFLOW}\" is running")]);
@@ -152,11 +159,19 @@ fn acts(schedule: &Schedule) -> Vec<(&'static str, Vec<String>)> {
     let mut acts = Vec::new();
     let others: Vec<&Step> = schedule.steps.iter().filter(|step| !step.is_at_point()).collect();
     for (place, step) in others.iter().enumerate() {
+        let next = others.get(place + 1);
+        let on_top_follows = next.is_some_and(|next| next.is_on_top());
         let (strike, heal) = fault_text(step);
         let mut lines = vec![strike];
-        lines.extend(heal);
+        match (step.is_on_top(), on_top_follows) {
+            (_, true) => {}
+            (true, false) => lines.push(OVER.to_owned()),
+            (false, false) => lines.extend(heal),
+        }
         acts.push(("When", lines));
-        let next = others.get(place + 1);
+        if on_top_follows {
+            continue;
+        }
         let recovery_follows =
             next.is_some_and(|next| matches!(next.trigger, Trigger::DuringRecovery { .. }));
         if step.fault.ends_target() && next.is_some() && !recovery_follows {
@@ -188,6 +203,10 @@ fn acts(schedule: &Schedule) -> Vec<(&'static str, Vec<String>)> {
 /// A fault in its steps: what strikes, and what ends it.
 fn fault_text(step: &Step) -> (String, Option<String>) {
     let moment = moment_text(&step.trigger);
+    if let (Fault::Freeze, Some(lasts_ms)) = (step.fault, step.lasts_ms) {
+        let strike = format!("the target tablet is frozen for {lasts_ms} milliseconds {moment}");
+        return (strike, Some(OVER.to_owned()));
+    }
     let said = SAID.iter().find(|(fault, ..)| *fault == step.fault);
     let Some((_, strike, heal)) = said else {
         let strike = format!("the fault \"{}\" strikes {moment}", step.fault.name());

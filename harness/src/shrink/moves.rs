@@ -137,13 +137,12 @@ fn simpler(trigger: &Trigger) -> Vec<Trigger> {
             all.into_iter().map(|fraction| Trigger::Progress { fraction }).collect()
         }
         Trigger::DuringRecovery { after_ms } => {
-            let tens = |ms: u64| ms / 10 * 10;
-            let smaller = [tens(after_ms / 2), tens(*after_ms)];
-            let smaller = smaller.into_iter().filter(|ms| ms < after_ms && *ms > 0);
-            smaller.map(|after_ms| Trigger::DuringRecovery { after_ms }).collect()
+            sooner(*after_ms).map(|after_ms| Trigger::DuringRecovery { after_ms }).collect()
         }
         // It says on top of what it comes: nothing is simpler.
-        Trigger::DuringFault { .. } => Vec::new(),
+        Trigger::DuringFault { after_ms } => {
+            sooner(*after_ms).map(|after_ms| Trigger::DuringFault { after_ms }).collect()
+        }
         Trigger::CrashPoint { point } => {
             let mut nths = vec![1, point.nth / 2, point.nth.saturating_sub(1)];
             nths.retain(|nth| (1..point.nth).contains(nth));
@@ -158,6 +157,12 @@ fn simpler(trigger: &Trigger) -> Vec<Trigger> {
         }
         Trigger::Phase { .. } => Vec::new(),
     }
+}
+
+/// Fewer milliseconds, rounder.
+fn sooner(ms: u64) -> impl Iterator<Item = u64> {
+    let tens = |ms: u64| ms / 10 * 10;
+    [tens(ms / 2), tens(ms)].into_iter().filter(move |fewer| *fewer < ms && *fewer > 0)
 }
 
 /// Rounded to whole percents.

@@ -119,11 +119,9 @@ async fn drive(stage: &Stage) -> Result<(), ActError> {
     if let Taken::CrashLoop = operated? {
         return Ok(());
     }
-    // From here on nothing is hurt any more: everything must converge.
-    let quiet = Instant::now();
     let settled = stage.wait_settled(stage.settle_within()).await?;
     if settled.is_yes() {
-        stay_ready(stage, quiet).await;
+        stay_ready(stage).await;
     }
     Ok(())
 }
@@ -139,6 +137,7 @@ async fn operate(stage: &Stage, steps: &[(usize, &Step)]) -> Result<Taken, ActEr
             return Ok(Taken::CrashLoop);
         }
     }
+    // From here on nothing is hurt any more: everything must converge.
     stage.wait_rest(stage.settle_within()).await?;
     Ok(Taken::On)
 }
@@ -209,9 +208,9 @@ async fn take_step(
     step: &Step,
     at_work: &mut Vec<Struck>,
 ) -> Result<Taken, ActError> {
-    let next = stage.schedule().steps.get(index + 1).map(|next| next.trigger.clone());
-    let on_top = matches!(step.trigger, Trigger::DuringFault { .. });
-    let on_top_follows = matches!(next, Some(Trigger::DuringFault { .. }));
+    let on_top = step.is_on_top();
+    let next = stage.schedule().steps.get(index + 1);
+    let on_top_follows = next.is_some_and(Step::is_on_top);
     let mut trigger = step.trigger.clone();
     let mut redraws = 0;
     loop {
@@ -236,12 +235,9 @@ async fn take_step(
         return Ok(Taken::On);
     }
     let restarts = step.fault.ends_target() || at_work.iter().any(|it| it.fault.ends_target());
-    // The one whose time comes first; those that have none at once.
-    at_work.sort_by_key(Struck::until);
-    for struck in at_work.drain(..) {
-        fault::heal(stage, &struck).await?;
-    }
-    let recovery_follows = matches!(next, Some(Trigger::DuringRecovery { .. }));
+    fault::heal_all(stage, std::mem::take(at_work)).await?;
+    let recovery_follows =
+        next.is_some_and(|next| matches!(next.trigger, Trigger::DuringRecovery { .. }));
     if restarts && !recovery_follows {
         let waited = stage.wait_ready(Side::Target, stage.ready_within(), Duration::ZERO).await;
         if crash_loop(stage) {
@@ -310,15 +306,28 @@ fn crash_loop(stage: &Stage) -> bool {
 }
 
 /// The last incarnations must be seen ready for as long as the schedule asks, after the last harm.
-async fn stay_ready(stage: &Stage, quiet: Instant) {
+async fn stay_ready(stage: &Stage) {
     let holds = Duration::from_millis(stage.schedule().deadlines.ready_holds_ms);
-    let mut since = quiet;
+    let mut since = last_heal(stage);
     for side in [Side::Source, Side::Target] {
         match stage.wait_ready(side, stage.ready_within(), Duration::ZERO).await {
             Waited::Yes { .. } => {}
             Waited::No { .. } => return,
         }
-        since = since.max(stage.readiness_of(side).borrow().since.unwrap_or(quiet));
+        since = since.max(stage.readiness_of(side).borrow().since);
     }
-    tokio::time::sleep_until((since + holds).into()).await;
+    if let Some(since) = since {
+        tokio::time::sleep_until((since + holds).into()).await;
+    }
+}
+
+/// When the last harm ended; none: there was none.
+fn last_heal(stage: &Stage) -> Option<Instant> {
+    let healed_ms = stage.journal().inspect(|records| {
+        let mut records = records.iter().rev();
+        let healed = records.find(|record| matches!(record.event, Event::FaultHealed { .. }));
+        healed.map(|record| record.at_ms)
+    })?;
+    let passed_ms = stage.journal().now_ms().saturating_sub(healed_ms);
+    Instant::now().checked_sub(Duration::from_millis(passed_ms))
 }

@@ -63,6 +63,21 @@ fn every_fault_at_every_moment_is_said_in_steps_that_exist() {
 }
 
 #[test]
+fn faults_on_top_of_each_other_are_healed_together() {
+    let on_top = |fault| Step::new(Trigger::DuringFault { after_ms: 300 }, fault);
+    let freeze = Step::new(Trigger::Progress { fraction: 0.4 }, Fault::Freeze);
+    let steps = known_steps(&schedule(vec![
+        Step { lasts_ms: Some(7_000), ..freeze },
+        on_top(Fault::EtcdKill),
+        on_top(Fault::MysqlSourceKill),
+    ]));
+    let ends: Vec<_> =
+        steps.iter().filter(|step| step.contains("over") || step.contains("healed")).collect();
+    assert_eq!(ends, ["that is over"]);
+    assert!(steps.iter().any(|step| step.contains("frozen for 7000 milliseconds at 40%")));
+}
+
+#[test]
 fn what_is_not_as_usual_is_said_in_steps_that_exist() {
     let mut unusual = schedule(Vec::new());
     unusual.workload.run_length = 0;
@@ -137,6 +152,8 @@ fn a_moment_is_read_back_as_it_was_said() {
     ] {
         assert_eq!(said.parse(), Ok(At(trigger)));
     }
+    let on_top = "300 milliseconds into the fault before it".parse();
+    assert_eq!(on_top, Ok(At(Trigger::DuringFault { after_ms: 300 })));
     for wrong in ["at 101% of the diff", "in the middle phase", "at noon"] {
         assert!(wrong.parse::<At>().is_err(), "{wrong}");
     }

@@ -90,7 +90,7 @@ async fn freeze(world: &mut World, lasts_ms: u64, at: At) -> anyhow::Result<()> 
 
 #[when("that is over")]
 async fn over(world: &mut World) -> anyhow::Result<()> {
-    world.heal(&Fault::ALL).await
+    world.heal_all().await
 }
 
 #[when("the supervisor restarts it")]
