@@ -345,7 +345,8 @@ const FROZEN: (&str, &str) = ("Running", "FROZEN");
 
 #[test]
 fn an_operators_workflow_stays_as_the_operator_left_it() {
-    let judged = |changes: &[((&str, &str), (&str, &str))], last: (&str, &str)| {
+    type Row<'a> = (&'a str, &'a str);
+    let judged = |changes: &[(Row<'_>, Row<'_>)], last: Row<'_>| {
         let mut journal = JournalBuilder::good(Fault::Sigkill);
         for (before, after) in changes {
             journal.append(vec![workflow(*before, *after, 1_000)]);
