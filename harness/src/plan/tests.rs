@@ -142,7 +142,7 @@ fn the_first_sixteen_trials_of_a_seed_are_those_of_the_menu_before_it_grew() {
     let dealt: Vec<&str> =
         plan(7, 16).iter().map(|schedule| schedule.steps[0].fault.name()).collect();
     assert_eq!(dealt[..12].join(" "), FIRST_TWELVE_OF_SEED_7);
-    let later = plan(7, 38);
+    let later = plan(7, 41);
     let faults: BTreeSet<Fault> =
         later.iter().flat_map(|schedule| &schedule.steps).map(|step| step.fault).collect();
     assert_eq!(faults.len(), Fault::ALL.len(), "a round of the menu holds every fault");
