@@ -34,6 +34,9 @@ const DISCONNECT_DEADLINE: Duration = Duration::from_secs(2);
 const STATEMENT_SESSIONS: usize = 16;
 /// Connections for row streams (two for each stream while its snapshot is taken).
 const STREAM_SESSIONS: usize = 64;
+/// Connections that are kept when nobody uses them: a burst of calls (all that came in while the process
+/// was frozen) shall not hold its connections for ever.
+const IDLE_MAX: usize = 4;
 const IDLE_TEST_DEADLINE: Duration = Duration::from_secs(2);
 /// A connection that was idle for longer is tried before it is used.
 const TRUSTED_IDLE: Duration = Duration::from_millis(500);
@@ -206,7 +209,13 @@ impl Db {
     }
 
     fn put_idle(&self, conn: Conn) {
-        self.idle().push((conn, Instant::now()));
+        let mut idle = self.idle();
+        if idle.len() < IDLE_MAX {
+            idle.push((conn, Instant::now()));
+            return;
+        }
+        drop(idle);
+        self.discard(conn, false);
     }
 
     fn drop_idle(&self) {
