@@ -117,7 +117,7 @@ async fn run(
 
     let delivery = Delivery::default();
     let to_client = Weathered::new(socket, &link.weather, Direction::ToServer);
-    let to_client = TokioIo::new(delivery.through(to_client));
+    let to_client = TokioIo::new(delivery.through(to_client, tasks.over.clone()));
     let connection = Arc::new(Connection {
         link,
         number,
@@ -150,6 +150,8 @@ async fn run(
                 client_side.as_mut().graceful_shutdown();
             }
             () = connection.refused.notified() => client_side.as_mut().graceful_shutdown(),
+            // The next turn polls.
+            () = delivery.wanted() => {}
         }
     }
 }

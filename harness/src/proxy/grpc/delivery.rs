@@ -1,8 +1,8 @@
 //! Knows when what was handed to HTTP/2 has reached the client's socket.
 //!
-//! HTTP/2's connection writes and flushes each time it is polled, and is woken by whatever is handed
-//! to it. So what was handed over before a poll began is in the socket when that poll's flush is done,
-//! unless the client's flow control keeps it back.
+//! HTTP/2's connection writes and flushes each time it is polled. So what was handed over before a poll
+//! began is in the socket when that poll's flush is done, unless the client's flow control keeps it
+//! back.
 
 use std::future::Future;
 use std::io;
@@ -12,7 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
 
 /// Shared by a connection's socket, its polling and its calls.
 #[derive(Clone, Debug)]
@@ -20,11 +21,17 @@ pub(super) struct Delivery {
     polls: Arc<AtomicU64>,
     /// The poll during which the last flush was done.
     flushed: Arc<watch::Sender<u64>>,
+    /// Somebody waits for a poll.
+    wanted: Arc<Notify>,
 }
 
 impl Default for Delivery {
     fn default() -> Self {
-        Self { polls: Arc::default(), flushed: Arc::new(watch::Sender::new(0)) }
+        Self {
+            polls: Arc::default(),
+            flushed: Arc::new(watch::Sender::new(0)),
+            wanted: Arc::default(),
+        }
     }
 }
 
@@ -43,21 +50,39 @@ impl Delivery {
     pub(super) async fn done(&self) {
         let next = self.polls.load(Ordering::Acquire) + 1;
         let mut flushed = self.flushed.subscribe();
+        // The poll that wrote it may be over.
+        self.wanted.notify_one();
         // The sender lives as long as self.
         let _flushed = flushed.wait_for(|poll| *poll >= next).await;
     }
 
-    /// The socket through which the connection writes.
-    pub(super) fn through<S>(&self, socket: S) -> Outlet<S> {
-        Outlet { socket, delivery: self.clone() }
+    /// Waits until another poll is wanted.
+    pub(super) async fn wanted(&self) {
+        self.wanted.notified().await;
+    }
+
+    /// The socket through which the connection writes, until its end.
+    pub(super) fn through<S>(&self, socket: S, over: CancellationToken) -> Outlet<S> {
+        Outlet { socket, delivery: self.clone(), over }
     }
 }
 
-/// A socket whose flushes are noted.
+/// A socket whose flushes are noted. Nothing is written after the connection's end: that its calls
+/// are dropped then is not for the client to hear.
 #[derive(Debug)]
 pub(super) struct Outlet<S> {
     socket: S,
     delivery: Delivery,
+    over: CancellationToken,
+}
+
+impl<S> Outlet<S> {
+    fn check(&self) -> io::Result<()> {
+        if self.over.is_cancelled() {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        Ok(())
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Outlet<S> {
@@ -76,6 +101,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Outlet<S> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.check()?;
         Pin::new(&mut self.socket).poll_write(cx, bytes)
     }
 
@@ -95,6 +121,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Outlet<S> {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.check()?;
         Pin::new(&mut self.socket).poll_write_vectored(cx, slices)
     }
 

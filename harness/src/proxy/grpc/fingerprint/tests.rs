@@ -111,7 +111,7 @@ fn watches_and_row_streams_are_told_by_what_they_read() {
         query: "select `id`, t1  from t where a = 'it''s' and b > 12.5".into(),
         ..Default::default()
     };
-    let bare = "Query/VStreamRows commerce/0 select `id`, t1 from t where a = ? and b > ?";
+    let bare = "Query/VStreamRows commerce/0 select id, t1 from t where a = ? and b > ?";
     let path = "/queryservice.Query/VStreamRows";
     assert_eq!(says(path, &rows), (bare.to_owned(), Class::Snapshot));
     let row = Row { lengths: vec![1], values: b"7".to_vec() };

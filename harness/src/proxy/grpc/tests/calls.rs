@@ -142,13 +142,19 @@ async fn refusals_pass_with_message_and_metadata() {
 #[tokio::test(flavor = "multi_thread")]
 async fn metadata_and_deadlines_pass() {
     let bench = Bench::new().await;
-    let mut client = KvClient::new(bench.channel());
-    let mut request = tonic::Request::new(range("/timeout"));
-    request.set_timeout(Duration::from_millis(7_654));
-    let response = soon(client.range(request)).await.unwrap();
-    assert_eq!(response.metadata().get("x-head").unwrap(), "kept");
-    assert!(response.metadata().get("date").is_none());
-    assert_eq!(response.into_inner().kvs[0].value, b"7654000u");
+    let mut names = Vec::new();
+    for channel in [bench.channel(), bench.direct()] {
+        let mut request = tonic::Request::new(range("/timeout"));
+        request.set_timeout(Duration::from_millis(7_654));
+        let response = soon(KvClient::new(channel).range(request)).await.unwrap();
+        assert_eq!(response.metadata().get("x-head").unwrap(), "kept");
+        let mut these: Vec<String> =
+            response.metadata().keys().map(|key| format!("{key:?}")).collect();
+        these.sort();
+        names.push(these);
+        assert_eq!(response.into_inner().kvs[0].value, b"7654000u");
+    }
+    assert_eq!(names[0], names[1], "none is added, none is lost");
 }
 
 #[tokio::test(flavor = "multi_thread")]
