@@ -214,15 +214,6 @@ impl World {
         Ok(self.stage()?.heal(struck).await?)
     }
 
-    /// Ends the harm of the last fault, whatever it was.
-    ///
-    /// # Errors
-    /// As [`World::heal`].
-    pub(crate) async fn heal_last(&self) -> anyhow::Result<()> {
-        let struck = self.struck.last().context("no fault was injected before")?;
-        Ok(self.stage()?.heal(struck).await?)
-    }
-
     /// Ends the harm of all faults that are still at work.
     ///
     /// # Errors

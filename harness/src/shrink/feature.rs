@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use reports::schedule::{
-    Bug, CrashPoint, Fault, Link, Moment, Pace, Schedule, Step, Trigger, Workload,
+    Bug, CrashPoint, DiffOutcome, Fault, Link, Moment, Pace, Schedule, Step, Trigger, Workload,
 };
 use reports::verdict::Invariant;
 
@@ -15,7 +15,7 @@ use crate::trial::{SOURCE_KEYSPACE, TARGET_KEYSPACE, WORKFLOW};
 
 /// How a fault is said, with `{}` for the moment, and how its end is; every other fault is said by its
 /// name. A fault without an end needs none.
-const SAID: [(Fault, &str, Option<&str>); 10] = [
+const SAID: [(Fault, &str, Option<&str>); 20] = [
     (Fault::Sigkill, "the target tablet is killed {}", Some(RESTARTS)),
     (Fault::Oom, "the target tablet is OOM-killed {}", Some(RESTARTS)),
     (Fault::Sigterm, "the target tablet is asked to terminate {}", Some(RESTARTS)),
@@ -34,6 +34,16 @@ const SAID: [(Fault, &str, Option<&str>); 10] = [
     (Fault::Delete, "the operator deletes the VDiff {}", Some("the operator creates a new VDiff")),
     (Fault::RpcDrop, "a reader of the source's rows goes away {}", None),
     (Fault::EtcdRestart, "etcd is restarted {}", None),
+    (Fault::MysqlKill, "the target's MySQL is killed {}", Some(OVER)),
+    (Fault::MysqlSourceKill, "the source's MySQL is killed {}", Some(OVER)),
+    (Fault::SourceKill, "the source tablet is killed {}", Some(OVER)),
+    (Fault::EtcdKill, "etcd is killed {}", Some(OVER)),
+    (Fault::MysqlConnectionKill, "the target tablet's connections are killed {}", Some(OVER)),
+    (Fault::MysqlReadonly, "the target's MySQL takes no writes {}", Some(OVER)),
+    (Fault::LockTable, "the table of checkpoints is locked {}", Some(OVER)),
+    (Fault::LeaseExpiry, "the target tablet's lease ends {}", Some(OVER)),
+    (Fault::Demote, "another tablet becomes primary {}", Some(OVER)),
+    (Fault::TabletReplace, "a new container takes the frozen target tablet's alias {}", Some(OVER)),
 ];
 const RESTARTS: &str = "the supervisor restarts it";
 /// Ends all harm.
@@ -185,11 +195,9 @@ fn acts(schedule: &Schedule) -> Vec<(&'static str, Vec<String>)> {
     }
     let holds = seconds(schedule.deadlines.ready_holds_ms);
     let settles = seconds(schedule.deadlines.settle_ms);
-    let by_hand = schedule
-        .steps
-        .iter()
-        .any(|step| matches!(step.fault, Fault::Cancel | Fault::Delete | Fault::RowSurgery));
-    let completes = if by_hand { "completes" } else { "resumes by itself and completes" };
+    let outcome = |step: &Step| step.fault.facts().outcome;
+    let unaided = schedule.steps.iter().all(|step| outcome(step) == DiffOutcome::Completes);
+    let completes = if unaided { "resumes by itself and completes" } else { "completes" };
     let then = vec![
         format!("it is ready within {ready_within} seconds and stays ready for {holds} seconds"),
         format!("the VDiff {completes} within {settles} seconds"),
@@ -210,7 +218,7 @@ fn fault_text(step: &Step) -> (String, Option<String>) {
     let said = SAID.iter().find(|(fault, ..)| *fault == step.fault);
     let Some((_, strike, heal)) = said else {
         let strike = format!("the fault \"{}\" strikes {moment}", step.fault.name());
-        return (strike, Some("the fault is healed".to_owned()));
+        return (strike, Some(OVER.to_owned()));
     };
     let again = matches!(step.trigger, Trigger::DuringRecovery { .. });
     let moment =

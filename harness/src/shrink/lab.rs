@@ -72,6 +72,34 @@ impl Lab<'_> {
         }
     }
 
+    async fn run_abreast(
+        &mut self,
+        schedule: &Schedule,
+        times: u32,
+    ) -> Result<Vec<Seen>, LabError> {
+        let Some(environment) = self.environment(schedule).await? else {
+            return Ok(vec![Seen::Inconclusive; times as usize]);
+        };
+        let first = u32::try_from(self.trials.len()).unwrap_or(u32::MAX);
+        let mut running = JoinSet::new();
+        for trial in first..first.saturating_add(times) {
+            let mut numbered = schedule.clone();
+            numbered.trial = trial;
+            self.spawn(&mut running, &environment, numbered)?;
+        }
+        let mut ended = Vec::new();
+        while let Some(trial) = running.join_next().await {
+            ended.push(trial.map_err(LabError::Worker)?);
+        }
+        ended.sort_by_key(TrialRecord::number);
+        for trial in &ended {
+            self.directory.write_verdict(trial).map_err(LabError::Layout)?;
+        }
+        let seen = ended.iter().map(seen).collect();
+        self.trials.extend(ended);
+        if self.stop.is_cancelled() { Err(LabError::Stopped) } else { Ok(seen) }
+    }
+
     fn spawn(
         &self,
         running: &mut JoinSet<TrialRecord>,
@@ -100,34 +128,13 @@ impl Laboratory for Lab<'_> {
     }
 
     async fn run(&mut self, schedule: &Schedule, times: u32) -> Result<Vec<Seen>, LabError> {
-        let Some(environment) = self.environment(schedule).await? else {
-            return Ok(vec![Seen::Inconclusive; times as usize]);
-        };
-        let first = u32::try_from(self.trials.len()).unwrap_or(u32::MAX);
-        let abreast = if is_exclusive(schedule) { 1 } else { times };
-        let mut waiting = (first..first + times).map(|trial| {
-            let mut numbered = schedule.clone();
-            numbered.trial = trial;
-            numbered
-        });
-        let mut running = JoinSet::new();
-        let mut ended = Vec::new();
-        for numbered in waiting.by_ref().take(abreast as usize) {
-            self.spawn(&mut running, &environment, numbered)?;
+        // Trials that hurt servers run one by one, each on servers that are well.
+        let (turns, abreast) = if is_exclusive(schedule) { (times, 1) } else { (1, times) };
+        let mut seen = Vec::new();
+        for _ in 0..turns {
+            seen.extend(self.run_abreast(schedule, abreast).await?);
         }
-        while let Some(trial) = running.join_next().await {
-            ended.push(trial.map_err(LabError::Worker)?);
-            if let Some(numbered) = waiting.next() {
-                self.spawn(&mut running, &environment, numbered)?;
-            }
-        }
-        ended.sort_by_key(TrialRecord::number);
-        let seen = ended.iter().map(seen).collect();
-        for trial in &ended {
-            self.directory.write_verdict(trial).map_err(LabError::Layout)?;
-        }
-        self.trials.extend(ended);
-        if self.stop.is_cancelled() { Err(LabError::Stopped) } else { Ok(seen) }
+        Ok(seen)
     }
 
     fn keep(&mut self, smallest: &Schedule, told: &str) -> Result<(), LabError> {

@@ -112,6 +112,10 @@ fn kills(schedule: &Schedule) -> Vec<Candidate> {
 fn triggers(schedule: &Schedule) -> Vec<Candidate> {
     let mut all = Vec::new();
     for (index, step) in schedule.steps.iter().enumerate() {
+        if step.lasts_ms.is_some() {
+            let what = format!("{} of the usual length", step.fault);
+            all.push(change(schedule, what, |changed| changed.steps[index].lasts_ms = None));
+        }
         for trigger in simpler(&step.trigger) {
             let what = format!("{} {}", step.fault, plan::trigger_text(&trigger));
             all.push(change(schedule, what, |changed| changed.steps[index].trigger = trigger));

@@ -58,11 +58,6 @@ async fn any_fault(world: &mut World, fault: String, at: At) -> anyhow::Result<(
     world.strike(at.0, fault).await
 }
 
-#[when("the fault is healed")]
-async fn healed(world: &mut World) -> anyhow::Result<()> {
-    world.heal_last().await
-}
-
 #[when("the crash points are behind it")]
 async fn points_passed(world: &mut World) -> anyhow::Result<()> {
     world.pass_points().await
