@@ -75,7 +75,7 @@ fn schedule(faults: &[Fault]) -> Schedule {
     schedule.steps = (0..)
         .zip(faults)
         .map(|(place, fault)| {
-            let fraction = 0.2 + 0.23 * f64::from(place);
+            let fraction = 0.2 + 0.15 * f64::from(place);
             Step::new(Trigger::Progress { fraction }, *fault)
         })
         .collect();
