@@ -29,6 +29,8 @@ async fn a_small_disk_runs_full_is_freed_and_survives_a_restart() {
         .unwrap();
     conn.query_drop(insert).await.unwrap();
 
+    mysql.narrow_disk().await.unwrap();
+    conn.query_drop(insert).await.unwrap();
     mysql.fill_disk().await.unwrap();
     let refused = conn.query_drop(insert).await;
     let Err(mysql_async::Error::Server(error)) = refused else {
@@ -43,7 +45,7 @@ async fn a_small_disk_runs_full_is_freed_and_survives_a_restart() {
     mysql.wait_ready(WITHIN).await.unwrap();
     let mut conn = mysql.connect().await.unwrap();
     let rows: Option<u64> = conn.query_first("select count(*) from d.t").await.unwrap();
-    assert_eq!(rows, Some(1));
+    assert_eq!(rows, Some(2));
 
     assert!(servers.source.fill_disk().await.is_err(), "nobody fills the engine's own disk");
     run.remove().await.unwrap();

@@ -103,6 +103,7 @@ impl Slot {
             let servers = Servers::start_on(engine, &run, images, disk_bytes).await;
             let servers = servers.map_err(SlotError::Cluster)?;
             fill(&servers, &dataset).await?;
+            servers.target.narrow_disk().await.map_err(SlotError::Cluster)?;
             Ok(servers)
         };
         match filled.await {

@@ -12,6 +12,10 @@ const SERVER: &str = "the small disk of mysql-target";
 const HOLDER: &str = "disk-holder";
 /// Does nothing until it is killed.
 const IDLE: [&str; 3] = ["hog", "--mib", "1"];
+/// A narrowed disk has so much room left: for the history of half a diff, and quickly filled.
+const ROOM: usize = 32 << 20;
+const NARROWS: &str = "chaos-narrows";
+const KEEPS_ROOM: &str = "chaos-keeps-room";
 const FILLER: &str = "chaos-filler";
 /// What still has no room when the disk is full.
 const LAST_STRAW: &str = "chaos-straw";
@@ -57,6 +61,28 @@ impl SmallDisk {
         &self.volume
     }
 
+    /// Leaves little room on it, so that it can be filled at once later.
+    pub(super) async fn narrow(
+        &self,
+        engine: &Engine,
+        container: &str,
+        place: &str,
+    ) -> Result<(), ClusterError> {
+        let failed = || ClusterError::engine(SERVER, "narrowing it");
+        let keeps_room = format!("{place}/{KEEPS_ROOM}");
+        engine.upload_zeros(container, &keeps_room, ROOM / PIECE).await.map_err(failed())?;
+        self.fill_with(engine, container, &format!("{place}/{NARROWS}")).await;
+        engine.upload(container, &keeps_room, b"").await.map_err(failed())
+    }
+
+    /// The engine may hang up when there is no room any more, before it has said so.
+    async fn fill_with(&self, engine: &Engine, container: &str, file: &str) {
+        let pieces = usize::try_from(self.bytes).unwrap_or(usize::MAX).div_ceil(PIECE);
+        if let Err(error) = engine.upload_zeros(container, file, pieces).await {
+            tracing::debug!(%error, "the disk is full");
+        }
+    }
+
     /// Fills it through a container in which it lies at `place`, and proves that it is full.
     pub(super) async fn fill(
         &self,
@@ -64,12 +90,7 @@ impl SmallDisk {
         container: &str,
         place: &str,
     ) -> Result<(), ClusterError> {
-        // The engine may hang up when there is no room, before it has said so: the last straw tells.
-        let pieces = usize::try_from(self.bytes).unwrap_or(usize::MAX).div_ceil(PIECE);
-        let filled = engine.upload_zeros(container, &format!("{place}/{FILLER}"), pieces).await;
-        if let Err(error) = filled {
-            tracing::debug!(%error, "the disk is full");
-        }
+        self.fill_with(engine, container, &format!("{place}/{FILLER}")).await;
         let straw = engine.upload_zeros(container, &format!("{place}/{LAST_STRAW}"), 1).await;
         match straw {
             Err(error) if crate::trial::chain(&error).contains("no space left on device") => Ok(()),
@@ -85,7 +106,7 @@ impl SmallDisk {
         container: &str,
         place: &str,
     ) -> Result<(), ClusterError> {
-        for file in [FILLER, LAST_STRAW] {
+        for file in [FILLER, LAST_STRAW, NARROWS, KEEPS_ROOM] {
             // The engine has no call that removes a file; an empty one takes no room.
             let freed = engine.upload(container, &format!("{place}/{file}"), b"").await;
             freed.map_err(ClusterError::engine(SERVER, "freeing it"))?;

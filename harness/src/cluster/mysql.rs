@@ -161,6 +161,14 @@ impl MysqlServer {
         connect.unwrap_or_else(|_| Err(no_answer())).map_err(self.failed("connecting"))
     }
 
+    /// Leaves little room on its disk, if that is a small one.
+    pub async fn narrow_disk(&self) -> Result<(), ClusterError> {
+        match &self.disk {
+            Some(disk) => disk.narrow(&self.engine, self.container.id(), DATA).await,
+            None => Ok(()),
+        }
+    }
+
     /// Fills its disk up to the last byte.
     pub async fn fill_disk(&self) -> Result<(), ClusterError> {
         let disk = self
