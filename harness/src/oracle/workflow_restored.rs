@@ -81,9 +81,10 @@ fn is_the_operators(row: &Row) -> bool {
     rests_by_operator(text(row, "state"), text(row, "message"))
 }
 
-/// Whether a workflow's row tells that an operator stopped or froze it.
+/// Whether a workflow's row tells that an operator stopped or froze it. The harness's operator says why;
+/// stopped without a word is nobody's wish: what a tablet leaves that dies half way.
 pub(crate) fn rests_by_operator(state: &str, message: &str) -> bool {
-    message == FROZEN || (state == "Stopped" && message != FOR_VDIFF)
+    message == FROZEN || (state == "Stopped" && !message.is_empty() && message != FOR_VDIFF)
 }
 
 /// Who stopped a workflow starts it: VDiff only what carries its own message, and it stops only what

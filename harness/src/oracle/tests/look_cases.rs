@@ -341,6 +341,7 @@ fn no_log_rages() {
 const RUNS: (&str, &str) = ("Running", "");
 const PAUSED: (&str, &str) = ("Stopped", "for vdiff");
 const STOPPED: (&str, &str) = ("Stopped", "maintenance");
+const SILENT: (&str, &str) = ("Stopped", "");
 const FROZEN: (&str, &str) = ("Running", "FROZEN");
 
 #[test]
@@ -368,6 +369,9 @@ fn an_operators_workflow_stays_as_the_operator_left_it() {
     assert_eq!(judged(&[(RUNS, STOPPED)], STOPPED), Pass);
     assert_eq!(judged(&[(RUNS, FROZEN)], FROZEN), Pass);
     assert_eq!(judged(&[(RUNS, PAUSED)], PAUSED), Fail, "left behind");
+    // A tablet that stops it in one statement and says why in the next must not die between them.
+    assert_eq!(judged(&[(RUNS, SILENT), (SILENT, PAUSED), (PAUSED, RUNS)], RUNS), Pass);
+    assert_eq!(judged(&[(RUNS, SILENT)], SILENT), Fail, "left behind in silence");
     assert_eq!(judged(&[(RUNS, STOPPED), (STOPPED, RUNS)], RUNS), Fail, "started");
     assert_eq!(
         judged(&[(RUNS, STOPPED), (STOPPED, PAUSED), (PAUSED, RUNS)], RUNS),
