@@ -82,7 +82,8 @@ async fn what_a_dead_incarnation_leaves_is_found_and_fails_the_trial() {
     let tablet = std::env::var("VDIFF_CHAOS_TABLET_IMAGE").ok();
     let options = ImageOptions { tablet, ..Default::default() };
     let images = images::ensure(&engine, &options, &|line| println!("{line}")).await.unwrap();
-    let options = PlanOptions { rows: 3_000, tables: vec!["customer".into()], ..Default::default() };
+    let options =
+        PlanOptions { rows: 3_000, tables: vec!["customer".into()], ..Default::default() };
     let mut schedule = plan::schedule(7, 0, &options).unwrap();
     schedule.steps.clear();
     let id = format!("test-{}", Run::fresh_id());
