@@ -242,7 +242,8 @@ impl Reader<'_> {
         for row in rows.rows(map) {
             let (before, after) = row.map_err(|error| self.undecodable(&table, &error))?;
             let names = self.columns.get(&table).map_or(&[][..], Vec::as_slice);
-            let pair = render::pair(before.as_ref(), after.as_ref(), names);
+            let telling = render::Telling { names, samples: self.options.keep_samples };
+            let pair = render::pair(before.as_ref(), after.as_ref(), telling);
             let (mut before, mut after) = pair.map_err(|error| self.undecodable(&table, &error))?;
             if !self.options.keep_samples {
                 before.iter_mut().chain(&mut after).for_each(without_samples);
@@ -303,9 +304,12 @@ impl Reader<'_> {
 
 /// Takes the lists of sample rows out of a report.
 fn without_samples(columns: &mut BTreeMap<String, Option<String>>) {
-    let Some(Some(report)) = columns.get_mut("report") else { return };
+    let Some(Some(report)) = columns.get_mut(render::REPORT) else { return };
+    if !report.contains("Sample\":") {
+        return; // They were never decoded.
+    }
     if let Ok(serde_json::Value::Object(mut fields)) = serde_json::from_str(report) {
-        fields.retain(|name, _| !name.ends_with("Sample"));
+        fields.retain(|name, _| !render::is_samples(name));
         *report = serde_json::Value::Object(fields).to_string();
     }
 }

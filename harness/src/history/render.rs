@@ -4,12 +4,16 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use mysql_async::Value;
+use mysql_async::binlog::jsonb::{ObjectKey, Value as Jsonb};
 use mysql_async::binlog::row::BinlogRow;
 use mysql_async::binlog::value::BinlogValue;
 use mysql_async::consts::ColumnType;
 use thiserror::Error;
 
 use super::json_diff;
+
+/// The column with a table's report.
+pub(super) const REPORT: &str = "report";
 
 /// Values by column name; NULL is none.
 pub(super) type Columns = BTreeMap<String, Option<String>>;
@@ -23,36 +27,81 @@ pub(super) enum RenderError {
     JsonDiff(String),
 }
 
-/// Both images of a change. `names` name the columns where the binlog does not.
+/// How rows are told.
+#[derive(Clone, Copy)]
+pub(super) struct Telling<'a> {
+    /// Column names, where the binlog has none.
+    pub(super) names: &'a [String],
+    /// With the lists of sample rows in a report. They are by far the most of a history, and are not
+    /// even decoded when nobody wants them.
+    pub(super) samples: bool,
+}
+
+/// Both images of a change.
 pub(super) fn pair(
     before: Option<&BinlogRow>,
     after: Option<&BinlogRow>,
-    names: &[String],
+    telling: Telling<'_>,
 ) -> Result<(Option<Columns>, Option<Columns>), RenderError> {
-    let before = before.map(|row| image(row, None, names)).transpose()?;
-    let after = after.map(|row| image(row, before.as_ref(), names)).transpose()?;
+    // A partial update is applied to the whole document.
+    let partial = after.is_some_and(has_partial_json);
+    let telling = Telling { samples: telling.samples || partial, ..telling };
+    let before = before.map(|row| image(row, None, telling)).transpose()?;
+    let after = after.map(|row| image(row, before.as_ref(), telling)).transpose()?;
     Ok((before, after))
+}
+
+fn has_partial_json(row: &BinlogRow) -> bool {
+    (0..row.len()).any(|index| matches!(row.as_ref(index), Some(BinlogValue::JsonDiff(_))))
+}
+
+/// Whether a member of a report is a list of sample rows.
+pub(super) fn is_samples(member: &str) -> bool {
+    member.ends_with("Sample")
+}
+
+fn json(value: &Jsonb<'_>) -> std::io::Result<serde_json::Value> {
+    Ok(serde_json::Value::from(value.clone().into_owned().parse()?))
+}
+
+/// A report without its samples; any other document as it is.
+fn without_samples(value: &Jsonb<'_>) -> std::io::Result<serde_json::Value> {
+    let mut members = serde_json::Map::new();
+    let mut take = |member: std::io::Result<(ObjectKey<'_>, Jsonb<'_>)>| {
+        let (name, value) = member?;
+        let name = name.value().into_owned();
+        if !is_samples(&name) {
+            members.insert(name, json(&value)?);
+        }
+        Ok::<_, std::io::Error>(())
+    };
+    match value {
+        Jsonb::SmallObject(object) => object.iter().try_for_each(&mut take)?,
+        Jsonb::LargeObject(object) => object.iter().try_for_each(&mut take)?,
+        other => return json(other),
+    }
+    Ok(serde_json::Value::Object(members))
 }
 
 fn image(
     row: &BinlogRow,
     before: Option<&Columns>,
-    names: &[String],
+    telling: Telling<'_>,
 ) -> Result<Columns, RenderError> {
     let mut columns = Columns::new();
     for (index, column) in row.columns_ref().iter().enumerate() {
         // Unnamed columns are called @0, @1, … by their place in the table.
         let written = column.name_str();
         let place = written.strip_prefix('@').and_then(|place| place.parse::<usize>().ok());
-        let known = place.and_then(|place| names.get(place));
+        let known = place.and_then(|place| telling.names.get(place));
         let name = known.map_or_else(|| written.clone().into_owned(), Clone::clone);
         let text = match row.as_ref(index) {
             None => None,
             Some(BinlogValue::Value(value)) => plain(value, column.column_type()),
             Some(BinlogValue::Jsonb(value)) => {
-                let parsed = value.clone().into_owned().parse();
-                let parsed = parsed.map_err(|_| RenderError::Json(name.clone()))?;
-                Some(serde_json::Value::from(parsed).to_string())
+                let whole = telling.samples || name != REPORT;
+                let parsed = if whole { json(value) } else { without_samples(value) };
+                Some(parsed.map_err(|_| RenderError::Json(name.clone()))?.to_string())
             }
             Some(BinlogValue::JsonDiff(diffs)) => {
                 let misfit = || RenderError::JsonDiff(name.clone());
