@@ -282,7 +282,7 @@ impl Engine {
             .await
     }
 
-    /// Writes a file of so many pieces of [`PIECE`] zeros into the container. A piece that finds no
+    /// Writes a file of so many pieces of `PIECE` zeros into the container. A piece that finds no
     /// room fails the call, and those before it stay.
     pub async fn upload_zeros(
         &self,

@@ -7,7 +7,7 @@ use tablet_wire::tabletmanagerdata::VDiffResponse;
 use super::{ContainerTablet, RowStream, ShowRow, TabletError};
 
 impl ContainerTablet {
-    /// See [`Client::vdiff_create`].
+    /// See [`super::Client::vdiff_create`].
     pub async fn vdiff_create(
         &self,
         workflow: &str,
@@ -16,7 +16,7 @@ impl ContainerTablet {
         self.client().vdiff_create(workflow, uuid).await
     }
 
-    /// See [`Client::vdiff_stop`].
+    /// See [`super::Client::vdiff_stop`].
     pub async fn vdiff_stop(
         &self,
         workflow: &str,
@@ -25,7 +25,7 @@ impl ContainerTablet {
         self.client().vdiff_stop(workflow, uuid).await
     }
 
-    /// See [`Client::vdiff_resume`].
+    /// See [`super::Client::vdiff_resume`].
     pub async fn vdiff_resume(
         &self,
         workflow: &str,
@@ -34,7 +34,7 @@ impl ContainerTablet {
         self.client().vdiff_resume(workflow, uuid).await
     }
 
-    /// See [`Client::vdiff_delete`].
+    /// See [`super::Client::vdiff_delete`].
     pub async fn vdiff_delete(
         &self,
         workflow: &str,
@@ -43,7 +43,7 @@ impl ContainerTablet {
         self.client().vdiff_delete(workflow, uuid).await
     }
 
-    /// See [`Client::vdiff_show`].
+    /// See [`super::Client::vdiff_show`].
     pub async fn vdiff_show(
         &self,
         workflow: &str,
@@ -52,22 +52,22 @@ impl ContainerTablet {
         self.client().vdiff_show(workflow, which).await
     }
 
-    /// See [`Client::vreplication_exec`].
+    /// See [`super::Client::vreplication_exec`].
     pub async fn vreplication_exec(&self, query: &str) -> Result<QueryResult, TabletError> {
         self.client().vreplication_exec(query).await
     }
 
-    /// See [`Client::vstream_rows`].
+    /// See [`super::Client::vstream_rows`].
     pub async fn vstream_rows(&self, query: &str) -> Result<RowStream, TabletError> {
         self.client().vstream_rows(query).await
     }
 
-    /// See [`Client::debug_vars`].
+    /// See [`super::Client::debug_vars`].
     pub async fn debug_vars(&self) -> Result<Value, TabletError> {
         self.client().debug_vars().await
     }
 
-    /// See [`Client::set_rows_per_second`].
+    /// See [`super::Client::set_rows_per_second`].
     pub async fn set_rows_per_second(&self, rows: u64) -> Result<(), TabletError> {
         self.client().set_rows_per_second(rows).await
     }
