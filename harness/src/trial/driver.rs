@@ -183,6 +183,11 @@ async fn strike_points(
             fault::heal(stage, &struck).await?;
         }
         if !struck.landed || crash_loop(stage) {
+            let reason = "the crash point before it was the last one";
+            for (step, never) in &points[place + 1..] {
+                let (step, fault, reason) = (*step, never.fault, reason.to_owned());
+                stage.journal().record(Event::FaultMissed { step, fault, reason });
+            }
             return Ok(());
         }
     }
