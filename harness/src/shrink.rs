@@ -139,9 +139,11 @@ pub fn target(
     trial: Option<u32>,
 ) -> Result<(Schedule, BTreeSet<Invariant>), ShrinkError> {
     let found = if path.is_dir() { of_run(path, trial) } else { of_file(path) };
-    let checked = found.and_then(|found| {
-        crate::plan::check(&found.0).map_err(TargetError::Impossible)?;
-        Ok(found)
+    let checked = found.and_then(|(mut schedule, broken)| {
+        // To shrink is to ask for the failure, not for where the points end.
+        schedule.explores = false;
+        crate::plan::check(&schedule).map_err(TargetError::Impossible)?;
+        Ok((schedule, broken))
     });
     checked.map_err(|source| ShrinkError::Target { path: path.to_owned(), source })
 }

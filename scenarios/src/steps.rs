@@ -8,7 +8,7 @@ mod when;
 use cucumber::Parameter;
 use reports::schedule::{Fault, Phase, Trigger};
 
-use point::Point;
+use point::{Manner, Point};
 
 /// How the target tablet's process dies.
 #[derive(Clone, Copy, Debug, Parameter)]

@@ -170,7 +170,11 @@ impl World {
         self.strike_with(Step { lasts_ms: Some(lasts_ms), ..Step::new(trigger, fault) }).await
     }
 
-    async fn strike_with(&mut self, step: Step) -> anyhow::Result<()> {
+    /// As [`World::strike`], of a whole step.
+    ///
+    /// # Errors
+    /// When it missed: the scenario says nothing then.
+    pub(crate) async fn strike_with(&mut self, step: Step) -> anyhow::Result<()> {
         let struck = self.stage()?.strike(step).await?;
         let landed = struck.landed;
         self.struck.push(struck);

@@ -64,12 +64,8 @@ fn told(report: &Report, options: &ShrinkOptions) -> Exit {
     for step in &small.steps {
         println!("fault    {}", shrink::moves::step_text(step));
     }
-    println!(
-        "fails    {} now, {} before, by {}",
-        shrunk.after,
-        shrunk.before,
-        search::names(&shrunk.broken)
-    );
+    let broken = search::names(&shrunk.broken);
+    println!("now      {}, by {broken}; before: {}", shrunk.after, shrunk.before);
     for (invariants, times) in &shrunk.otherwise {
         let names = search::names(invariants);
         println!("also     {times} times another failure was seen, by {names}: look at the report");

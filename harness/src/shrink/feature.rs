@@ -124,7 +124,7 @@ fn background(schedule: &Schedule) -> Vec<String> {
         lines.push(format!("data of the seed {seed}"));
     }
     lines.extend(pace(&schedule.pace, usual.as_ref().map(|usual| &usual.pace)));
-    if schedule.proxied {
+    if schedule.is_proxied() && !schedule.steps.iter().any(Step::is_at_point) {
         lines.push("links of the target tablet that pass the wire proxy".to_owned());
     }
     let points = schedule.steps.iter().filter_map(|step| match &step.trigger {
@@ -217,13 +217,21 @@ fn fault_text(step: &Step) -> (String, Option<String>) {
     }
     let said = SAID.iter().find(|(fault, ..)| *fault == step.fault);
     let Some((_, strike, heal)) = said else {
-        let strike = format!("the fault \"{}\" strikes {moment}", step.fault.name());
+        let strike =
+            format!("the fault \"{}\" strikes{} {moment}", step.fault.name(), manner(step));
         return (strike, Some(OVER.to_owned()));
     };
     let again = matches!(step.trigger, Trigger::DuringRecovery { .. });
     let moment =
         if again && death(step.fault).is_some() { format!("again {moment}") } else { moment };
     (strike.replace("{}", &moment), heal.map(str::to_owned))
+}
+
+/// Where and how long, of a fault that has a link or a length: ` the link to etcd for 900 milliseconds`.
+fn manner(step: &Step) -> String {
+    let link = step.link.map(|link| format!(" the link to {}", peer_text(link)));
+    let length = step.lasts_ms.map(|ms| format!(" for {ms} milliseconds"));
+    link.unwrap_or_default() + &length.unwrap_or_default()
 }
 
 fn death(fault: Fault) -> Option<&'static str> {
@@ -256,13 +264,17 @@ fn point_text(point: &CrashPoint) -> String {
         Moment::Executed => "after the unanswered",
         Moment::Replied => "after the answered",
     };
-    let peer = match link {
+    let peer = peer_text(*link);
+    let phase = phase.map(|phase| format!(" in the {phase} phase")).unwrap_or_default();
+    format!("{moment} {} {} to {peer}{phase}", ordinal(*nth), quoted(fingerprint))
+}
+
+fn peer_text(link: Link) -> &'static str {
+    match link {
         Link::Mysql => "its MySQL",
         Link::Etcd => "etcd",
         Link::SourceTablet => "the source tablet",
-    };
-    let phase = phase.map(|phase| format!(" in the {phase} phase")).unwrap_or_default();
-    format!("{moment} {} {} to {peer}{phase}", ordinal(*nth), quoted(fingerprint))
+    }
 }
 
 /// In double quotes, on one line; a backslash stands before what would end it.

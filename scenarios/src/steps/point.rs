@@ -1,4 +1,5 @@
-//! A crash point in words: `after the unanswered 2nd "update …" to its MySQL in the streaming phase`.
+//! Places in words: a crash point (`after the unanswered 2nd "update …" to its MySQL in the streaming
+//! phase`), or a link.
 
 use std::str::FromStr;
 
@@ -33,14 +34,7 @@ impl FromStr for Point {
         let nth = nth.map_err(|_| wrong())?;
         let (fingerprint, rest) = unquote(rest).ok_or_else(wrong)?;
         let rest = rest.strip_prefix(" to ").ok_or_else(wrong)?;
-        let (link, rest) = [
-            ("its MySQL", Link::Mysql),
-            ("etcd", Link::Etcd),
-            ("the source tablet", Link::SourceTablet),
-        ]
-        .into_iter()
-        .find_map(|(said, link)| Some((link, rest.strip_prefix(said)?)))
-        .ok_or_else(wrong)?;
+        let (link, rest) = peer(rest).ok_or_else(wrong)?;
         let phase = match rest {
             "" => None,
             rest => {
@@ -49,6 +43,50 @@ impl FromStr for Point {
             }
         };
         Ok(Self(CrashPoint { link, fingerprint, phase, nth, moment }))
+    }
+}
+
+/// A link, by what is at its other end; and the text after that.
+fn peer(text: &str) -> Option<(Link, &str)> {
+    let known = [
+        ("its MySQL", Link::Mysql),
+        ("etcd", Link::Etcd),
+        ("the source tablet", Link::SourceTablet),
+    ];
+    known.into_iter().find_map(|(said, link)| Some((link, text.strip_prefix(said)?)))
+}
+
+/// Where a fault strikes, and for how long: `the link to etcd for 900 milliseconds`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Parameter)]
+#[param(
+    name = "manner",
+    regex = r"the link to (?:its MySQL|etcd|the source tablet)(?: for \d+ milliseconds)?|for \d+ milliseconds"
+)]
+pub(super) struct Manner {
+    pub(super) link: Option<Link>,
+    pub(super) lasts_ms: Option<u64>,
+}
+
+impl FromStr for Manner {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is neither a link nor a length");
+        let (link, rest) = match text.strip_prefix("the link to ") {
+            Some(rest) => {
+                let (link, rest) = peer(rest).ok_or_else(wrong)?;
+                (Some(link), rest.trim_start())
+            }
+            None => (None, text),
+        };
+        let lasts_ms = match rest {
+            "" => None,
+            rest => {
+                let ms = rest.strip_prefix("for ").and_then(|r| r.strip_suffix(" milliseconds"));
+                Some(ms.and_then(|ms| ms.parse().ok()).ok_or_else(wrong)?)
+            }
+        };
+        Ok(Self { link, lasts_ms })
     }
 }
 

@@ -78,6 +78,26 @@ fn faults_on_top_of_each_other_are_healed_together() {
 }
 
 #[test]
+fn a_fault_of_a_link_says_which_and_how_long_and_that_the_links_are_proxied() {
+    for (link, lasts_ms) in
+        [(Some(Link::Etcd), Some(900)), (Some(Link::SourceTablet), None), (None, Some(70))]
+    {
+        let fault = Fault::Partition;
+        let trigger = Trigger::Progress { fraction: 0.4 };
+        let steps = known_steps(&schedule(vec![Step { trigger, fault, lasts_ms, link }]));
+        let strikes = steps.iter().find_map(|step| {
+            step.strip_prefix("the fault \"partition\" strikes ")?
+                .strip_suffix(" at 40% of the diff")
+        });
+        assert_eq!(strikes.unwrap().parse(), Ok(Manner { link, lasts_ms }));
+        assert!(steps.iter().any(|step| step.contains("pass the wire proxy")));
+    }
+    for wrong in ["the link to nobody", "for ever", "the link to etcd for ever"] {
+        assert!(wrong.parse::<Manner>().is_err(), "{wrong}");
+    }
+}
+
+#[test]
 fn what_is_not_as_usual_is_said_in_steps_that_exist() {
     let mut unusual = schedule(Vec::new());
     unusual.workload.run_length = 0;

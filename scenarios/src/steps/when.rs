@@ -2,9 +2,9 @@
 
 use cucumber::when;
 use harness::plan::{self, PlanOptions, TriggerKind};
-use reports::schedule::Fault;
+use reports::schedule::{Fault, Step};
 
-use super::{At, Death, Harm};
+use super::{At, Death, Harm, Manner};
 use crate::world::World;
 
 #[when(expr = "the target tablet is {death} {moment}")]
@@ -53,9 +53,20 @@ async fn etcd_restart_at(world: &mut World, at: At) -> anyhow::Result<()> {
 
 #[when(expr = "the fault {string} strikes {moment}")]
 async fn any_fault(world: &mut World, fault: String, at: At) -> anyhow::Result<()> {
+    any_fault_so(world, fault, Manner { link: None, lasts_ms: None }, at).await
+}
+
+#[when(expr = "the fault {string} strikes {manner} {moment}")]
+async fn any_fault_so(
+    world: &mut World,
+    fault: String,
+    manner: Manner,
+    at: At,
+) -> anyhow::Result<()> {
     let fault = plan::parse_fault(&fault).map_err(anyhow::Error::msg)?;
     plan::works_with(fault, &at.0).map_err(anyhow::Error::msg)?;
-    world.strike(at.0, fault).await
+    let Manner { link, lasts_ms } = manner;
+    world.strike_with(Step { trigger: at.0, fault, lasts_ms, link }).await
 }
 
 #[when("the crash points are behind it")]
