@@ -198,9 +198,10 @@ pub async fn run(
     let slots = slot::Slots::new(engine, images, id);
     let finished = deal::deal(&slots, pending, options, &directory, stop, say).await;
     let removed = slots.remove().await;
-    let deal::Dealt { trials, interrupted, coverage, problem } =
+    let deal::Dealt { trials, interrupted, undone, coverage, problem } =
         finished.map_err(CampaignError::Slot)?;
     info.interrupted = interrupted;
+    info.undone = undone;
     info.duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     let summary = Summary::build(&info, &trials).cover(coverage.as_ref());
     if let Some(coverage) = &coverage {

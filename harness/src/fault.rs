@@ -117,6 +117,9 @@ pub async fn inject(
     }
 }
 
+/// Why a fault missed whose crash point was lost before it struck.
+const GIVEN_UP: &str = "the tablet gave the exchange up before it was struck";
+
 /// Strikes while the tablet is held, and lets it go.
 async fn releasing(
     hold: Option<Box<Hold>>,

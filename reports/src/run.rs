@@ -51,6 +51,9 @@ pub struct RunInfo {
     /// Why it ended before its plan was done (Ctrl-C, the global deadline).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interrupted: Option<String>,
+    /// What it was to do and did not, one sentence each: no such run is green.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub undone: Vec<String>,
     /// Image ids by name (`mysql`, `etcd`, `tablet`).
     #[serde(default)]
     pub images: BTreeMap<String, String>,

@@ -261,6 +261,7 @@ fn doubts(run: &RunInfo, counts: Counts, landed: u64) -> Vec<String> {
     if let Some(why) = &run.interrupted {
         doubts.push(format!("the run was interrupted: {why}"));
     }
+    doubts.extend(run.undone.iter().cloned());
     if counts.pass == 0 {
         doubts.push("no trial passed".to_owned());
     }

@@ -110,6 +110,10 @@ impl Pending {
     }
 
     /// Crash points, and what came of them so far; none when nobody enumerates them.
+    fn undone(&self) -> Vec<String> {
+        self.dealer.as_ref().map(|dealer| locked(dealer).undone()).unwrap_or_default()
+    }
+
     fn problem(&self) -> Option<Problem> {
         locked(self.dealer.as_ref()?).problem()
     }
@@ -217,6 +221,8 @@ pub(super) struct Dealt {
     pub(super) interrupted: Option<String>,
     /// Crash points, and what came of them; none when nobody enumerated them.
     pub(super) coverage: Option<Coverage>,
+    /// What the dealer was to do and did not.
+    pub(super) undone: Vec<String>,
     /// Why the dealer could not go on.
     pub(super) problem: Option<Problem>,
 }
@@ -280,8 +286,8 @@ pub(super) async fn deal(
     }
     bar.finish();
     trials.sort_by_key(TrialRecord::number);
-    let (coverage, problem) = (pending.coverage(), pending.problem());
-    Ok(Dealt { trials, interrupted, coverage, problem })
+    let (coverage, undone) = (pending.coverage(), pending.undone());
+    Ok(Dealt { trials, interrupted, coverage, undone, problem: pending.problem() })
 }
 
 /// Comes back when the campaign must end before its trials do, and says why.

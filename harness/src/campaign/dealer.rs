@@ -28,6 +28,9 @@ pub trait Dealer: Send {
     /// The crash points that it has enumerated, and what came of them; none when it enumerates none.
     fn coverage(&self) -> Option<Coverage>;
 
+    /// What it was to do and did not, one sentence each, when the campaign has come to its end.
+    fn undone(&self) -> Vec<String>;
+
     /// Why it could not go on, once; the campaign fails with it.
     fn problem(&mut self) -> Option<Problem>;
 }

@@ -36,7 +36,7 @@ async fn list(args: CrashPointArgs, stop: &CancellationToken) -> Result<Exit, Fa
     let timed = found.entries.iter().filter(|entry| entry.listed.timed).count();
     println!("points   {} ({timed} of them timed, listed apart)", found.entries.len());
     println!("list     {}", found.outcome.directory.join(run::LIST_FILE).display());
-    Ok(found.verdict.into())
+    Ok(found.outcome.summary.verdict.into())
 }
 
 async fn strike(args: StrikeArgs, stop: &CancellationToken) -> Result<Exit, Failure> {
@@ -58,8 +58,7 @@ async fn strike(args: StrikeArgs, stop: &CancellationToken) -> Result<Exit, Fail
         CampaignOptions { images: args.recorded.images.options(args.bug.is_some()), ..campaign };
     let keep = args.coverage.as_deref();
     let done = run::run(hunt, campaign, keep, stop, &say).await.map_err(|error| failed(&error))?;
-    told(&done.outcome);
-    Ok(done.verdict.into())
+    Ok(told(&done.outcome))
 }
 
 fn frame(args: &CrashPointArgs, bug: Option<reports::schedule::Bug>) -> Frame {

@@ -120,14 +120,34 @@ impl MysqlServer {
 
     /// Waits until a statement is answered.
     pub async fn wait_ready(&self, deadline: Duration) -> Result<(), ClusterError> {
+        self.wait_for(&["select 1"], deadline).await
+    }
+
+    /// Waits until a write is committed.
+    pub async fn wait_writable(&self, deadline: Duration) -> Result<(), ClusterError> {
+        let write = ["create database if not exists chaos_probe", "drop database chaos_probe"];
+        self.wait_for(&write, deadline).await
+    }
+
+    /// Waits until all these statements succeed, one after the other.
+    async fn wait_for(
+        &self,
+        statements: &[&'static str],
+        deadline: Duration,
+    ) -> Result<(), ClusterError> {
         let mut last = String::from("no attempt ended");
         let attempts = async {
             let mut pause = tokio::time::interval(Duration::from_millis(25));
             loop {
                 pause.tick().await;
-                // Straight, not through the pool: a pool would keep a connection that hangs.
-                let opts = opts(self.host_addr().1, &self.password);
-                let attempt = async { Conn::new(opts).await?.query_drop("select 1").await };
+                let attempt = async {
+                    // Straight, not through the pool: a pool would keep a connection that hangs.
+                    let mut conn = Conn::new(opts(self.host_addr().1, &self.password)).await?;
+                    for statement in statements {
+                        conn.query_drop(*statement).await?;
+                    }
+                    Ok::<(), mysql_async::Error>(())
+                };
                 match tokio::time::timeout(CONNECT, attempt).await {
                     Ok(Ok(())) => return,
                     Ok(Err(error)) => last = error.to_string(),
@@ -190,32 +210,6 @@ impl MysqlServer {
     pub async fn is_running(&self) -> Result<bool, ClusterError> {
         let state = self.engine.inspect(self.container.id()).await;
         Ok(state.map_err(ClusterError::engine(&self.server, "the look at its process"))?.running)
-    }
-
-    /// Waits until a write is committed.
-    pub async fn wait_writable(&self, deadline: Duration) -> Result<(), ClusterError> {
-        let mut last = String::from("no attempt ended");
-        let attempts = async {
-            let mut pause = tokio::time::interval(Duration::from_millis(50));
-            loop {
-                pause.tick().await;
-                let attempt = async {
-                    let mut conn = Conn::new(opts(self.host_addr().1, &self.password)).await?;
-                    conn.query_drop("create database if not exists chaos_probe").await?;
-                    conn.query_drop("drop database chaos_probe").await
-                };
-                match tokio::time::timeout(CONNECT, attempt).await {
-                    Ok(Ok(())) => return,
-                    Ok(Err(error)) => last = error.to_string(),
-                    Err(_) => last = format!("no answer within {CONNECT:?}"),
-                }
-            }
-        };
-        if tokio::time::timeout(deadline, attempts).await.is_ok() {
-            return Ok(());
-        }
-        let log = self.engine.last_log_lines(self.container.id(), 10).await.join("\n");
-        Err(ClusterError::NotReady { server: self.server.clone(), deadline, last, log })
     }
 
     /// Creates a user with every right on everything.

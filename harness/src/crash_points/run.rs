@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use reports::coverage::{self, Coverage, CoverageError};
-use reports::verdict::Verdict;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
@@ -21,10 +20,6 @@ pub struct CrashPointRun {
     pub outcome: Outcome,
     /// All points.
     pub entries: Vec<Entry>,
-    /// What this run covered.
-    pub coverage: Coverage,
-    /// The campaign's verdict; `inconclusive` where points were left.
-    pub verdict: Verdict,
 }
 
 /// A crash-point run failed.
@@ -69,25 +64,19 @@ pub async fn run(
     stop: &CancellationToken,
     say: &(dyn Fn(&str) + Send + Sync),
 ) -> Result<CrashPointRun, CrashPointError> {
-    let only_lists = hunt.faults.is_empty();
-    let is_sampled = hunt.during_recovery || hunt.until_percent.is_some();
     let seed = hunt.frame.seed;
     let hunt = Arc::new(Mutex::new(Hunt::new(hunt)));
     campaign.work = Work::Dealt { seed, dealer: Arc::clone(&hunt) as Arc<Mutex<dyn Dealer>> };
     let outcome = campaign::run(&campaign, stop, say).await.map_err(CrashPointError::Campaign)?;
     let hunt = hunt.lock().unwrap_or_else(PoisonError::into_inner);
-    let (entries, coverage) = (hunt.entries().to_vec(), hunt.coverage().clone());
+    let entries = hunt.entries().to_vec();
     write_list(&outcome.directory, &entries)?;
     if let Some(keep) = keep {
         let known = load_if_any(keep)?;
-        coverage::save(&known.merge(coverage.clone()), keep).map_err(CrashPointError::Coverage)?;
+        coverage::save(&known.merge(hunt.coverage().clone()), keep)
+            .map_err(CrashPointError::Coverage)?;
     }
-    let left = !only_lists && !is_sampled && hunt.left() > 0;
-    let verdict = match outcome.summary.verdict {
-        Verdict::Pass if left => Verdict::Inconclusive,
-        verdict => verdict,
-    };
-    Ok(CrashPointRun { outcome, entries, coverage, verdict })
+    Ok(CrashPointRun { outcome, entries })
 }
 
 /// The coverage of earlier runs; empty when there is no such file yet.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use reports::journal::{Event, Evidence, Interrupted, Side};
 use reports::schedule::{Fault, Phase};
 
-use super::{LATCH_AFTER_CALL, Strike, Struck};
+use super::{GIVEN_UP, LATCH_AFTER_CALL, Strike, Struck};
 use crate::observer::{ProcessState, Progress};
 use crate::tablet::Signal;
 use crate::trial::{ActError, Action, During, Stage};
@@ -34,6 +34,9 @@ pub(super) async fn inject(
             return Ok(strike.missed(format!("the target tablet does not run: {other:?}"), false));
         }
     };
+    if hold.as_ref().is_some_and(|hold| !hold.is_held()) {
+        return Ok(strike.missed(GIVEN_UP.to_owned(), false));
+    }
     // MySQL dies with the host: its state is read in the last moment before.
     let before = match strike.fault {
         Fault::HostCrash => Some(strike.look().await?),

@@ -7,7 +7,7 @@ use reports::journal::Evidence;
 use reports::schedule::{Fault, Link};
 
 use super::{Strike, Struck};
-use crate::proxy::{Direction, Exchange, Way, waiting_bytes};
+use crate::proxy::{Direction, Way, waiting_bytes};
 use crate::trial::{ActError, During, Stage};
 
 /// Of a partition whose schedule gives no length: longer than a lease of five seconds.
@@ -24,7 +24,7 @@ pub(super) async fn inject(strike: &Strike<'_>) -> Result<Struck, ActError> {
     let stage = strike.stage;
     let link = strike.link.unwrap_or(Link::Mysql);
     let before = strike.look().await?;
-    let heard = last_on(stage, link);
+    let heard = stage.switchboard().last_on(link);
     let weather = stage.weather(link)?;
     let (what, until) = match strike.fault {
         Fault::Partition => {
@@ -45,8 +45,10 @@ pub(super) async fn inject(strike: &Strike<'_>) -> Result<Struck, ActError> {
                 weather.set(direction, Way { latency: SLOWER_BY, ..Way::FINE });
             }
             let what = seen(|| {
-                let later =
-                    last_on(stage, link).filter(|now| Some(now.at) != heard.as_ref().map(|h| h.at));
+                let later = stage
+                    .switchboard()
+                    .last_on(link)
+                    .filter(|now| Some(now.at) != heard.as_ref().map(|h| h.at));
                 Ok(later.map(|now| format!("a slow exchange: {}", now.fingerprint)))
             });
             (what.await?, Some(Instant::now() + lasts))
@@ -56,7 +58,7 @@ pub(super) async fn inject(strike: &Strike<'_>) -> Result<Struck, ActError> {
             weather.reset();
             let known = heard.as_ref().map_or(0, |heard| heard.connection);
             let what = seen(|| {
-                let anew = last_on(stage, link).filter(|now| now.connection > known);
+                let anew = stage.switchboard().last_on(link).filter(|now| now.connection > known);
                 Ok(anew.map(|now| format!("connection {} followed {known}", now.connection)))
             });
             (what.await?, None)
@@ -78,13 +80,6 @@ pub(super) fn heal(stage: &Stage) -> Result<(), ActError> {
         stage.weather(link)?.clear();
     }
     Ok(())
-}
-
-/// The exchange with the newest connection of a link, of the newest ones the last.
-fn last_on(stage: &Stage, link: Link) -> Option<Exchange> {
-    let conversation = stage.switchboard().conversation();
-    let on = conversation.into_iter().filter(|exchange| exchange.link == link);
-    on.max_by_key(|exchange| (exchange.connection, exchange.at))
 }
 
 async fn seen(

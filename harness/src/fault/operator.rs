@@ -3,7 +3,7 @@
 use reports::journal::Evidence;
 use reports::schedule::Fault;
 
-use super::{LATCH_AFTER_CALL, Strike, Struck, kill};
+use super::{GIVEN_UP, LATCH_AFTER_CALL, Strike, Struck, kill};
 use crate::trial::{ActError, Action, Stage};
 use crate::trigger::Hold;
 
@@ -18,6 +18,9 @@ pub(super) async fn inject(
         }
         return Ok(strike.missed("there was no diff yet".to_owned(), false));
     };
+    if hold.as_ref().is_some_and(|hold| !hold.is_held()) {
+        return Ok(strike.missed(GIVEN_UP.to_owned(), false));
+    }
     let uuid = before.uuid.clone();
     let action = if strike.fault == Fault::Delete { Action::Delete } else { Action::Stop };
     strike.injected(format!("{} over gRPC", action.name()));

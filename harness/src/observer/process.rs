@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{name, pulse::Pulse};
 use crate::journal::Journal;
-use crate::tablet::{ContainerTablet, Predecessor, TabletError};
+use crate::tablet::{ContainerTablet, Predecessor, Started, TabletError};
 
 /// So many unscheduled exits within [`CRASH_LOOP_WINDOW`] are a crash loop.
 const CRASH_LOOP_EXITS: usize = 3;
@@ -145,13 +145,7 @@ impl Supervised {
         }
         let incarnation = self.state_now().incarnation() + 1;
         let started = self.tablet.start_incarnation().await?;
-        self.journal.record(Event::TabletStarted(TabletStarted {
-            side: self.side,
-            incarnation,
-            container: started.container.clone(),
-            host_pid: started.host_pid,
-        }));
-        self.state.send_replace(ProcessState::Running { incarnation, since: Instant::now() });
+        self.began(incarnation, &started);
         Ok(())
     }
 
@@ -163,7 +157,11 @@ impl Supervised {
     pub async fn replace(&self) -> Result<Predecessor, TabletError> {
         let _one_at_a_time = self.starting.lock().await;
         let (started, predecessor) = self.tablet.replace().await?;
-        let incarnation = started.incarnation;
+        self.began(started.incarnation, &started);
+        Ok(predecessor)
+    }
+
+    fn began(&self, incarnation: u32, started: &Started) {
         self.journal.record(Event::TabletStarted(TabletStarted {
             side: self.side,
             incarnation,
@@ -171,7 +169,6 @@ impl Supervised {
             host_pid: started.host_pid,
         }));
         self.state.send_replace(ProcessState::Running { incarnation, since: Instant::now() });
-        Ok(predecessor)
     }
 
     /// Announces that a step is about to end the process.

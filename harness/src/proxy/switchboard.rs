@@ -155,6 +155,14 @@ impl Switchboard {
         self.state().conversation.clone()
     }
 
+    /// The last exchange of a link's newest connection.
+    #[must_use]
+    pub fn last_on(&self, link: Link) -> Option<Exchange> {
+        let state = self.state();
+        let on = state.conversation.iter().filter(|exchange| exchange.link == link);
+        on.max_by_key(|exchange| (exchange.connection, exchange.at)).cloned()
+    }
+
     /// Holds the exchange of this point when it comes. One point at a time: an earlier one is disarmed.
     #[must_use]
     pub fn arm(&self, point: CrashPoint) -> Armed {

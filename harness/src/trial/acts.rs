@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use mysql_async::prelude::Queryable;
 use reports::journal::{Event, Side, VdiffAction};
 
-use super::waits::millis;
+use super::waits::{answered, millis};
 use super::{ActError, During, SHARD, SOURCE_KEYSPACE, Stage, TARGET_DB, WORKFLOW, Waited};
 use crate::tablet::TabletError;
 
@@ -108,12 +108,14 @@ impl Stage {
     }
 
     async fn has_workflow(&self) -> Result<bool, ActError> {
-        let what = "looking for the workflow";
-        let mut conn = self.environment().servers.target.pool().get_conn().await.during(what)?;
+        let pool = self.environment().servers.target.pool();
         let query =
             format!("select id from `{}`.vreplication where workflow = ?", self.sidecar_db());
-        let found: Result<Option<u64>, ActError> =
-            conn.exec_first(query, (WORKFLOW,)).await.during(what);
+        let read = async {
+            let mut conn = pool.get_conn().await?;
+            conn.exec_first::<u64, _, _>(query, (WORKFLOW,)).await
+        };
+        let found = answered("looking for the workflow", read).await;
         match found {
             Ok(row) => Ok(row.is_some()),
             Err(error) if error.is_missing_table() => Ok(false),

@@ -22,7 +22,11 @@ const PROXY: &str = "wire-proxy";
 
 /// What faults of links act on: of each link the weather, and the port of its proxy.
 #[derive(Clone, Debug)]
-pub(super) struct Wires([(Link, Weather, u16); 3]);
+pub(super) struct Wires {
+    mysql: (Weather, u16),
+    etcd: (Weather, u16),
+    source: (Weather, u16),
+}
 
 /// Three proxies.
 #[derive(Debug)]
@@ -47,8 +51,7 @@ impl Links {
         let network = environment.run.network();
         let gateway = environment.engine.network_gateway(network).await.during(what)?;
         let at = SocketAddr::new(gateway, 0);
-        let weather = Link::ALL.map(|link| (link, Weather::default()));
-        let [(_, to_mysql), (_, to_etcd), (_, to_source)] = weather.clone();
+        let [to_mysql, to_etcd, to_source] = Link::ALL.map(|_| Weather::default());
         let source_tablet: Arc<OnceLock<Arc<ContainerTablet>>> = Arc::default();
         let servers = Arc::clone(&environment.servers);
         let mysql = Upstream::new(move || loopback(servers.target.host_addr().1));
@@ -61,7 +64,7 @@ impl Links {
         let etcd = GrpcLink {
             link: Link::Etcd,
             upstream: Upstream::new(move || loopback(servers.etcd.host_port())),
-            weather: to_etcd,
+            weather: to_etcd.clone(),
             names: normal.clone(),
         };
         let tablet = Arc::clone(&source_tablet);
@@ -70,18 +73,21 @@ impl Links {
             upstream: Upstream::new(move || {
                 loopback(tablet.get().map_or(NOBODY, |tablet| tablet.grpc_host_port()))
             }),
-            weather: to_source,
+            weather: to_source.clone(),
             names: normal.clone(),
         };
-        let mysql = MysqlProxy::start(gateway, mysql, switchboard.clone(), normal, to_mysql)
+        let weather = to_mysql.clone();
+        let mysql = MysqlProxy::start(gateway, mysql, switchboard.clone(), normal, weather)
             .await
             .during(what)?;
         let etcd = GrpcProxy::start(at, etcd, switchboard.clone()).await.during(what)?;
         let source = at_source_port(gateway, &source, switchboard).await.during(what)?;
-        let ports = [mysql.port(), etcd.port(), source.port()];
-        let mut ports = ports.into_iter();
-        let wires = weather.map(|(link, weather)| (link, weather, ports.next().unwrap_or(NOBODY)));
-        Ok(Links { gateway, mysql, etcd, source, wires: Wires(wires), source_tablet })
+        let wires = Wires {
+            mysql: (to_mysql, mysql.port()),
+            etcd: (to_etcd, etcd.port()),
+            source: (to_source, source.port()),
+        };
+        Ok(Links { gateway, mysql, etcd, source, wires, source_tablet })
     }
 
     /// What faults of links act on.
@@ -125,20 +131,19 @@ impl Links {
 impl Wires {
     /// The weather on a link.
     pub(super) fn weather(&self, link: Link) -> &Weather {
-        &self.of(link).1
+        &self.of(link).0
     }
 
     /// The port of a link's proxy.
     pub(super) fn port(&self, link: Link) -> u16 {
-        self.of(link).2
+        self.of(link).1
     }
 
-    fn of(&self, link: Link) -> &(Link, Weather, u16) {
-        let [mysql, etcd, source] = &self.0;
+    fn of(&self, link: Link) -> &(Weather, u16) {
         match link {
-            Link::Mysql => mysql,
-            Link::Etcd => etcd,
-            Link::SourceTablet => source,
+            Link::Mysql => &self.mysql,
+            Link::Etcd => &self.etcd,
+            Link::SourceTablet => &self.source,
         }
     }
 }

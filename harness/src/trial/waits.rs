@@ -173,12 +173,7 @@ impl Stage {
     pub(super) async fn progress_of(&self, uuid: &str) -> Result<Progress, ActError> {
         let pool = self.environment().servers.target.pool();
         let read = Progress::read(&pool, self.sidecar_db(), uuid);
-        tokio::time::timeout(ANSWER_WITHIN, read)
-            .await
-            .map_err(|_| {
-                ActError::new(format!("the target's MySQL did not answer within {ANSWER_WITHIN:?}"))
-            })?
-            .during("reading the diff's state")
+        answered("reading the diff's state", read).await
     }
 
     /// As [`Stage::progress`]; none while there is no VDiff, or no sidecar table.
@@ -201,6 +196,18 @@ impl Stage {
         self.journal().record(Event::DeadlinePassed { waiting_for: waiting_for.clone(), after_ms });
         Waited::No { reason: format!("{waiting_for} (waited {after_ms} ms)") }
     }
+}
+
+/// What the target's MySQL answers, in time.
+pub(super) async fn answered<T>(
+    what: &str,
+    read: impl Future<Output = Result<T, mysql_async::Error>>,
+) -> Result<T, ActError> {
+    let answer = tokio::time::timeout(ANSWER_WITHIN, read).await.map_err(|_| {
+        let late = format!("the target's MySQL did not answer within {ANSWER_WITHIN:?}");
+        ActError::new(format!("{what}: {late}"))
+    })?;
+    answer.during(what)
 }
 
 /// Completed, stopped, or failed for good.

@@ -36,6 +36,15 @@ impl Hold {
         matches!(self, Self::Point(_))
     }
 
+    /// Whether it still holds the tablet: an exchange is given up when its own side loses patience.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        match self {
+            Self::Phase(_) => true,
+            Self::Point(held) => held.is_held(),
+        }
+    }
+
     /// What was seen, for the journal.
     #[must_use]
     pub fn seen(&self) -> String {

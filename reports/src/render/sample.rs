@@ -103,6 +103,7 @@ pub(crate) fn info() -> RunInfo {
         started_wall_ms: 1_795_330_872_000,
         duration_ms: 74_300,
         interrupted: None,
+        undone: Vec::new(),
         images: BTreeMap::from([
             image("mysql", "sha256:9d1f0c2ab7aa"),
             image("etcd", "sha256:41c7be0932d1"),

@@ -96,6 +96,7 @@ fn every_point_is_struck_once_and_all_are_covered() {
     let struck = dealt.iter().filter(|s| !points(s).is_empty() && !s.explores).count() as u64;
     assert_eq!(struck, figures.enumerated);
     assert_eq!(hunt.left(), 0);
+    assert!(hunt.undone().is_empty());
     // The checkpoints: four places, three moments.
     let checkpoints = dealt.iter().flat_map(points).filter(|p| p.fingerprint == "checkpoint");
     assert_eq!(checkpoints.count(), 12);
@@ -111,6 +112,7 @@ fn what_was_not_reached_is_tried_once_more_and_then_named() {
     let tries = dealt.iter().flat_map(points).filter(|point| point.nth == 9).count();
     assert_eq!(tries, 6, "three moments, twice each");
     assert_eq!(hunt.left(), 3);
+    assert_eq!(hunt.undone(), ["3 crash points were to be struck, and were not"]);
     assert_eq!(hunt.coverage().figures().never_reached.len(), 3);
 }
 
@@ -149,6 +151,15 @@ fn what_was_not_covered_comes_first_and_enough_is_enough() {
     let strikes: Vec<_> = dealt.iter().flat_map(points).collect();
     assert_eq!(strikes.len(), 3, "only what was left");
     assert!(strikes.iter().all(|point| point.nth == 9));
+}
+
+// A goal that was missed must not look reached because there was nothing left to deal.
+#[test]
+fn a_goal_that_was_missed_is_told() {
+    let goal = HuntOptions { until_percent: Some(100.0), ..options() };
+    let mut hunt = Hunt::new(goal);
+    play(&mut hunt, |schedule| comes(schedule) && points(schedule).iter().all(|p| p.nth != 9));
+    assert_eq!(hunt.undone(), ["100 % of the crash points were to be covered"]);
 }
 
 #[test]

@@ -189,13 +189,22 @@ async fn a_stream_whose_client_dies_is_dropped_at_the_server() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_stops_lets_its_streams_end() {
     let bench = Bench::new().await;
-    let mut client = query(bench.channel());
-    let mut stream = soon(client.stream_health(StreamHealthRequest {})).await.unwrap().into_inner();
+    let channel = bench.channel();
+    let mut stream = soon(query(channel.clone()).stream_health(StreamHealthRequest {}))
+        .await
+        .unwrap()
+        .into_inner();
     soon(stream.message()).await.unwrap().unwrap();
     bench.fakes.stop.cancel();
-    let mut kv = KvClient::new(bench.channel());
-    // New connections are not accepted any more.
-    soon(async { while kv.range(RangeRequest::default()).await.is_ok() {} }).await;
+    let mut kv = KvClient::new(channel);
+    // The stream's connection takes no more calls, and a new one may wait in the listener's queue.
+    let unanswered = Duration::from_millis(200);
+    let asked = async {
+        while let Ok(Ok(_)) =
+            tokio::time::timeout(unanswered, kv.range(RangeRequest::default())).await
+        {}
+    };
+    soon(asked).await;
     bench.fakes.healthy.notify_one();
     let status = soon(stream.message()).await.unwrap_err();
     assert_eq!(status.code(), Code::Aborted);
