@@ -20,7 +20,7 @@ mod waiting;
 mod weather;
 
 pub use fingerprint::Reading;
-pub use grpc::{GrpcLink, GrpcProxy};
+pub use grpc::{GrpcLink, GrpcProxy, Pings};
 pub use listener::Listener;
 pub use mysql::MysqlProxy;
 pub use normaliser::Normaliser;

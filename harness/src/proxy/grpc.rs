@@ -13,8 +13,9 @@
 //!   message of the server (`… message`), and its end (`… end`): those have no `before`.
 //!
 //! A call's waits end with its client: by its death, its cancellation or its deadline, which all drop
-//! the call. HTTP/2's pings are answered by the library at each side: a frozen server is hidden from
-//! a client that pings it, as is a frozen client from its server.
+//! the call. HTTP/2's pings end at the proxy, which would hide a frozen server from its client and a
+//! frozen client from its server: so the proxy pings each as the other would, and the silence of one
+//! ends both connections.
 
 mod answers;
 mod call;
@@ -57,6 +58,19 @@ pub struct GrpcLink {
     pub weather: Weather,
     /// The names of the trial, the topology's root among them.
     pub names: Normaliser,
+    /// How each side would find out that the other is frozen.
+    pub pings: Pings,
+}
+
+/// HTTP/2's pings; each is to be answered before the next would be due.
+#[derive(Clone, Copy, Debug)]
+pub struct Pings {
+    /// How often the server is pinged, as the client would.
+    pub server: Duration,
+    /// Whether it is also pinged when no call runs.
+    pub idle: bool,
+    /// How often the client is pinged, if the server would.
+    pub client: Option<Duration>,
 }
 
 /// A running proxy. Dropped, it closes its connections in the background.

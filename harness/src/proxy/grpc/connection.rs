@@ -12,7 +12,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use hyper::client::conn::http2::SendRequest;
 use hyper::rt::Executor;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use reports::schedule::Moment;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -109,7 +109,12 @@ async fn run(
     socket.set_nodelay(true)?;
     let to_server = link.upstream.connect().await?;
     let to_server = TokioIo::new(Weathered::new(to_server, &link.weather, Direction::ToClient));
+    let pings = link.pings;
     let handshake = hyper::client::conn::http2::Builder::new(tasks.clone())
+        .timer(TokioTimer::new())
+        .keep_alive_interval(pings.server)
+        .keep_alive_timeout(pings.server)
+        .keep_alive_while_idle(pings.idle)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .handshake(to_server);
@@ -129,6 +134,9 @@ async fn run(
     });
     let calls = Arc::clone(&connection);
     let client_side = hyper::server::conn::http2::Builder::new(tasks)
+        .timer(TokioTimer::new())
+        .keep_alive_interval(pings.client)
+        .keep_alive_timeout(pings.client.unwrap_or(OPEN))
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_concurrent_streams(CALLS_MAX)

@@ -16,12 +16,16 @@ use tokio::runtime::Runtime;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::{Channel, Endpoint, Server};
 
-use super::{GrpcLink, GrpcProxy};
+use super::{GrpcLink, GrpcProxy, Pings};
 use crate::proxy::{Armed, Held, Normaliser, Switchboard, Upstream, Weather};
 use servers::Fakes;
 
 /// Nothing here takes as long.
 const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Both sides are found out in time, and nobody else.
+const PINGS: Pings =
+    Pings { server: Duration::from_secs(3), idle: true, client: Some(Duration::from_secs(3)) };
 
 async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(DEADLINE, what).await.expect("it came in time")
@@ -42,6 +46,14 @@ impl Process {
 
     fn runtime(&self) -> &Runtime {
         self.0.as_ref().unwrap()
+    }
+
+    /// As SIGSTOP: its sockets stay, and nobody reads them; until what is returned is dropped.
+    fn freeze(&self) -> std::sync::mpsc::Sender<()> {
+        let (thaw, frozen) = std::sync::mpsc::channel();
+        // The runtime's only thread, which serves its sockets too.
+        self.runtime().spawn(async move { frozen.recv() });
+        thaw
     }
 
     fn kill(mut self) {
@@ -78,6 +90,7 @@ impl Bench {
             upstream,
             weather: Weather::default(),
             names: Normaliser::new([("/t0", "")]),
+            pings: PINGS,
         };
         let switchboard = Switchboard::default();
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));

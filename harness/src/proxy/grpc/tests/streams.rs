@@ -185,6 +185,32 @@ async fn a_stream_whose_client_dies_is_dropped_at_the_server() {
     soon(bench.fakes.dropped.notified()).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_whose_server_freezes_is_broken_for_its_client() {
+    let bench = Bench::new().await;
+    let mut client = query(bench.channel());
+    let mut stream = soon(client.stream_health(StreamHealthRequest {})).await.unwrap().into_inner();
+    soon(stream.message()).await.unwrap().unwrap();
+    let _frozen = bench.server.as_ref().unwrap().freeze();
+    soon(stream.message()).await.unwrap_err();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_whose_client_freezes_is_dropped_at_the_server() {
+    let bench = Bench::new().await;
+    let client = Process::new();
+    let port = bench.proxy.port();
+    let (begun, stream) = tokio::sync::oneshot::channel();
+    client.runtime().spawn(async move {
+        let asked = ask(&format!("{COUNT} {SIZE}"));
+        let stream = query(channel(port)).v_stream_rows(asked).await.unwrap();
+        begun.send(stream).unwrap();
+    });
+    let _stream = soon(stream).await.unwrap();
+    let _frozen = client.freeze();
+    soon(bench.fakes.dropped.notified()).await;
+}
+
 /// A server that stops in order lets its streams end, and so does the proxy.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_stops_lets_its_streams_end() {
