@@ -2,7 +2,7 @@
 
 use crate::journal::{Event, Evidence, Record};
 use crate::run::TrialRecord;
-use crate::schedule::{Fault, Phase};
+use crate::schedule::{CrashPoint, Fault, Phase, Trigger};
 
 use super::{is_target, phase_of};
 
@@ -21,18 +21,31 @@ pub struct Landing {
     pub fraction: Option<f64>,
     /// The diff's phase, where known.
     pub phase: Option<Phase>,
+    /// The crash point at which it was aimed, if it was at one.
+    pub point: Option<CrashPoint>,
 }
 
 impl Landing {
-    /// `sigkill at 41 % of the diff, in streaming: process ended with 137`.
+    /// `sigkill at 41 % of the diff, in streaming: the process ended with 137`.
     #[must_use]
     pub fn in_words(&self) -> String {
-        let place = match self.fraction {
-            Some(fraction) => format!(" at {:.0} % of the diff", fraction * 100.0),
-            None => String::new(),
+        let place = Some(self.place()).filter(|place| !place.is_empty());
+        let place = place.map(|place| format!(" {place}")).unwrap_or_default();
+        format!("{}{place}: {}", self.fault, self.evidence)
+    }
+
+    /// `at 41 % of the diff, in streaming`, or the crash point.
+    #[must_use]
+    pub fn place(&self) -> String {
+        let point = self.point.as_ref().map(|point| format!("at {point}"));
+        let fraction = self.fraction.map(|done| format!("at {:.0} % of the diff", done * 100.0));
+        let phase = self.phase.map(|phase| format!("in {phase}"));
+        let places = match point {
+            // It names its phase itself.
+            Some(point) => vec![Some(point), fraction],
+            None => vec![fraction, phase],
         };
-        let phase = self.phase.map(|phase| format!(", in {phase}")).unwrap_or_default();
-        format!("{}{place}{phase}: {}", self.fault, self.evidence)
+        places.into_iter().flatten().collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -58,12 +71,20 @@ pub fn landings(trial: &TrialRecord) -> Vec<Landing> {
                     evidence: evidence_in_words(&landed.evidence),
                     fraction: interrupted.map(|diff| diff.fraction()).or(sampled),
                     phase: phase_of(landed, &trial.schedule),
+                    point: point_of(trial, landed.step),
                 });
             }
             _ => {}
         }
     }
     landings
+}
+
+fn point_of(trial: &TrialRecord, step: usize) -> Option<CrashPoint> {
+    match &trial.schedule.steps.get(step)?.trigger {
+        Trigger::CrashPoint { point } => Some(point.clone()),
+        _ => None,
+    }
 }
 
 /// Times from a restart of the target tablet to its first readiness.

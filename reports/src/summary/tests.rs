@@ -1,5 +1,6 @@
 use super::*;
 use crate::render::sample;
+use crate::schedule::{CrashPoint, Link, Moment, Phase, Trigger};
 
 #[test]
 fn a_summary_counts_what_the_journals_tell() {
@@ -13,6 +14,30 @@ fn a_summary_counts_what_the_journals_tell() {
     assert_eq!(summary.recovery_ms.p50, Some(610));
     assert_eq!(summary.findings.len(), 2);
     assert!((summary.trials_per_hour - 387.6).abs() < 0.01);
+}
+
+#[test]
+fn a_landing_at_a_crash_point_names_its_statement() {
+    let (_, mut trials) = sample::run();
+    let words = |trial: &TrialRecord| landings(trial)[0].in_words();
+    assert_eq!(
+        words(&trials[0]),
+        "sigkill at 42 % of the diff, in streaming: the process ended with 137"
+    );
+    trials[0].schedule.steps[0].trigger = Trigger::CrashPoint {
+        point: CrashPoint {
+            link: Link::Mysql,
+            fingerprint: "update _vt.vdiff_table set lastpk = ?".into(),
+            phase: Some(Phase::Streaming),
+            nth: 2,
+            moment: Moment::Executed,
+        },
+    };
+    assert_eq!(
+        words(&trials[0]),
+        "sigkill at mysql executed #2 “update _vt.vdiff_table set lastpk = ?” (streaming), at 42 % of \
+         the diff: the process ended with 137"
+    );
 }
 
 #[test]

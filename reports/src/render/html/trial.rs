@@ -85,9 +85,7 @@ fn faults(trial: &TrialRecord) -> Markup {
                     tr {
                         td { b { (landing.fault) } div.dim { "at " (duration(landing.at_ms)) } }
                         td {
-                            span.badge.landed { "landed" }
-                            @if let Some(fraction) = landing.fraction { " at " (format!("{:.0}", fraction * 100.0)) " % of the diff" }
-                            @if let Some(phase) = landing.phase { ", " (phase) }
+                            span.badge.landed { "landed" } " " (text(&landing.place()))
                             div.dim { (text(&landing.evidence)) }
                         }
                     }
