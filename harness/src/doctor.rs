@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use sysinfo::Disks;
+use tokio::net::TcpListener;
 
 use crate::docker::{Engine, EngineFacts};
 use crate::images::{self, Recipe};
@@ -96,6 +97,7 @@ pub async fn examine() -> DoctorReport {
     let facts = engine.facts().await.unwrap_or_default();
     engine_itself(&mut report, &facts);
     processes(&mut report, &engine, &facts).await;
+    wire_proxy(&mut report, &engine).await;
     machine(&mut report, Some(&facts));
     packages(&mut report);
     local_images(&mut report, &engine).await;
@@ -180,6 +182,28 @@ async fn processes(report: &mut DoctorReport, engine: &Engine, facts: &EngineFac
     match readable {
         true => report.add("kernel log", Outcome::Ok, "readable, the second witness"),
         false => report.add("kernel log", Outcome::FallsBack, "not readable: one witness less"),
+    }
+}
+
+/// The wire proxy listens on the gateway of a trial's network, which is an address of this host only
+/// if the engine runs on it: tried on the engine's default network.
+async fn wire_proxy(report: &mut DoctorReport, engine: &Engine) {
+    let tried = match engine.network_gateway("bridge").await {
+        Ok(gateway) => match TcpListener::bind((gateway, 0)).await {
+            Ok(_listening) => {
+                Ok(format!("listens on {gateway}, the gateway of the engine's network"))
+            }
+            Err(error) => Err(format!("{gateway} is no address of this host ({error})")),
+        },
+        Err(error) => Err(innermost(&error)),
+    };
+    match tried {
+        Ok(found) => report.add("wire proxy", Outcome::Ok, found),
+        Err(why) => report.add(
+            "wire proxy",
+            Outcome::Skipped,
+            format!("{why}: crash points and faults of links need the engine on this host"),
+        ),
     }
 }
 

@@ -184,6 +184,16 @@ impl Schedule {
         let passes = |step: &Step| step.is_at_point() || step.fault.facts().on_link;
         self.proxied || self.steps.iter().any(passes)
     }
+
+    /// `cancel at 14 % of the diff, then sigkill at 61 % of the diff`.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        if self.steps.is_empty() {
+            return "no fault".to_owned();
+        }
+        let words = |step: &Step| format!("{} {}", step.fault, step.trigger);
+        self.steps.iter().map(words).collect::<Vec<_>>().join(", then ")
+    }
 }
 
 impl Step {

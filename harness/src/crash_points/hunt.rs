@@ -1,7 +1,8 @@
 //! The hunt: deals recordings, then a strike at each point they have shown, then what those have shown.
 //!
 //! Points that no run has covered yet come first. Of a kind with few exchanges the next one is tried
-//! until it does not come any more. A point that was not reached is tried once more; then it is named.
+//! until it does not come any more. A point that was not reached is tried again, since the operator's
+//! part of a script races with the diff; after [`TRIES_MAX`] tries it is named.
 //! With recoveries, each strike's restart is itself a conversation: some of its points are struck in
 //! trials that strike twice.
 
@@ -28,6 +29,8 @@ const FIRST_LIFE: u32 = 1;
 const RECOVERY: u32 = 2;
 /// Points of one recovery that are struck.
 const SECONDS_PER_FIRST: usize = 3;
+/// Every recording had the point: what is not reached in so many trials is not there any more.
+const TRIES_MAX: u32 = 5;
 /// A kind is tried beyond what was recorded at most up to this number.
 const BEYOND_MAX: u32 = 8;
 
@@ -106,7 +109,7 @@ pub struct Entry {
 #[derive(Clone, Debug)]
 enum Purpose {
     Record(usize),
-    Strike { entry: Entry, fault: Fault, again: bool },
+    Strike { entry: Entry, fault: Fault, tries: u32 },
     Beyond { entry: Entry, fault: Fault },
     Second { script: Script, strikes: [(CrashPoint, Fault); 2] },
 }
@@ -248,8 +251,8 @@ impl Hunt {
         let shard = self.options.shard;
         let mut strikes = Vec::new();
         for fault in &self.options.faults {
-            let (fault, again) = (*fault, false);
-            let strike = |entry: &Entry| Purpose::Strike { entry: entry.clone(), fault, again };
+            let (fault, tries) = (*fault, 1);
+            let strike = |entry: &Entry| Purpose::Strike { entry: entry.clone(), fault, tries };
             strikes.extend(part(&self.entries, shard).map(strike));
         }
         if self.options.during_recovery {
@@ -295,10 +298,10 @@ impl Hunt {
             .iter()
             .any(|record| matches!(&record.event, Event::FaultLanded(landed) if landed.step == 0));
         match purpose {
-            Purpose::Strike { entry, fault, again } => {
+            Purpose::Strike { entry, fault, tries } => {
                 self.coverage.count(trial);
-                if !landed && !again && !entry.listed.timed {
-                    self.queue.push_back(Purpose::Strike { entry, fault, again: true });
+                if !landed && tries < TRIES_MAX && !entry.listed.timed {
+                    self.queue.push_back(Purpose::Strike { entry, fault, tries: tries + 1 });
                 } else if landed && self.options.during_recovery {
                     self.queue_seconds(&entry, fault, trial.number(), directory);
                 }

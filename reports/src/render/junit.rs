@@ -66,14 +66,7 @@ fn doubtful_run(summary: &Summary) -> TestCase {
 }
 
 fn name(trial: &TrialRecord) -> String {
-    let steps: Vec<String> = trial
-        .schedule
-        .steps
-        .iter()
-        .map(|step| format!("{} {}", step.fault, step.trigger))
-        .collect();
-    let faults = if steps.is_empty() { "no fault".to_owned() } else { steps.join(", then ") };
-    format!("trial {:04}: {faults}", trial.number())
+    format!("trial {:04}: {}", trial.number(), trial.schedule.in_words())
 }
 
 fn replay(summary: &Summary, trial: &TrialRecord) -> String {

@@ -16,20 +16,13 @@ const WORDS_MAX: usize = 240;
 
 pub(super) fn section(trial: &TrialRecord, points: usize) -> Markup {
     let verdict = trial.verdict();
-    let steps: Vec<String> = trial
-        .schedule
-        .steps
-        .iter()
-        .map(|step| format!("{} {}", step.fault, step.trigger))
-        .collect();
-    let steps = if steps.is_empty() { "no fault".to_owned() } else { steps.join(", then ") };
     let checks: u64 = trial.judgements.iter().map(|judgement| judgement.checks).sum();
     html! {
         details.trial id={ "trial-" (trial.number()) } open[verdict == Verdict::Fail] {
             summary {
                 (badge(verdict))
                 span.number { "trial " (trial.number()) }
-                span.steps { (text(&steps)) }
+                span.steps { (text(&trial.schedule.in_words())) }
                 span.aside { (thousands(checks)) " checks · " (duration(trial.duration_ms())) }
             }
             div.body {
