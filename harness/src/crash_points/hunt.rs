@@ -182,8 +182,9 @@ impl Hunt {
     pub fn left(&self) -> usize {
         let struck = |entry: &&Entry| {
             let point = self.coverage.point(&entry.listed.key());
-            let landed = |fault: &Fault| point.is_some_and(|point| point.is_landed(Some(*fault)));
-            self.options.faults.iter().all(landed)
+            let landed = |fault: Fault| point.is_some_and(|point| point.is_landed(Some(fault)));
+            let mut faults = self.options.faults.iter().copied();
+            faults.all(|fault| !can_strike(fault, entry) || landed(fault))
         };
         let wanted = part(&self.entries, self.options.shard).filter(|entry| !entry.listed.timed);
         wanted.filter(|entry| !struck(entry)).count()
@@ -253,7 +254,8 @@ impl Hunt {
         for fault in &self.options.faults {
             let (fault, tries) = (*fault, 1);
             let strike = |entry: &Entry| Purpose::Strike { entry: entry.clone(), fault, tries };
-            strikes.extend(part(&self.entries, shard).map(strike));
+            let aims = part(&self.entries, shard).filter(|entry| can_strike(fault, entry));
+            strikes.extend(aims.map(strike));
         }
         if self.options.during_recovery {
             strikes.shuffle(&mut fork(self.options.frame.seed, "crash points", 0));
@@ -285,6 +287,7 @@ impl Hunt {
             seen.insert((kind.link, kind.fingerprint.clone(), kind.phase))
         });
         part(firsts, shard)
+            .filter(|entry| can_strike(fault, entry))
             .filter_map(|entry| {
                 let listed = entry.kind.beyond(entry.kind.count_max)?;
                 Some(Purpose::Beyond { entry: Entry { listed, ..entry.clone() }, fault })
@@ -355,6 +358,12 @@ impl Hunt {
         let figures = all.figures();
         figures.enumerated > 0 && figures.percent >= percent
     }
+}
+
+/// An operator stops or deletes a diff that is under way, and is alone in doing so.
+fn can_strike(fault: Fault, entry: &Entry) -> bool {
+    let by_operator = matches!(fault, Fault::Cancel | Fault::Delete);
+    !by_operator || (entry.script.is_plain() && entry.listed.point.phase.is_some())
 }
 
 /// The first trial's number, and the step from one to the next.

@@ -29,6 +29,14 @@ pub struct Script {
     act: Option<Fault>,
 }
 
+impl Script {
+    /// Whether the diff goes its way, and nobody does anything to it.
+    #[must_use]
+    pub fn is_plain(self) -> bool {
+        self.act.is_none()
+    }
+}
+
 /// The scripts, the plainest first.
 pub const SCRIPTS: [Script; 4] = [
     Script { name: "complete", act: None },

@@ -1,5 +1,7 @@
 //! What an operator does to a running diff: cancel (and resume later), delete (and create another).
 
+use std::time::Duration;
+
 use reports::journal::Evidence;
 use reports::schedule::Fault;
 
@@ -7,12 +9,16 @@ use super::{GIVEN_UP, LATCH_AFTER_CALL, Strike, Struck, kill};
 use crate::trial::{ActError, Action, Stage};
 use crate::trigger::Hold;
 
+/// At a crash point the answer to the VDiff's creation may still be on its way.
+const CREATED_WITHIN: Duration = Duration::from_secs(2);
+
 pub(super) async fn inject(
     strike: &Strike<'_>,
     hold: Option<Box<Hold>>,
 ) -> Result<Struck, ActError> {
     let stage = strike.stage;
-    let Some(before) = stage.progress_if_any().await? else {
+    let within = if strike.at_point { CREATED_WITHIN } else { Duration::ZERO };
+    let Some(before) = stage.progress_once_created(within).await? else {
         if let Some(hold) = hold {
             hold.release().await?;
         }

@@ -191,6 +191,25 @@ impl Stage {
         }
     }
 
+    /// The same, once the trial's VDiff is there; none if its creation takes longer than `within`.
+    ///
+    /// # Errors
+    /// When MySQL does not answer in time.
+    pub async fn progress_once_created(
+        &self,
+        within: Duration,
+    ) -> Result<Option<Progress>, ActError> {
+        let began = Instant::now();
+        let mut tick = tokio::time::interval(LOOK);
+        loop {
+            tick.tick().await;
+            let progress = self.progress_if_any().await?;
+            if progress.is_some() || began.elapsed() >= within {
+                return Ok(progress);
+            }
+        }
+    }
+
     fn passed(&self, waiting_for: String, began: Instant) -> Waited {
         let after_ms = millis(began.elapsed());
         self.journal().record(Event::DeadlinePassed { waiting_for: waiting_for.clone(), after_ms });

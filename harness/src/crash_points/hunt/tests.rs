@@ -12,14 +12,15 @@ fn options() -> HuntOptions {
     HuntOptions::exhaustive(Frame::small(7, None))
 }
 
-/// A conversation that holds all that it must, and so many checkpoints.
+/// A conversation that holds all that it must, and so many checkpoints. Only with MySQL it is about the
+/// diff.
 fn conversation(life: u32, checkpoints: u32) -> Vec<Recorded> {
     let said = |link, fingerprint: &str, nth| Recorded {
         link,
         life,
         fingerprint: fingerprint.to_owned(),
         class: Class::Writes,
-        phase: Some(Phase::Streaming),
+        phase: (link == Link::Mysql).then_some(Phase::Streaming),
         nth,
         text: String::new(),
     };
@@ -59,7 +60,11 @@ fn play(hunt: &mut Hunt, lands: impl Fn(&Schedule) -> bool) -> Vec<Schedule> {
     let directory = tempfile::tempdir().unwrap();
     let mut dealt = Vec::new();
     while let Some(schedule) = hunt.next() {
-        let said = [conversation(1, 9), conversation(2, 5)].concat();
+        let mut said = [conversation(1, 9), conversation(2, 5)].concat();
+        if schedule.steps.iter().any(|step| !step.is_at_point()) {
+            let fingerprint = "operated".to_owned();
+            said.push(Recorded { fingerprint, ..conversation(1, 1).pop().unwrap() });
+        }
         let lines: Vec<String> =
             said.iter().map(|said| serde_json::to_string(said).unwrap()).collect();
         std::fs::write(directory.path().join(FILE), lines.join("\n")).unwrap();
@@ -114,6 +119,21 @@ fn what_is_not_reached_is_tried_five_times_and_then_named() {
     assert_eq!(hunt.left(), 3);
     assert_eq!(hunt.undone(), ["3 crash points were to be struck, and were not"]);
     assert_eq!(hunt.coverage().figures().never_reached.len(), 3);
+}
+
+// A stop before there is a diff cannot land, and two operators at once resume the wrong one.
+#[test]
+fn an_operator_strikes_only_where_a_diff_is_under_way_and_no_other_operator_acts() {
+    let faults = vec![Fault::Cancel];
+    let mut hunt = Hunt::new(HuntOptions { faults, ..options() });
+    let dealt = play(&mut hunt, comes);
+    let struck: Vec<_> = dealt.iter().filter(|schedule| !points(schedule).is_empty()).collect();
+    assert!(!struck.is_empty());
+    for schedule in struck {
+        assert_eq!(schedule.steps.len(), 1, "no act of the script");
+        assert!(points(schedule).iter().all(|point| point.phase.is_some()));
+    }
+    assert_eq!(hunt.left(), 0);
 }
 
 #[test]
