@@ -11,7 +11,7 @@ use harness::cluster::Servers;
 use harness::docker::{Engine, Run};
 use harness::images::{self, Image, Images, Recipe};
 use harness::proxy::{
-    Armed, GrpcLink, GrpcProxy, Held, Normaliser, Switchboard, Upstream, Weather,
+    Armed, GrpcLink, GrpcProxy, Held, Normaliser, Pings, Switchboard, Upstream, Weather,
 };
 use reports::schedule::{CrashPoint, Link, Moment};
 use tablet_wire::etcdserverpb::kv_client::KvClient;
@@ -62,6 +62,7 @@ impl Bench {
             upstream,
             weather: Weather::default(),
             names: Normaliser::new([("/t0", "")]),
+            pings: Pings::ETCD,
         };
         let switchboard = Switchboard::default();
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));

@@ -73,6 +73,14 @@ pub struct Pings {
     pub client: Option<Duration>,
 }
 
+impl Pings {
+    /// As a tablet pings etcd (`tablet/src/topo/etcd.rs`); etcd itself pings after two hours.
+    pub const ETCD: Self = Self { server: Duration::from_secs(2), idle: false, client: None };
+    /// As tablets ping each other (`tablet/src/vdiff/snapshot.rs`, `tablet/src/grpc.rs`).
+    pub const TABLETS: Self =
+        Self { server: Duration::from_secs(5), idle: true, client: Some(Duration::from_secs(5)) };
+}
+
 /// A running proxy. Dropped, it closes its connections in the background.
 #[derive(Debug)]
 pub struct GrpcProxy {

@@ -8,7 +8,6 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use reports::journal::Side;
 use reports::schedule::Link;
@@ -19,12 +18,6 @@ use crate::proxy::{
     GrpcLink, GrpcProxy, MysqlProxy, Normaliser, Pings, Switchboard, Upstream, Weather,
 };
 use crate::tablet::{ContainerTablet, Wiring};
-
-/// As a tablet pings etcd (`tablet/src/topo/etcd.rs`); etcd pings after two hours.
-const ETCD_PINGS: Pings = Pings { server: Duration::from_secs(2), idle: false, client: None };
-/// As tablets ping each other (`tablet/src/vdiff/snapshot.rs`, `tablet/src/grpc.rs`).
-const TABLET_PINGS: Pings =
-    Pings { server: Duration::from_secs(5), idle: true, client: Some(Duration::from_secs(5)) };
 
 /// The proxy's name inside the tablets' containers.
 const PROXY: &str = "wire-proxy";
@@ -75,7 +68,7 @@ impl Links {
             upstream: Upstream::new(move || loopback(servers.etcd.host_port())),
             weather: to_etcd.clone(),
             names: normal.clone(),
-            pings: ETCD_PINGS,
+            pings: Pings::ETCD,
         };
         let tablet = Arc::clone(&source_tablet);
         let source = GrpcLink {
@@ -85,7 +78,7 @@ impl Links {
             }),
             weather: to_source.clone(),
             names: normal.clone(),
-            pings: TABLET_PINGS,
+            pings: Pings::TABLETS,
         };
         let weather = to_mysql.clone();
         let mysql = MysqlProxy::start(gateway, mysql, switchboard.clone(), normal, weather)
