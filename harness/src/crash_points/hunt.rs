@@ -2,7 +2,7 @@
 //!
 //! Points that no run has covered yet come first. Of a kind with few exchanges the next one is tried
 //! until it does not come any more. A point that was not reached is tried again, since the operator's
-//! part of a script races with the diff; after [`TRIES_MAX`] tries it is named.
+//! part of a script races with the diff; after five tries it is named.
 //! With recoveries, each strike's restart is itself a conversation: some of its points are struck in
 //! trials that strike twice.
 
