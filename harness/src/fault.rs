@@ -126,10 +126,19 @@ async fn releasing(
     strike: impl Future<Output = Result<Struck, ActError>>,
 ) -> Result<Struck, ActError> {
     let struck = strike.await;
-    if let Some(hold) = hold {
-        hold.release().await?;
-    }
+    release(hold).await?;
     struck
+}
+
+async fn release(hold: Option<Box<Hold>>) -> Result<(), ActError> {
+    match hold {
+        Some(hold) => hold.release().await,
+        None => Ok(()),
+    }
+}
+
+fn is_given_up(hold: Option<&Hold>) -> bool {
+    hold.is_some_and(|hold| !hold.is_held())
 }
 
 /// Ends the harm of a fault when its time has come, and records it. A tablet that was killed is

@@ -109,7 +109,7 @@ impl Pending {
         self.part
     }
 
-    /// Crash points, and what came of them so far; none when nobody enumerates them.
+    /// What a dealer was to do and did not.
     fn undone(&self) -> Vec<String> {
         self.dealer.as_ref().map(|dealer| locked(dealer).undone()).unwrap_or_default()
     }
@@ -118,6 +118,7 @@ impl Pending {
         locked(self.dealer.as_ref()?).problem()
     }
 
+    /// Crash points, and what came of them so far; none when nobody enumerates them.
     fn coverage(&self) -> Option<Coverage> {
         locked(self.dealer.as_ref()?).coverage()
     }

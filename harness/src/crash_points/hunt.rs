@@ -431,19 +431,17 @@ impl Dealer for Hunt {
     }
 
     fn undone(&self) -> Vec<String> {
-        let mut undone = Vec::new();
         let left = self.left();
         match self.options.until_percent {
             Some(percent) if !self.is_enough() => {
-                undone.push(format!("{percent} % of the crash points were to be covered"));
+                vec![format!("{percent} % of the crash points were to be covered")]
             }
             // What is sampled leaves points by design; what only lists strikes at none.
             None if left > 0 && !self.options.during_recovery => {
-                undone.push(format!("{left} crash points were to be struck, and were not"));
+                vec![format!("{left} crash points were to be struck, and were not")]
             }
-            Some(_) | None => {}
+            Some(_) | None => Vec::new(),
         }
-        undone
     }
 
     fn problem(&mut self) -> Option<Problem> {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use reports::journal::{Event, Evidence, Interrupted, Side};
 use reports::schedule::{Fault, Phase};
 
-use super::{GIVEN_UP, LATCH_AFTER_CALL, Strike, Struck};
+use super::{GIVEN_UP, LATCH_AFTER_CALL, Strike, Struck, is_given_up, release};
 use crate::observer::{ProcessState, Progress};
 use crate::tablet::Signal;
 use crate::trial::{ActError, Action, During, Stage};
@@ -34,7 +34,7 @@ pub(super) async fn inject(
             return Ok(strike.missed(format!("the target tablet does not run: {other:?}"), false));
         }
     };
-    if hold.as_ref().is_some_and(|hold| !hold.is_held()) {
+    if is_given_up(hold.as_deref()) {
         return Ok(strike.missed(GIVEN_UP.to_owned(), false));
     }
     // MySQL dies with the host: its state is read in the last moment before.
@@ -172,11 +172,4 @@ async fn read_interrupted(
         interrupted.phase = Some(Phase::Completing);
     }
     Ok(Some(interrupted))
-}
-
-async fn release(hold: Option<Box<Hold>>) -> Result<(), ActError> {
-    match hold {
-        Some(hold) => hold.release().await,
-        None => Ok(()),
-    }
 }

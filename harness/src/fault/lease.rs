@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use reports::journal::{Event, Evidence};
 
-use super::{Strike, Struck};
+use super::{Strike, Struck, release};
 use crate::trial::{ActError, During, Stage};
 use crate::trigger::Hold;
 
@@ -20,9 +20,7 @@ pub(super) async fn inject(
     hold: Option<Box<Hold>>,
 ) -> Result<Struck, ActError> {
     let revoked = revoke(strike).await;
-    if let Some(hold) = hold {
-        hold.release().await?;
-    }
+    release(hold).await?;
     let Some((lease, struck)) = revoked? else {
         return Ok(strike.missed("the target tablet holds no lease".to_owned(), false));
     };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use reports::journal::Evidence;
 use reports::schedule::Fault;
 
-use super::{GIVEN_UP, LATCH_AFTER_CALL, Strike, Struck, kill};
+use super::{GIVEN_UP, LATCH_AFTER_CALL, Strike, Struck, is_given_up, kill, release};
 use crate::trial::{ActError, Action, Stage};
 use crate::trigger::Hold;
 
@@ -19,27 +19,22 @@ pub(super) async fn inject(
     let stage = strike.stage;
     let within = if strike.at_point { CREATED_WITHIN } else { Duration::ZERO };
     let Some(before) = stage.progress_once_created(within).await? else {
-        if let Some(hold) = hold {
-            hold.release().await?;
-        }
+        release(hold).await?;
         return Ok(strike.missed("there was no diff yet".to_owned(), false));
     };
-    if hold.as_ref().is_some_and(|hold| !hold.is_held()) {
+    if is_given_up(hold.as_deref()) {
         return Ok(strike.missed(GIVEN_UP.to_owned(), false));
     }
     let uuid = before.uuid.clone();
     let action = if strike.fault == Fault::Delete { Action::Delete } else { Action::Stop };
     strike.injected(format!("{} over gRPC", action.name()));
-    let release = async {
-        match hold {
-            Some(hold) => {
-                tokio::time::sleep(LATCH_AFTER_CALL).await;
-                hold.release().await
-            }
-            None => Ok(()),
+    let let_go = async {
+        if hold.is_some() {
+            tokio::time::sleep(LATCH_AFTER_CALL).await;
         }
+        release(hold).await
     };
-    let (answer, released) = tokio::join!(stage.act_on(action, &uuid), release);
+    let (answer, released) = tokio::join!(stage.act_on(action, &uuid), let_go);
     released?;
     let answer = answer?;
     let after = stage.progress().await?;

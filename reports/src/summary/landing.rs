@@ -29,9 +29,8 @@ impl Landing {
     /// `sigkill at 41 % of the diff, in streaming: the process ended with 137`.
     #[must_use]
     pub fn in_words(&self) -> String {
-        let place = Some(self.place()).filter(|place| !place.is_empty());
-        let place = place.map(|place| format!(" {place}")).unwrap_or_default();
-        format!("{}{place}: {}", self.fault, self.evidence)
+        let fault_and_place = format!("{} {}", self.fault, self.place());
+        format!("{}: {}", fault_and_place.trim_end(), self.evidence)
     }
 
     /// `at 41 % of the diff, in streaming`, or the crash point.
