@@ -96,6 +96,9 @@ pub async fn inject(
         lasts: planned.as_ref().and_then(|planned| planned.lasts_ms).map(Duration::from_millis),
         link: planned.and_then(|planned| planned.link),
     };
+    if is_given_up(hold.as_deref()) {
+        return Ok(strike.missed(GIVEN_UP.to_owned(), false));
+    }
     match fault {
         Fault::Sigkill | Fault::Sigterm | Fault::Oom | Fault::RowSurgery | Fault::HostCrash => {
             kill::inject(&strike, hold).await

@@ -14,18 +14,22 @@ use rand::seq::{IndexedRandom, SliceRandom};
 use reports::TrialRecord;
 use reports::coverage::{Coverage, Occurrence};
 use reports::journal::Event;
-use reports::run::Part;
 use reports::schedule::{CrashPoint, Fault, Schedule};
+use reports::verdict::Verdict;
 
 use super::enumerate::{Kind, Listed, kinds};
 use super::must_contain;
 use super::plan::{Frame, RECORDINGS, SCRIPTS, Script, Window};
 use super::recording::{self, Recorded, RecordingError};
-use crate::campaign::{Dealer, Problem};
 use crate::plan::{PlanError, fork};
 
-/// The first life of a tablet is the script's own; the second is the recovery from the first strike.
-const FIRST_LIFE: u32 = 1;
+mod dealer;
+mod entry;
+
+pub use entry::Entry;
+use entry::{can_strike, list, part};
+
+/// The second life of a tablet is the recovery from the first strike.
 const RECOVERY: u32 = 2;
 /// Points of one recovery that are struck.
 const SECONDS_PER_FIRST: usize = 3;
@@ -70,12 +74,12 @@ pub enum HuntError {
         #[source]
         source: RecordingError,
     },
-    /// A clean run failed.
+    /// Nobody knows whether a run without a strike is a clean one.
     #[error(
-        "the clean run {trial} (script \"{script}\") did not pass, so that its conversation says \
-         nothing: {why}"
+        "the run {trial} (script \"{script}\", no strike) is inconclusive, so that its conversation \
+         says nothing: {why}"
     )]
-    Unclean {
+    Unclear {
         /// The trial.
         trial: u32,
         /// Its script.
@@ -92,17 +96,6 @@ pub enum HuntError {
         /// Names of the list.
         lacking: Vec<String>,
     },
-}
-
-/// A point to strike, with the script that reaches it.
-#[derive(Clone, Debug)]
-pub struct Entry {
-    /// The script.
-    pub script: Script,
-    /// The point.
-    pub listed: Listed,
-    /// Its kind.
-    pub kind: Kind,
 }
 
 /// Why a trial is run.
@@ -122,6 +115,8 @@ pub struct Hunt {
     queue: VecDeque<Purpose>,
     running: HashMap<u32, Purpose>,
     recordings: Vec<Vec<Vec<Recorded>>>,
+    /// Scripts that a trial failed in, with nothing struck.
+    failing: BTreeSet<usize>,
     entries: Vec<Entry>,
     coverage: Coverage,
     problem: Option<HuntError>,
@@ -158,6 +153,7 @@ impl Hunt {
             queue,
             running: HashMap::new(),
             recordings: vec![Vec::new(); SCRIPTS.len()],
+            failing: BTreeSet::new(),
             entries: Vec::new(),
             coverage: Coverage::default(),
             problem: None,
@@ -212,28 +208,38 @@ impl Hunt {
     /// A recording has ended; the last one of all begins the strikes.
     fn recorded(&mut self, script: usize, trial: &TrialRecord, directory: &Path) {
         let number = trial.number();
-        if let Some(why) =
-            trial.judgements.iter().find_map(|j| (!j.not_applicable).then(|| j.reasons.first())?)
-        {
-            let script = SCRIPTS[script].name;
-            let why = format!("{} ({})", why.text, trial.verdict());
-            self.problem = Some(HuntError::Unclean { trial: number, script, why });
-            return;
+        match trial.verdict() {
+            Verdict::Pass => match recording::read(directory) {
+                Ok(conversation) => self.recordings[script].push(conversation),
+                Err(source) => self.problem = Some(HuntError::Recording { trial: number, source }),
+            },
+            // A finding, made without a strike. What else is there is struck all the same.
+            Verdict::Fail => {
+                self.failing.insert(script);
+                self.queue.retain(|one| !matches!(one, Purpose::Record(of) if *of == script));
+            }
+            Verdict::Inconclusive => {
+                let reasons = trial.judgements.iter().flat_map(|judged| &judged.reasons);
+                let why = reasons.map(|reason| reason.text.clone()).next().unwrap_or_default();
+                let script = SCRIPTS[script].name;
+                self.problem = Some(HuntError::Unclear { trial: number, script, why });
+            }
         }
-        match recording::read(directory) {
-            Ok(conversation) => self.recordings[script].push(conversation),
-            Err(source) => self.problem = Some(HuntError::Recording { trial: number, source }),
-        }
-        let missing = |recordings: &Vec<Vec<Recorded>>| recordings.len() < RECORDINGS as usize;
-        if !self.recordings.iter().any(missing) {
+        let recording = |purpose: &Purpose| matches!(purpose, Purpose::Record(_));
+        let all_ended = !self.queue.iter().chain(self.running.values()).any(recording);
+        if all_ended && self.problem.is_none() {
             self.begin();
         }
     }
 
     /// The recordings are there: lists the points and queues the strikes.
     fn begin(&mut self) {
+        for script in &self.failing {
+            self.recordings[*script].clear();
+        }
         let lacking = must_contain::lacking(self.recordings.iter().flatten().flatten());
-        if !lacking.is_empty() {
+        // What a failing script would have shown cannot be asked for.
+        if self.failing.is_empty() && !lacking.is_empty() {
             self.problem = Some(HuntError::Lacking { lacking });
             return;
         }
@@ -360,125 +366,9 @@ impl Hunt {
     }
 }
 
-/// An operator stops or deletes a diff that is under way, and is alone in doing so.
-fn can_strike(fault: Fault, entry: &Entry) -> bool {
-    let by_operator = matches!(fault, Fault::Cancel | Fault::Delete);
-    !by_operator || (entry.script.is_plain() && entry.listed.point.phase.is_some())
-}
-
 /// The first trial's number, and the step from one to the next.
 fn numbering(shard: Option<(u32, u32)>) -> (u32, u32) {
     shard.map_or((0, 1), |(index, of)| (index - 1, of))
-}
-
-/// A shard's part.
-fn part<'a>(
-    entries: impl IntoIterator<Item = &'a Entry>,
-    shard: Option<(u32, u32)>,
-) -> impl Iterator<Item = &'a Entry> {
-    let mine = move |place: u32| shard.is_none_or(|(index, of)| place % of == index - 1);
-    (0..).zip(entries).filter(move |(place, _)| mine(*place)).map(|(_, entry)| entry)
-}
-
-/// The points of all scripts, each once: in the first script whose every recording has its kind, or
-/// else in the first that has it at all.
-fn list(recordings: &[Vec<Vec<Recorded>>]) -> Vec<Entry> {
-    let by_script: Vec<(Script, Vec<Kind>)> =
-        SCRIPTS.into_iter().zip(recordings.iter().map(|one| kinds(one, FIRST_LIFE))).collect();
-    let same =
-        |a: &Kind, b: &Kind| (a.link, &a.fingerprint, a.phase) == (b.link, &b.fingerprint, b.phase);
-    let mut chosen: Vec<(Script, Kind)> = Vec::new();
-    for timed in [false, true] {
-        for (script, kinds) in &by_script {
-            for kind in kinds.iter().filter(|kind| kind.is_timed() == timed) {
-                if !chosen.iter().any(|(_, known)| same(known, kind)) {
-                    chosen.push((*script, kind.clone()));
-                }
-            }
-        }
-    }
-    let entries = |(script, kind): (Script, Kind)| {
-        let points = kind.points();
-        points.into_iter().map(move |listed| Entry { script, listed, kind: kind.clone() })
-    };
-    chosen.into_iter().flat_map(entries).collect()
-}
-
-impl Dealer for Hunt {
-    fn next(&mut self) -> Option<Schedule> {
-        if !self.goes_on() {
-            return None;
-        }
-        let purpose = self.queue.pop_front()?;
-        match self.schedule(&purpose) {
-            Ok(schedule) => {
-                self.running.insert(schedule.trial, purpose);
-                Some(schedule)
-            }
-            Err(error) => {
-                self.problem = Some(HuntError::Plan(error));
-                None
-            }
-        }
-    }
-
-    fn ended(&mut self, trial: &TrialRecord, directory: &Path) {
-        match self.running.remove(&trial.number()) {
-            Some(Purpose::Record(script)) => self.recorded(script, trial, directory),
-            Some(purpose) => self.struck(purpose, trial, directory),
-            None => {}
-        }
-    }
-
-    fn undone(&self) -> Vec<String> {
-        let left = self.left();
-        match self.options.until_percent {
-            Some(percent) if !self.is_enough() => {
-                vec![format!("{percent} % of the crash points were to be covered")]
-            }
-            // What is sampled leaves points by design; what only lists strikes at none.
-            None if left > 0 && !self.options.during_recovery => {
-                vec![format!("{left} crash points were to be struck, and were not")]
-            }
-            Some(_) | None => Vec::new(),
-        }
-    }
-
-    fn problem(&mut self) -> Option<Problem> {
-        self.problem.take().map(Into::into)
-    }
-
-    fn planned(&self) -> Option<u64> {
-        // Before the recordings have ended nobody knows.
-        let known = !self.entries.is_empty() && !self.options.during_recovery;
-        let (first, step) = numbering(self.options.shard);
-        let dealt = (self.next_trial - first) / step;
-        known.then(|| u64::from(dealt) + self.queue.len() as u64)
-    }
-
-    fn plan(&self) -> String {
-        let Frame { rows, tables, bug, .. } = &self.options.frame;
-        let faults: Vec<&str> = self.options.faults.iter().map(|fault| fault.name()).collect();
-        let duration = self.options.duration.map(|duration| format!(", {} s", duration.as_secs()));
-        let until = self.options.until_percent.map(|percent| format!(", until {percent} %"));
-        format!(
-            "crash points, faults {}{}{}{}, {rows} rows in {}, {}",
-            faults.join(","),
-            if self.options.during_recovery { ", during recovery" } else { "" },
-            duration.unwrap_or_default(),
-            until.unwrap_or_default(),
-            tables.join(","),
-            bug.map_or("no bug", reports::schedule::Bug::name),
-        )
-    }
-
-    fn part(&self) -> Part {
-        self.options.shard.map_or(Part::Whole, |(index, of)| Part::Shard { index, of })
-    }
-
-    fn coverage(&self) -> Option<Coverage> {
-        (!self.entries.is_empty()).then(|| self.coverage.clone())
-    }
 }
 
 #[cfg(test)]

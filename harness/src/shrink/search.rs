@@ -292,7 +292,7 @@ impl<L: Laboratory> Search<'_, L> {
                     continue 'smaller;
                 }
                 // Also one that stayed unclear: with so few rows, say, its fault does not land.
-                self.rejected.push(candidate.schedule);
+                self.reject(candidate.schedule);
             }
             return Ok(());
         }
@@ -320,7 +320,7 @@ impl<L: Laboratory> Search<'_, L> {
                 let (what, trials) = (&candidate.what, self.trials);
                 self.laboratory.tell(&format!("{why:<8} {what}: {tally} ({trials} trials so far)"));
                 if decided {
-                    self.rejected.push(candidate.schedule);
+                    self.reject(candidate.schedule);
                 }
                 return Ok(false);
             }
@@ -328,6 +328,12 @@ impl<L: Laboratory> Search<'_, L> {
             silent = if is_silent(&new) { silent + count(new.len()) } else { 0 };
             new.iter().for_each(|one| self.note_other(one));
             seen.extend(new);
+        }
+    }
+
+    fn reject(&mut self, schedule: Schedule) {
+        if !self.rejected.contains(&schedule) {
+            self.rejected.push(schedule);
         }
     }
 

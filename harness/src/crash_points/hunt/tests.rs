@@ -6,6 +6,7 @@ use reports::verdict::{Invariant, Judgement, Verdict};
 
 use super::super::recording::FILE;
 use super::*;
+use crate::campaign::Dealer;
 use crate::proxy::Class;
 
 fn options() -> HuntOptions {
@@ -201,17 +202,36 @@ fn a_window_is_struck_and_nothing_else() {
     assert_eq!(struck, [2, 5, 9]);
 }
 
-// A clean run that was not clean would list the points of a sick tablet.
-#[test]
-fn an_unclean_recording_ends_the_hunt() {
-    let mut hunt = Hunt::new(options());
-    let schedule = hunt.next().unwrap();
-    let mut trial = ended(&schedule, true);
-    trial.judgements[0].verdict = Verdict::Fail;
+/// Tells a hunt that a trial came to this.
+fn judged(hunt: &mut Hunt, schedule: &Schedule, verdict: Verdict) {
+    let mut trial = ended(schedule, true);
+    trial.judgements[0].verdict = verdict;
     let reason = reports::verdict::Reason { text: "not ready".to_owned(), seq: None };
     trial.judgements[0].reasons.push(reason);
     hunt.ended(&trial, Path::new("/nowhere"));
+}
+
+// Of a run that says nothing nobody knows whether its points are those of a sound tablet.
+#[test]
+fn an_inconclusive_recording_ends_the_hunt() {
+    let mut hunt = Hunt::new(options());
+    let schedule = hunt.next().unwrap();
+    judged(&mut hunt, &schedule, Verdict::Inconclusive);
     assert!(hunt.next().is_none());
     let problem = hunt.problem().unwrap();
-    assert!(matches!(problem.downcast_ref(), Some(HuntError::Unclean { .. })));
+    assert!(matches!(problem.downcast_ref(), Some(HuntError::Unclear { .. })));
+}
+
+// A tablet that fails unstruck is a finding: the run must end in a verdict, and say what it lacks.
+#[test]
+fn a_script_that_fails_unstruck_is_left_out_and_named() {
+    let mut hunt = Hunt::new(options());
+    let first = hunt.next().unwrap();
+    assert!(first.steps.is_empty(), "the plain script");
+    judged(&mut hunt, &first, Verdict::Fail);
+    let dealt = play(&mut hunt, comes);
+    assert!(!dealt.iter().any(|schedule| schedule.steps.is_empty()), "recorded again");
+    assert!(dealt.iter().any(|schedule| !points(schedule).is_empty()));
+    assert!(hunt.problem().is_none());
+    assert_eq!(hunt.undone(), ["script \"complete\" failed unstruck: its points are not known"]);
 }
