@@ -9,7 +9,6 @@
 mod deal;
 mod dealer;
 mod floor;
-mod host;
 mod progress;
 mod slot;
 
@@ -24,7 +23,8 @@ use reports::{RunInfo, TrialRecord};
 use tokio_util::sync::CancellationToken;
 
 use crate::docker::{DockerError, Engine, Run};
-use crate::images::{self, ImageError, ImageOptions, Images};
+use crate::ground::{Ground, GroundError};
+use crate::images::{ImageOptions, Images};
 use crate::plan::{PlanError, PlanOptions};
 
 pub use deal::is_exclusive;
@@ -106,27 +106,18 @@ pub enum CampaignError {
     /// The plan is impossible.
     #[error("the campaign cannot be planned")]
     Plan(#[source] PlanError),
-    /// The engine failed.
-    #[error("{what}")]
-    Engine {
-        /// What was attempted.
-        what: &'static str,
-        /// Why it failed.
-        #[source]
-        source: DockerError,
-    },
-    /// An image is missing.
-    #[error("an image is missing")]
-    Images(#[source] ImageError),
+    /// No engine, no images, or the user stopped it before it began.
+    #[error(transparent)]
+    Ground(GroundError),
+    /// What the run made is not gone.
+    #[error("removing the run")]
+    Removal(#[source] DockerError),
     /// The servers, the data or the calibration failed.
     #[error("the cluster could not be prepared")]
     Slot(#[source] SlotError),
     /// Who decides on the way could not go on.
     #[error("the campaign could not go on")]
     Dealer(#[source] Problem),
-    /// The user stopped it before it began.
-    #[error("stopped before the first trial")]
-    Stopped,
     /// A directory or report could not be written.
     #[error("cannot write {}", path.display())]
     Write {
@@ -160,16 +151,8 @@ pub async fn run(
     let begun = Instant::now();
     // Before the engine is asked for anything: an impossible plan needs no Docker.
     let pending = deal::Pending::plan(&options.work).map_err(CampaignError::Plan)?;
-    let engine = Engine::connect()
-        .await
-        .map_err(|source| CampaignError::Engine { what: "the container engine", source })?;
-    let host = host::describe(&engine).await;
-    say(&format!("host     {host}"));
-    sweep(&engine, say).await;
-    let tell = |line: &str| say(&format!("images   {line}"));
-    let ensured = images::ensure(&engine, &options.images, &tell);
-    let ensured = stop.run_until_cancelled(ensured).await.ok_or(CampaignError::Stopped)?;
-    let images = ensured.map_err(CampaignError::Images)?;
+    let ground = Ground::prepare(&options.images, stop, say).await;
+    let Ground { engine, images, host } = ground.map_err(CampaignError::Ground)?;
     let id = Run::fresh_id();
     let name = format!("{id}-seed{}", pending.seed());
     let out = options.out.clone().unwrap_or_else(|| Path::new("reports/runs").join(&name));
@@ -209,7 +192,7 @@ pub async fn run(
         reports::coverage::save(coverage, &path).map_err(CampaignError::Coverage)?;
     }
     write_reports(&directory, &info, &summary, &trials, options)?;
-    removed.map_err(|source| CampaignError::Engine { what: "removing the run", source })?;
+    removed.map_err(CampaignError::Removal)?;
     if let Some(problem) = problem {
         return Err(CampaignError::Dealer(problem));
     }
@@ -224,22 +207,13 @@ async fn floor_cycle(
     stop: &CancellationToken,
 ) -> Result<Option<u64>, CampaignError> {
     let measured = stop.run_until_cancelled(floor::measure(engine, images, id)).await;
-    match measured.ok_or(CampaignError::Stopped)? {
+    match measured.ok_or(CampaignError::Ground(GroundError::Stopped))? {
         Ok(floor_ms) => Ok(Some(floor_ms)),
         Err(error) => {
             let why = crate::trial::chain(&error);
             tracing::warn!(why, "the engine's own kill-to-running cycle was not measured");
             Ok(None)
         }
-    }
-}
-
-/// Removes what dead owners left; a failure is said and does not stop a run.
-async fn sweep(engine: &Engine, say: &(dyn Fn(&str) + Send + Sync)) {
-    match crate::clean::sweep(engine).await {
-        Ok(report) if report.removed.is_empty() => {}
-        Ok(report) => say(&format!("swept    {} things of dead runs", report.removed.len())),
-        Err(error) => say(&format!("swept    not everything: {}", crate::trial::chain(&error))),
     }
 }
 

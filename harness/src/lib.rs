@@ -8,6 +8,7 @@ pub mod crash_points;
 pub mod docker;
 pub mod doctor;
 pub mod fault;
+pub mod ground;
 pub mod history;
 pub mod images;
 pub mod journal;

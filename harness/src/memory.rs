@@ -8,8 +8,9 @@ use reports::schedule::Schedule;
 use tokio_util::sync::CancellationToken;
 
 use crate::campaign::{Slot, SlotError};
-use crate::docker::{DockerError, Engine, Run};
-use crate::images::{self, ImageError, ImageOptions};
+use crate::docker::{DockerError, Run};
+use crate::ground::{Ground, GroundError};
+use crate::images::ImageOptions;
 use crate::plan::{self, PlanError, PlanOptions};
 use crate::trial::{ActError, Environment, Stage};
 
@@ -54,12 +55,12 @@ pub enum MemoryError {
     /// The schedule is impossible.
     #[error("the measurement cannot be planned")]
     Plan(#[source] PlanError),
-    /// The engine failed.
-    #[error("the container engine failed")]
-    Engine(#[source] DockerError),
-    /// An image is missing.
-    #[error("an image is missing")]
-    Images(#[source] ImageError),
+    /// No engine, no images, or the user stopped it before it began.
+    #[error(transparent)]
+    Ground(GroundError),
+    /// What a diff needed is not gone.
+    #[error("removing the servers")]
+    Removal(#[source] DockerError),
     /// The servers failed.
     #[error("the cluster could not be prepared")]
     Slot(#[source] SlotError),
@@ -89,11 +90,8 @@ pub async fn run(
     let plans: Result<Vec<Schedule>, PlanError> =
         options.rows.iter().map(|rows| plan_of(*rows, options.limit_bytes)).collect();
     let plans = plans.map_err(MemoryError::Plan)?;
-    let engine = Engine::connect().await.map_err(MemoryError::Engine)?;
-    let tell = |line: &str| say(&format!("images   {line}"));
-    let ensured = images::ensure(&engine, &options.images, &tell);
-    let ensured = stop.run_until_cancelled(ensured).await.ok_or(MemoryError::Stopped)?;
-    let images = ensured.map_err(MemoryError::Images)?;
+    let ground = Ground::prepare(&options.images, stop, say).await;
+    let Ground { engine, images, .. } = ground.map_err(MemoryError::Ground)?;
     let images = Arc::new(images);
     let id = Run::fresh_id();
     let mut all = Vec::new();
@@ -106,7 +104,7 @@ pub async fn run(
         let slot = started.map_err(MemoryError::Slot)?;
         let environment = slot.environment(&engine, &images, 1);
         let measured = stop.run_until_cancelled(measure(&environment, schedule)).await;
-        slot.remove().await.map_err(MemoryError::Engine)?;
+        slot.remove().await.map_err(MemoryError::Removal)?;
         let measured = measured.ok_or(MemoryError::Stopped)?;
         let measured = measured.map_err(|source| MemoryError::Diff { rows, source })?;
         say(&format!(

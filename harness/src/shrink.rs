@@ -22,8 +22,9 @@ use reports::verdict::{Invariant, Verdict};
 use tokio_util::sync::CancellationToken;
 
 use crate::campaign::Slots;
-use crate::docker::{DockerError, Engine, Run};
-use crate::images::{self, ImageError, ImageOptions};
+use crate::docker::{DockerError, Run};
+use crate::ground::{Ground, GroundError};
+use crate::images::ImageOptions;
 use crate::judge::JudgeError;
 
 pub use lab::LabError;
@@ -71,24 +72,15 @@ pub enum ShrinkError {
         #[source]
         source: TargetError,
     },
-    /// The engine failed.
-    #[error("{what}")]
-    Engine {
-        /// What was attempted.
-        what: &'static str,
-        /// Why it failed.
-        #[source]
-        source: DockerError,
-    },
-    /// An image is missing.
-    #[error("an image is missing")]
-    Images(#[source] ImageError),
+    /// No engine, no images, or the user stopped it before it began.
+    #[error(transparent)]
+    Ground(GroundError),
+    /// What the run made is not gone.
+    #[error("removing the run")]
+    Removal(#[source] DockerError),
     /// The search ended without a result.
     #[error("nothing was shrunk")]
     Search(#[source] SearchError<LabError>),
-    /// The user stopped it before it began.
-    #[error("stopped before the first trial")]
-    Stopped,
     /// A file could not be written.
     #[error("cannot write {}", path.display())]
     Write {
@@ -187,12 +179,8 @@ pub async fn run(
     say: &(dyn Fn(&str) + Send + Sync),
 ) -> Result<Report, ShrinkError> {
     let begun = Instant::now();
-    let engine = Engine::connect()
-        .await
-        .map_err(|source| ShrinkError::Engine { what: "the container engine", source })?;
-    let tell = |line: &str| say(&format!("images   {line}"));
-    let ensured = stop.run_until_cancelled(images::ensure(&engine, &options.images, &tell)).await;
-    let images = ensured.ok_or(ShrinkError::Stopped)?.map_err(ShrinkError::Images)?;
+    let ground = Ground::prepare(&options.images, stop, say).await;
+    let Ground { engine, images, host } = ground.map_err(ShrinkError::Ground)?;
     let id = Run::fresh_id();
     let name = format!("{id}-shrink");
     let out = options.out.clone().unwrap_or_else(|| Path::new("reports/runs").join(&name));
@@ -203,6 +191,7 @@ pub async fn run(
     let smallest = results.join("schedule.json");
     let mut info = info(options, name, &out);
     info.images = crate::trial::image_ids(&images);
+    info.host = host;
     directory.write_run(&info).map_err(ShrinkError::Layout)?;
     say(&format!("run      {}", out.display()));
     let mut lab = lab::Lab {
@@ -228,7 +217,7 @@ pub async fn run(
     let path = results.join("shrunk.feature");
     std::fs::write(&path, feature::render(&shrunk.schedule, &shrunk.broken))
         .map_err(|source| ShrinkError::Write { path: path.clone(), source })?;
-    removed.map_err(|source| ShrinkError::Engine { what: "removing the run", source })?;
+    removed.map_err(ShrinkError::Removal)?;
     Ok(Report { shrunk, schedule: smallest, feature: path, page: out.join("index.html") })
 }
 

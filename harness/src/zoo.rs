@@ -24,6 +24,7 @@ use crate::campaign::{self, CampaignError, CampaignOptions, Work};
 use crate::crash_points::hunt::{Hunt, HuntOptions};
 use crate::crash_points::plan::{Frame, Window};
 use crate::docker::Engine;
+use crate::ground::GroundError;
 use crate::images::{self, ImageOptions, Patch};
 use known::{known, schedules};
 
@@ -202,13 +203,13 @@ async fn patched(
     say: &(dyn Fn(&str) + Send + Sync),
 ) -> Result<Prey, CampaignError> {
     let schedules = known::all_schedules(options.seed).map_err(CampaignError::Plan)?;
-    let engine = Engine::connect()
-        .await
-        .map_err(|source| CampaignError::Engine { what: "the container engine", source })?;
+    let engine = Engine::connect().await.map_err(GroundError::Engine);
+    let engine = engine.map_err(CampaignError::Ground)?;
     let tell = |line: &str| say(&format!("images   {line}"));
     let built = images::ensure_patched_tablet(&engine, patch, &tell);
-    let built = stop.run_until_cancelled(built).await.ok_or(CampaignError::Stopped)?;
-    let tablet = built.map_err(CampaignError::Images)?.reference;
+    let built = stop.run_until_cancelled(built).await.ok_or(GroundError::Stopped);
+    let built = built.and_then(|built| built.map_err(GroundError::Images));
+    let tablet = built.map_err(CampaignError::Ground)?.reference;
     Ok(Prey {
         name: format!("patch:{}", patch.name()),
         bug: None,

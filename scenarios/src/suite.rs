@@ -6,12 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
 use harness::campaign::Slots;
-use harness::docker::{Engine, Run};
+use harness::docker::Run;
+use harness::ground::Ground;
 use harness::images::{self, Image, ImageOptions};
 use harness::trial::Environment;
 use reports::TrialRecord;
 use reports::schedule::Schedule;
 use tokio::sync::{Mutex as AsyncMutex, OnceCell, OwnedMutexGuard};
+use tokio_util::sync::CancellationToken;
 
 use crate::Options;
 use crate::record::Record;
@@ -136,12 +138,9 @@ impl Suite {
     }
 
     async fn prepare(&self) -> anyhow::Result<Slots> {
-        let engine = Engine::connect().await.context("no container engine answers")?;
-        let swept = harness::clean::sweep(&engine).await.context("sweeping dead runs")?;
-        if !swept.removed.is_empty() {
-            say(&format!("swept    {} things of dead runs", swept.removed.len()));
-        }
-        let images = images::ensure(&engine, &self.images, &say).await.context("no images")?;
+        // Whoever stops a feature run drops it.
+        let ground = Ground::prepare(&self.images, &CancellationToken::new(), &say).await;
+        let Ground { engine, images, .. } = ground.context("nothing can be started")?;
         Ok(Slots::new(engine, images, Run::fresh_id()))
     }
 }

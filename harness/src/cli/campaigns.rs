@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::arguments::{ReplayArgs, RunArgs, ZooArgs};
 use super::{Exit, Failure, say};
 use crate::campaign::{self, CampaignError, CampaignOptions, Outcome, Work};
+use crate::ground::GroundError;
 use crate::images::{Patch, PatchError};
 use crate::plan::PlanOptions;
 use crate::zoo::{self, Game, ZooOptions};
@@ -148,9 +149,9 @@ pub(super) fn failure(error: &CampaignError) -> Failure {
         CampaignError::Plan(_) | CampaignError::Slot(crate::campaign::SlotError::Workload(_)) => {
             Failure::usage(error)
         }
-        CampaignError::Stopped => Failure::stopped(error),
-        CampaignError::Engine { .. }
-        | CampaignError::Images(_)
+        CampaignError::Ground(GroundError::Stopped) => Failure::stopped(error),
+        CampaignError::Ground(_)
+        | CampaignError::Removal(_)
         | CampaignError::Dealer(_)
         | CampaignError::Slot(_)
         | CampaignError::Write { .. }

@@ -9,6 +9,7 @@ use super::arguments::{CleanArgs, ImageArgs, JudgeArgs, MemoryArgs, MergeArgs};
 use super::{Exit, Failure, say};
 use crate::clean::{Reach, sweep_with};
 use crate::docker::{Engine, Run};
+use crate::ground::GroundError;
 use crate::memory::{self, MemoryError, MemoryOptions};
 use crate::plan::{self, TriggerKind};
 
@@ -75,7 +76,9 @@ pub(super) async fn memory(args: MemoryArgs, stop: &CancellationToken) -> Result
     let options = MemoryOptions { rows, limit_bytes, images: args.images.options(false) };
     let all = memory::run(&options, stop, &say).await.map_err(|error| match error {
         MemoryError::Plan(_) => Failure::usage(&error),
-        MemoryError::Stopped => Failure::stopped(&error),
+        MemoryError::Stopped | MemoryError::Ground(GroundError::Stopped) => {
+            Failure::stopped(&error)
+        }
         _ => Failure::harness(&error),
     })?;
     print!("{}", memory::table(&all, limit_bytes));

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::arguments::{Limit, ShrinkArgs};
 use super::{Exit, Failure, say};
+use crate::ground::GroundError;
 use crate::shrink::{
     self, Aim, Budget, Ending, LabError, Report, SearchError, ShrinkError, ShrinkOptions, search,
 };
@@ -29,7 +30,7 @@ pub(super) async fn run(args: ShrinkArgs, stop: &CancellationToken) -> Result<Ex
             Err(Failure::stopped(&error))
         }
         Err(
-            error @ (ShrinkError::Stopped
+            error @ (ShrinkError::Ground(GroundError::Stopped)
             | ShrinkError::Search(SearchError::Laboratory(LabError::Stopped))),
         ) => Err(Failure::stopped(&error)),
         Err(error) => Err(Failure::harness(&error)),

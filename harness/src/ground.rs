@@ -1,0 +1,79 @@
+//! What all that executes trials stands on: an engine that answers, nothing left of dead runs, and the
+//! images.
+
+use reports::Host;
+use tokio_util::sync::CancellationToken;
+
+use crate::clean;
+use crate::docker::{DockerError, Engine};
+use crate::images::{self, ImageError, ImageOptions, Images};
+
+/// An engine, and what is to be started on it.
+#[derive(Clone, Debug)]
+pub struct Ground {
+    /// The engine.
+    pub engine: Engine,
+    /// The images.
+    pub images: Images,
+    /// The machine.
+    pub host: Host,
+}
+
+/// There is nothing to stand on.
+#[derive(Debug, thiserror::Error)]
+pub enum GroundError {
+    /// No engine answers.
+    #[error("the container engine")]
+    Engine(#[source] DockerError),
+    /// An image is missing.
+    #[error("an image is missing")]
+    Images(#[source] ImageError),
+    /// The user stopped it.
+    #[error("stopped before the first trial")]
+    Stopped,
+}
+
+impl Ground {
+    /// Asks the engine, sweeps, and builds what is missing, with lines for the user.
+    ///
+    /// # Errors
+    /// When no engine answers, or an image cannot be had. What cannot be swept is only said.
+    pub async fn prepare(
+        options: &ImageOptions,
+        stop: &CancellationToken,
+        say: &(dyn Fn(&str) + Send + Sync),
+    ) -> Result<Ground, GroundError> {
+        let engine = Engine::connect().await.map_err(GroundError::Engine)?;
+        let host = describe(&engine).await;
+        say(&format!("host     {host}"));
+        sweep(&engine, say).await;
+        let tell = |line: &str| say(&format!("images   {line}"));
+        let ensured = stop.run_until_cancelled(images::ensure(&engine, options, &tell)).await;
+        let images = ensured.ok_or(GroundError::Stopped)?.map_err(GroundError::Images)?;
+        Ok(Ground { engine, images, host })
+    }
+}
+
+/// Removes what dead owners left; a failure is said and does not stop a run.
+async fn sweep(engine: &Engine, say: &(dyn Fn(&str) + Send + Sync)) {
+    match clean::sweep(engine).await {
+        Ok(report) if report.removed.is_empty() => {}
+        Ok(report) => say(&format!("swept    {} things of dead runs", report.removed.len())),
+        Err(error) => say(&format!("swept    not everything: {}", crate::trial::chain(&error))),
+    }
+}
+
+/// What engine and machine say of themselves; what they do not say stays empty.
+async fn describe(engine: &Engine) -> Host {
+    let facts = engine.facts().await.unwrap_or_default();
+    let memory_bytes = sysinfo::System::new().map_or(0, |mut system| {
+        system.refresh_memory();
+        system.total_memory()
+    });
+    Host {
+        engine: format!("Docker {}", facts.version),
+        cgroup: format!("cgroup v{}", facts.cgroup_version),
+        cores: std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64),
+        memory_bytes,
+    }
+}
