@@ -13,10 +13,12 @@ pub const ROWS: u64 = 700;
 const CHECKPOINT_ROWS: u64 = 100;
 /// Never by time: the conversation shall be the same each time.
 const CHECKPOINT_INTERVAL_MS: u64 = 60_000;
-/// Slow enough that an operator can act in the middle of a diff.
 const ROWS_PER_SECOND: u64 = 5_000;
-/// How far the diff is when the operator of a script acts.
-const ACTS_AT: f64 = 0.3;
+/// Slow enough that an operator who saw a table in its first half acts before its end: the statements
+/// of the act stand in the same phase each time.
+const ROWS_PER_SECOND_ACTED_ON: u64 = 2_000;
+/// How far the first table is when the operator of a script acts.
+const ACTS_AT: f64 = 0.4;
 /// Each script is recorded so often: what one recording lacks is no promise.
 pub const RECORDINGS: u32 = 3;
 
@@ -132,7 +134,10 @@ impl Frame {
         let mut schedule = plan::blank(self.seed, trial, &options);
         schedule.workload = Workload { run_length: CHECKPOINT_ROWS * 5 / 2, ..schedule.workload };
         schedule.pace = Pace {
-            rows_per_second: ROWS_PER_SECOND,
+            rows_per_second: match script.is_plain() {
+                true => ROWS_PER_SECOND,
+                false => ROWS_PER_SECOND_ACTED_ON,
+            },
             checkpoint_rows: CHECKPOINT_ROWS,
             checkpoint_interval_ms: CHECKPOINT_INTERVAL_MS,
             ..schedule.pace
@@ -143,7 +148,8 @@ impl Frame {
             trial_ms: 90_000,
             ..schedule.deadlines
         };
-        let trigger = Trigger::Progress { fraction: ACTS_AT };
+        let fraction = ACTS_AT / self.tables.len() as f64;
+        let trigger = Trigger::Progress { fraction };
         schedule.steps = script.act.map(|fault| Step::new(trigger, fault)).into_iter().collect();
         plan::check(&schedule)?;
         Ok(schedule)

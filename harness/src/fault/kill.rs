@@ -7,7 +7,7 @@ use reports::schedule::{Fault, Phase};
 
 use super::{GIVEN_UP, LATCH_AFTER_CALL, Strike, Struck, is_given_up, release};
 use crate::observer::{ProcessState, Progress};
-use crate::tablet::Signal;
+use crate::tablet::{Means, Signal, TabletError};
 use crate::trial::{ActError, Action, During, Stage};
 use crate::trigger::Hold;
 
@@ -45,7 +45,9 @@ pub(super) async fn inject(
     target.expect_exit(strike.step, if strike.fault == Fault::Sigterm { 0 } else { 137 });
     let (oom, hold) = match strike.fault {
         Fault::Sigterm => {
-            let means = target.tablet().kill(Signal::SIGTERM).await.during("sending SIGTERM")?;
+            let Some(means) = signal(strike, Signal::SIGTERM).await? else {
+                return ended_before(strike, hold).await;
+            };
             strike.injected(format!("SIGTERM {means}"));
             if hold.is_some() {
                 tokio::time::sleep(LATCH_AFTER_CALL).await;
@@ -60,14 +62,16 @@ pub(super) async fn inject(
         }
         Fault::HostCrash => {
             let mysql = &strike.stage.environment().servers.target;
-            let (tablet, mysql) = tokio::join!(target.tablet().kill(Signal::SIGKILL), mysql.kill());
-            let means = tablet.during("killing the target tablet")?;
+            let (tablet, mysql) = tokio::join!(signal(strike, Signal::SIGKILL), mysql.kill());
             mysql.during("killing the target's MySQL")?;
-            strike.injected(format!("SIGKILL {means}, and its MySQL"));
+            let means = tablet?.map_or("had ended".to_owned(), |means| format!("SIGKILL {means}"));
+            strike.injected(format!("{means}, and its MySQL"));
             (None, hold)
         }
         _ => {
-            let means = target.tablet().kill(Signal::SIGKILL).await.during("sending SIGKILL")?;
+            let Some(means) = signal(strike, Signal::SIGKILL).await? else {
+                return ended_before(strike, hold).await;
+            };
             strike.injected(format!("SIGKILL {means}"));
             (None, hold)
         }
@@ -77,7 +81,7 @@ pub(super) async fn inject(
         hold.dispose().await?;
     }
     let Some(exit_code) = exit_code else {
-        target.expect_no_exit();
+        target.expect_no_exit(strike.step);
         return Ok(strike.missed("the process did not end as it was asked to".to_owned(), false));
     };
     let evidence = match oom {
@@ -116,6 +120,24 @@ pub(super) async fn heal(stage: &Stage, struck: &Struck) -> Result<(), ActError>
         _ => {}
     }
     Ok(())
+}
+
+/// Sends a signal; none when the process has ended by itself meanwhile.
+async fn signal(strike: &Strike<'_>, signal: Signal) -> Result<Option<Means>, ActError> {
+    match strike.stage.target().tablet().kill(signal).await {
+        Ok(means) => Ok(Some(means)),
+        Err(TabletError::NotRunning { .. }) => Ok(None),
+        Err(error) => Err(error).during("sending a signal to the target tablet"),
+    }
+}
+
+/// While it was held at a crash point on its way out, say.
+async fn ended_before(strike: &Strike<'_>, hold: Option<Box<Hold>>) -> Result<Struck, ActError> {
+    strike.stage.target().expect_no_exit(strike.step);
+    if let Some(hold) = hold {
+        hold.dispose().await?;
+    }
+    Ok(strike.missed("the process ended before it was struck".to_owned(), false))
 }
 
 /// Creates the VDiff that follows a deleted one, as soon as the tablet takes it.

@@ -28,7 +28,7 @@ pub(super) async fn inject(strike: &Strike<'_>) -> Result<Struck, ActError> {
             Ok(strike.proven(Evidence::Exit { exit_code }, strike.interrupted(&before)))
         }
         other => {
-            source.expect_no_exit();
+            source.expect_no_exit(strike.step);
             Ok(strike.missed(format!("the source tablet did not end: {other:?}"), false))
         }
     }

@@ -2,7 +2,7 @@
 //! ended unasked.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use reports::journal::{Event, Side, TabletExited, TabletStarted};
@@ -83,7 +83,8 @@ pub struct Supervised {
     tablet: Arc<ContainerTablet>,
     journal: Journal,
     state: watch::Sender<ProcessState>,
-    expected: Mutex<Option<Expectation>>,
+    /// What was asked for, the oldest first: two may ask at once, and one of them comes too late.
+    expected: Mutex<Vec<Expectation>>,
     last_lines: Mutex<VecDeque<String>>,
     log_path: std::path::PathBuf,
     starting: tokio::sync::Mutex<()>,
@@ -103,7 +104,7 @@ impl Supervised {
             tablet,
             journal,
             state: watch::Sender::new(ProcessState::New),
-            expected: Mutex::new(None),
+            expected: Mutex::default(),
             last_lines: Mutex::new(VecDeque::new()),
             log_path,
             starting: tokio::sync::Mutex::new(()),
@@ -173,13 +174,17 @@ impl Supervised {
 
     /// Announces that a step is about to end the process.
     pub fn expect_exit(&self, step: usize, exit_code: i64) {
-        let expectation = Expectation { step, exit_code, since: Instant::now() };
-        *self.expected.lock().unwrap_or_else(PoisonError::into_inner) = Some(expectation);
+        self.expect_no_exit(step);
+        self.expected().push(Expectation { step, exit_code, since: Instant::now() });
     }
 
-    /// Takes an announcement back (the fault did not come off).
-    pub fn expect_no_exit(&self) {
-        self.expected.lock().unwrap_or_else(PoisonError::into_inner).take();
+    /// Takes a step's announcement back (the fault did not come off).
+    pub fn expect_no_exit(&self, step: usize) {
+        self.expected().retain(|expectation| expectation.step != step);
+    }
+
+    fn expected(&self) -> MutexGuard<'_, Vec<Expectation>> {
+        self.expected.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until a start that is under way has come back: at a crash point the process may be at work
@@ -230,8 +235,8 @@ impl Supervised {
 
     /// Records an exit, and says whether somebody asked for it.
     fn exited(&self, incarnation: u32, exit_code: i64) -> Option<usize> {
-        let expected = self.expected.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let asked = expected.filter(|expected| expected.exit_code == exit_code);
+        let expected = std::mem::take(&mut *self.expected());
+        let asked = expected.into_iter().find(|expected| expected.exit_code == exit_code);
         let took = asked.map(|expected| expected.since.elapsed());
         self.journal.record(Event::TabletExited(TabletExited {
             side: self.side,

@@ -205,7 +205,12 @@ impl<L: Laboratory> Search<'_, L> {
                 break;
             }
             let wanted = runs.saturating_sub(self.before.runs()).max(1);
-            let new = self.run(&original, wanted).await?;
+            let new = match self.run(&original, wanted).await {
+                Ok(new) => new,
+                // What was measured until then is all that is known.
+                Err(Cut::OutOfBudget) => break,
+                Err(cut) => return Err(cut),
+            };
             inconclusive = if is_silent(&new) { inconclusive + count(new.len()) } else { 0 };
             seen.extend(new);
             if self.broken.is_empty() {

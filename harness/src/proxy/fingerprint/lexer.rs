@@ -169,7 +169,16 @@ impl<'a> Lexer<'a> {
         let text = if is_closed { &inner[..at] } else { inner };
         let token = conversation::spoken(text).map_or(Token::Literal, Token::Spoken);
         self.rest = if is_closed { &inner[at + 1..] } else { &[] };
+        self.drop_introducers();
         self.tokens.push(token);
+    }
+
+    /// Before a string: its character set is a part of the literal.
+    fn drop_introducers(&mut self) {
+        let is_one = |token: &Token<'_>| INTRODUCERS.iter().any(|word| token.is_word(word));
+        while self.tokens.last().is_some_and(is_one) {
+            self.tokens.pop();
+        }
     }
 
     fn name(&mut self) {
@@ -219,16 +228,6 @@ impl<'a> Lexer<'a> {
         if self.tokens.is_empty() {
             self.is_ddl = text == "create" || text == "alter";
         }
-        let is_introducer = INTRODUCERS.contains(&&*text) && {
-            self.skip_space();
-            matches!(
-                self.rest,
-                [b'\'' | b'"', ..] | [b'0', b'x' | b'X', ..] | [b'x' | b'X', b'\'', ..]
-            )
-        };
-        if is_introducer {
-            return;
-        }
         let token = if self.is_literal(&text) { Token::Literal } else { Token::Word(text) };
         self.tokens.push(token);
     }
@@ -247,6 +246,9 @@ impl<'a> Lexer<'a> {
     /// Also what MySQL would read as a name that begins with a digit.
     fn number(&mut self) {
         let is_hexadecimal = matches!(self.rest, [b'0', b'x' | b'X', ..]);
+        if is_hexadecimal {
+            self.drop_introducers();
+        }
         let mut length = 0;
         while let Some(&byte) = self.rest.get(length) {
             let exponent = !is_hexadecimal

@@ -92,6 +92,7 @@ fn what_does_not_matter_does_not_show() {
     for statement in cases {
         assert_eq!(fingerprint(statement), "insert into t (a, b) values (?+)", "{statement}");
     }
+    assert_eq!(fingerprint("select _binary _utf8 N'pending'"), "select 'pending'");
     assert_eq!(fingerprint("select a-1,b - -1 from T"), "select a - ?, b - ? from t");
     assert_eq!(fingerprint("select `A b`, `null` from `T`"), "select `A b`, `null` from `T`");
     assert_eq!(

@@ -226,6 +226,17 @@ async fn a_candidate_that_stays_inconclusive_is_not_taken() {
     assert!(fake.lines.borrow().iter().any(|line| line.starts_with("unclear")));
 }
 
+// The original failed within the budget: that is a result, with the invariants it broke.
+#[tokio::test]
+async fn a_budget_that_ends_while_the_rate_is_measured_keeps_what_failed() {
+    let mut fake = Fake::new(needs(&[Fault::Sigkill]), 1.0, 1);
+    let shrunk = shrink(&schedule(&THREE), &aim(Some(2)), &mut fake).await.unwrap();
+    assert_eq!((shrunk.ending, shrunk.trials), (Ending::OutOfBudget, 2));
+    assert_eq!(shrunk.schedule, schedule(&THREE));
+    assert_eq!(shrunk.broken, [Invariant::I1, Invariant::I2].into());
+    assert_eq!((shrunk.before.failed, shrunk.after.failed), (2, 2));
+}
+
 fn any_faults() -> impl Strategy<Value = Vec<Fault>> {
     proptest::collection::vec(proptest::sample::select(Fault::ALL.to_vec()), 1..6)
 }
