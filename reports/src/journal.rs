@@ -5,13 +5,19 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::schedule::{Fault, Phase, Schedule};
+use crate::schedule::{Fault, Schedule};
 
+mod landing;
 mod looks;
 mod read;
+mod results;
 
-pub use looks::{Answer, Held, Moment, Outcome, Roles, Told, Verbs};
+pub use landing::{Evidence, FaultLanded, Interrupted};
+pub use looks::{Answer, Held, Moment, Outcome, Residue, Roles, Told, Verbs};
 pub use read::{JournalError, line, parse, read};
+pub use results::{
+    Difference, DifferenceKind, FinalReport, SidecarChange, TableReport, TableTruth, Truth,
+};
 
 /// What observers are called, so that an oracle can name the evidence it rests on. An observer that
 /// watches one tablet appends a slash and the side: `readiness/target`.
@@ -253,28 +259,6 @@ pub struct TrialStarted {
     pub workflow: String,
 }
 
-/// The planted truth of a workload.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Truth {
-    /// By table.
-    pub tables: BTreeMap<String, TableTruth>,
-}
-
-/// What an exact diff reports of one table.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct TableTruth {
-    /// Rows processed: pairs, and rows of one side only.
-    pub processed: u64,
-    /// Equal pairs.
-    pub matching: u64,
-    /// Keys of unequal pairs, as [`Difference::key`].
-    pub mismatched: Vec<String>,
-    /// Keys that only the source has.
-    pub extra_source: Vec<String>,
-    /// Keys that only the target has.
-    pub extra_target: Vec<String>,
-}
-
 /// A tablet's container was started.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TabletStarted {
@@ -303,90 +287,6 @@ pub struct TabletExited {
     pub took_ms: Option<u64>,
     /// Last lines of the tablet's log.
     pub last_log: Vec<String>,
-}
-
-/// Proof that a fault happened and hit what it aimed at.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct FaultLanded {
-    /// Index of the schedule's step.
-    pub step: usize,
-    /// The fault.
-    pub fault: Fault,
-    /// The fault's own evidence.
-    pub evidence: Evidence,
-    /// The diff as it lay in MySQL between death and restart (for faults aimed at a diff's middle).
-    pub interrupted: Option<Interrupted>,
-}
-
-/// A fault's own evidence.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "by", rename_all = "kebab-case")]
-pub enum Evidence {
-    /// The process ended by this signal (or exited in order, for SIGTERM).
-    Exit {
-        /// Exit code as the engine reports it.
-        exit_code: i64,
-    },
-    /// The kernel's counter of the container's cgroup rose.
-    OomCounter {
-        /// Before the fault, per start.
-        baseline: u64,
-        /// After it.
-        count: u64,
-        /// Exit code as the engine reports it.
-        exit_code: i64,
-    },
-    /// The kernel's log names cgroup and process.
-    KernelLog {
-        /// The line.
-        line: String,
-    },
-    /// The engine's `oom` event, together with the death.
-    EngineEvent {
-        /// Exit code as the engine reports it.
-        exit_code: i64,
-    },
-    /// The sidecar state before and after.
-    State {
-        /// Before.
-        before: String,
-        /// After.
-        after: String,
-    },
-    /// What was seen, in words, for faults whose effect is their own evidence.
-    Observed {
-        /// Text.
-        what: String,
-    },
-}
-
-/// The sidecar state of an interrupted diff.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Interrupted {
-    /// `_vt.vdiff.state`.
-    pub state: String,
-    /// Sum of `_vt.vdiff_table.rows_compared`.
-    pub rows_compared: u64,
-    /// Rows an exact diff processes.
-    pub rows_total: u64,
-    /// The phase it lay in.
-    pub phase: Option<Phase>,
-}
-
-impl Interrupted {
-    /// Whether the fault hit the middle of the diff: unfinished, some rows compared, not all.
-    #[must_use]
-    pub fn is_mid_diff(&self) -> bool {
-        matches!(self.state.as_str(), "pending" | "started")
-            && self.rows_compared > 0
-            && self.rows_compared < self.rows_total
-    }
-
-    /// Fraction of the diff that was done, 0 to 1.
-    #[must_use]
-    pub fn fraction(&self) -> f64 {
-        if self.rows_total == 0 { 0.0 } else { self.rows_compared as f64 / self.rows_total as f64 }
-    }
 }
 
 /// A sample of the running trial.
@@ -419,130 +319,4 @@ pub struct VdiffAction {
     pub took_ms: u64,
     /// From the call to its effect (state seen, row gone), where awaited.
     pub effect_ms: Option<u64>,
-}
-
-/// What `show` said of a VDiff.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct FinalReport {
-    /// Which VDiff.
-    pub uuid: String,
-    /// Its state.
-    pub state: String,
-    /// Its last error.
-    pub last_error: String,
-    /// By table.
-    pub tables: BTreeMap<String, TableReport>,
-}
-
-/// The report of one table.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct TableReport {
-    /// `_vt.vdiff_table.state`.
-    pub state: String,
-    /// Rows processed.
-    pub processed: u64,
-    /// Equal pairs.
-    pub matching: u64,
-    /// Unequal pairs, counted.
-    pub mismatched: u64,
-    /// Rows only on the source, counted.
-    pub extra_source: u64,
-    /// Rows only on the target, counted.
-    pub extra_target: u64,
-    /// Every difference reported.
-    pub differences: Vec<Difference>,
-}
-
-/// The kind of a difference.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum DifferenceKind {
-    /// Both sides have the key, with unequal rows.
-    Mismatch,
-    /// Only the source has the key.
-    ExtraSource,
-    /// Only the target has the key.
-    ExtraTarget,
-}
-
-/// One difference.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Difference {
-    /// Its kind.
-    pub kind: DifferenceKind,
-    /// The key's values as the report prints them, joined by `,`; of a mismatch the source's.
-    pub key: String,
-}
-
-/// A committed row change of a sidecar table.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SidecarChange {
-    /// `vdiff`, `vdiff_table`, `vdiff_log` or `vreplication`.
-    pub table: String,
-    /// The transaction's GTID.
-    pub gtid: String,
-    /// When it was written, by the server's clock, microseconds since the Unix epoch.
-    pub commit_us: u64,
-    /// The row before; none for an insert. Values as text, NULL as null, blobs that are not UTF-8
-    /// as `0x…`.
-    pub before: Option<BTreeMap<String, Option<String>>>,
-    /// The row after; none for a delete.
-    pub after: Option<BTreeMap<String, Option<String>>>,
-    /// For a `vdiff_table` row with a cursor: how many rows an exact diff has processed when it
-    /// stands there (from the workload, not from the tablet).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cursor_ordinal: Option<u64>,
-}
-
-/// What dead incarnations left behind, one line a thing.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Residue {
-    /// Connections of dead incarnations.
-    pub connections: Vec<String>,
-    /// Statements that still run for them.
-    pub statements: Vec<String>,
-    /// Open transactions and snapshots of theirs.
-    pub transactions: Vec<String>,
-    /// Locks: table, metadata, row and user-level locks in MySQL, lock keys in etcd.
-    pub locks: Vec<String>,
-    /// Leases in etcd that hold keys of a dead incarnation, or of nobody.
-    #[serde(default)]
-    pub leases: Vec<String>,
-    /// What was looked at, so that an empty residue says something.
-    pub looked_at: Vec<String>,
-    /// What could not be looked at, and why.
-    #[serde(default)]
-    pub not_looked_at: Vec<String>,
-}
-
-impl Residue {
-    /// Whether nothing was found.
-    #[must_use]
-    pub fn is_clean(&self) -> bool {
-        self.left().all(|(_, things)| things.is_empty())
-    }
-
-    /// What was found, by kind.
-    pub fn left(&self) -> impl Iterator<Item = (&'static str, &[String])> {
-        [
-            ("connection", &self.connections),
-            ("running statement", &self.statements),
-            ("open transaction", &self.transactions),
-            ("lock", &self.locks),
-            ("lease", &self.leases),
-        ]
-        .into_iter()
-        .map(|(kind, things)| (kind, things.as_slice()))
-    }
-
-    /// Adds what another look found.
-    pub fn take_in(&mut self, other: Residue) {
-        self.connections.extend(other.connections);
-        self.statements.extend(other.statements);
-        self.transactions.extend(other.transactions);
-        self.locks.extend(other.locks);
-        self.leases.extend(other.leases);
-        self.looked_at.extend(other.looked_at);
-        self.not_looked_at.extend(other.not_looked_at);
-    }
 }

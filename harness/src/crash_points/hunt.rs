@@ -248,7 +248,10 @@ impl Hunt {
             self.entries.retain(|entry| window.has(&entry.listed.point));
         }
         self.until = self.options.duration.map(|duration| Instant::now() + duration);
-        for entry in &self.entries {
+        let faults = &self.options.faults;
+        let can_be_struck =
+            |entry: &&Entry| faults.is_empty() || faults.iter().any(|one| can_strike(*one, entry));
+        for entry in self.entries.iter().filter(can_be_struck) {
             self.coverage.enumerate(entry.listed.key(), entry.listed.point.nth, entry.listed.timed);
         }
         self.queue_strikes();

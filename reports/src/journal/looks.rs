@@ -133,3 +133,56 @@ impl Roles {
         !self.serving && steps_back(&self.health) && steps_back(&self.tablet_record)
     }
 }
+
+/// What dead incarnations left behind, one line a thing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Residue {
+    /// Connections of dead incarnations.
+    pub connections: Vec<String>,
+    /// Statements that still run for them.
+    pub statements: Vec<String>,
+    /// Open transactions and snapshots of theirs.
+    pub transactions: Vec<String>,
+    /// Locks: table, metadata, row and user-level locks in MySQL, lock keys in etcd.
+    pub locks: Vec<String>,
+    /// Leases in etcd that hold keys of a dead incarnation, or of nobody.
+    #[serde(default)]
+    pub leases: Vec<String>,
+    /// What was looked at, so that an empty residue says something.
+    pub looked_at: Vec<String>,
+    /// What could not be looked at, and why.
+    #[serde(default)]
+    pub not_looked_at: Vec<String>,
+}
+
+impl Residue {
+    /// Whether nothing was found.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.left().all(|(_, things)| things.is_empty())
+    }
+
+    /// What was found, by kind.
+    pub fn left(&self) -> impl Iterator<Item = (&'static str, &[String])> {
+        [
+            ("connection", &self.connections),
+            ("running statement", &self.statements),
+            ("open transaction", &self.transactions),
+            ("lock", &self.locks),
+            ("lease", &self.leases),
+        ]
+        .into_iter()
+        .map(|(kind, things)| (kind, things.as_slice()))
+    }
+
+    /// Adds what another look found.
+    pub fn take_in(&mut self, other: Residue) {
+        self.connections.extend(other.connections);
+        self.statements.extend(other.statements);
+        self.transactions.extend(other.transactions);
+        self.locks.extend(other.locks);
+        self.leases.extend(other.leases);
+        self.looked_at.extend(other.looked_at);
+        self.not_looked_at.extend(other.not_looked_at);
+    }
+}

@@ -135,6 +135,8 @@ fn an_operator_strikes_only_where_a_diff_is_under_way_and_no_other_operator_acts
         assert!(points(schedule).iter().all(|point| point.phase.is_some()));
     }
     assert_eq!(hunt.left(), 0);
+    // Where nothing may strike, nothing is left undone.
+    assert_eq!(hunt.coverage().figures().percent, 100.0);
 }
 
 #[test]
