@@ -31,6 +31,9 @@ pub use deal::is_exclusive;
 pub use dealer::{Dealer, Problem};
 pub use slot::{Slot, SlotError, Slots};
 
+/// With more trials at a time than this nothing becomes faster: about half of a trial is waiting.
+const JOBS_PER_CORE: u64 = 2;
+
 /// What a campaign shall do.
 #[derive(Clone, Debug)]
 pub struct CampaignOptions {
@@ -153,6 +156,15 @@ pub async fn run(
     let pending = deal::Pending::plan(&options.work).map_err(CampaignError::Plan)?;
     let ground = Ground::prepare(&options.images, stop, say).await;
     let Ground { engine, images, host } = ground.map_err(CampaignError::Ground)?;
+    if options.jobs as u64 > JOBS_PER_CORE * host.cores {
+        say(&format!(
+            "note     {} trials at a time on {} cores wait for each other: what is judged by time may \
+             fail for that; try --jobs {}",
+            options.jobs,
+            host.cores,
+            JOBS_PER_CORE * host.cores
+        ));
+    }
     let id = Run::fresh_id();
     let name = format!("{id}-seed{}", pending.seed());
     let out = options.out.clone().unwrap_or_else(|| Path::new("reports/runs").join(&name));

@@ -83,7 +83,7 @@ pub struct Supervised {
     tablet: Arc<ContainerTablet>,
     journal: Journal,
     state: watch::Sender<ProcessState>,
-    /// What was asked for, the oldest first: two may ask at once, and one of them comes too late.
+    /// What was asked for, the oldest first: two may ask at once, for one exit or for different ones.
     expected: Mutex<Vec<Expectation>>,
     last_lines: Mutex<VecDeque<String>>,
     log_path: std::path::PathBuf,
@@ -236,7 +236,8 @@ impl Supervised {
     /// Records an exit, and says whether somebody asked for it.
     fn exited(&self, incarnation: u32, exit_code: i64) -> Option<usize> {
         let expected = std::mem::take(&mut *self.expected());
-        let asked = expected.into_iter().find(|expected| expected.exit_code == exit_code);
+        // The last one that asked for it: those before it have not been served yet.
+        let asked = expected.into_iter().rfind(|expected| expected.exit_code == exit_code);
         let took = asked.map(|expected| expected.since.elapsed());
         self.journal.record(Event::TabletExited(TabletExited {
             side: self.side,
