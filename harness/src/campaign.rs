@@ -31,7 +31,7 @@ pub use deal::is_exclusive;
 pub use dealer::{Dealer, Problem};
 pub use slot::{Slot, SlotError, Slots};
 
-/// With more trials at a time than this nothing becomes faster: about half of a trial is waiting.
+/// Four trials at a time keep two cores busy; with eight, checkpoints came late enough to break I5.
 const JOBS_PER_CORE: u64 = 2;
 
 /// What a campaign shall do.

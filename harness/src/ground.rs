@@ -5,7 +5,7 @@ use reports::Host;
 use tokio_util::sync::CancellationToken;
 
 use crate::clean;
-use crate::docker::{DockerError, Engine};
+use crate::docker::{DockerError, Engine, EngineFacts};
 use crate::images::{self, ImageError, ImageOptions, Images};
 
 /// An engine, and what is to be started on it.
@@ -65,7 +65,10 @@ async fn sweep(engine: &Engine, say: &(dyn Fn(&str) + Send + Sync)) {
 
 /// What engine and machine say of themselves; what they do not say stays empty.
 async fn describe(engine: &Engine) -> Host {
-    let facts = engine.facts().await.unwrap_or_default();
+    let facts = engine.facts().await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "the engine does not say what it is");
+        EngineFacts::default()
+    });
     let memory_bytes = sysinfo::System::new().map_or(0, |mut system| {
         system.refresh_memory();
         system.total_memory()

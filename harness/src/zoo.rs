@@ -288,11 +288,14 @@ impl Prey {
         let works_around = |trial: &&TrialRecord| {
             trial.schedule.steps.iter().any(|step| Some(step.fault) == way_out)
         };
-        let strikes = |trial: &&TrialRecord| {
-            !trial.schedule.proxied || trial.schedule.steps.iter().any(Step::is_at_point)
+        // A recording does not hunt; but one that fails has found something without a strike.
+        let hunts = |trial: &&TrialRecord| {
+            let is_recording =
+                trial.schedule.proxied && !trial.schedule.steps.iter().any(Step::is_at_point);
+            !is_recording || trial.verdict() == Verdict::Fail
         };
         let (around, hunting): (Vec<&TrialRecord>, Vec<&TrialRecord>) =
-            trials.iter().filter(strikes).partition(works_around);
+            trials.iter().filter(hunts).partition(works_around);
         // A control must find nothing in any trial.
         let looked_at = || hunting.iter().chain(around.iter().filter(|_| !self.is_on));
         let first = looked_at().position(|trial| self.is_found_by(trial));

@@ -219,8 +219,9 @@ impl Hunt {
                 self.queue.retain(|one| !matches!(one, Purpose::Record(of) if *of == script));
             }
             Verdict::Inconclusive => {
-                let reasons = trial.judgements.iter().flat_map(|judged| &judged.reasons);
-                let why = reasons.map(|reason| reason.text.clone()).next().unwrap_or_default();
+                let judged = trial.judgements.iter().filter(|judged| !judged.not_applicable);
+                let mut reasons = judged.flat_map(|judged| &judged.reasons);
+                let why = reasons.next().map_or_else(String::new, |reason| reason.text.clone());
                 let script = SCRIPTS[script].name;
                 self.problem = Some(HuntError::Unclear { trial: number, script, why });
             }

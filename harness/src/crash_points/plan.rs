@@ -13,6 +13,7 @@ pub const ROWS: u64 = 700;
 const CHECKPOINT_ROWS: u64 = 100;
 /// Never by time: the conversation shall be the same each time.
 const CHECKPOINT_INTERVAL_MS: u64 = 60_000;
+/// Where nobody acts.
 const ROWS_PER_SECOND: u64 = 5_000;
 /// Slow enough that an operator who saw a table in its first half acts before its end: the statements
 /// of the act stand in the same phase each time.

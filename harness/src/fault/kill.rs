@@ -64,8 +64,10 @@ pub(super) async fn inject(
             let mysql = &strike.stage.environment().servers.target;
             let (tablet, mysql) = tokio::join!(signal(strike, Signal::SIGKILL), mysql.kill());
             mysql.during("killing the target's MySQL")?;
-            let means = tablet?.map_or("had ended".to_owned(), |means| format!("SIGKILL {means}"));
-            strike.injected(format!("{means}, and its MySQL"));
+            strike.injected(match tablet? {
+                Some(means) => format!("SIGKILL {means}, and its MySQL"),
+                None => "SIGKILL of its MySQL; the tablet had ended".to_owned(),
+            });
             (None, hold)
         }
         _ => {

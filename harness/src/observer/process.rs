@@ -236,7 +236,7 @@ impl Supervised {
     /// Records an exit, and says whether somebody asked for it.
     fn exited(&self, incarnation: u32, exit_code: i64) -> Option<usize> {
         let expected = std::mem::take(&mut *self.expected());
-        // The last one that asked for it: those before it have not been served yet.
+        // One exit proves one fault: the latest that asked for it. An earlier one misses, and is redrawn.
         let asked = expected.into_iter().rfind(|expected| expected.exit_code == exit_code);
         let took = asked.map(|expected| expected.since.elapsed());
         self.journal.record(Event::TabletExited(TabletExited {

@@ -1,3 +1,5 @@
+use reports::verdict::Judgement;
+
 use super::*;
 
 fn specimen(bug: Bug, found: bool, comes_back: bool) -> Specimen {
@@ -56,4 +58,29 @@ fn a_patch_is_found_by_any_oracle_and_cleared_only_by_trials_that_say_something(
     let mut unclear = one(false);
     unclear[0].inconclusive = 1;
     assert_eq!(verdict(&unclear, &patch), Verdict::Inconclusive);
+}
+
+// A patch may show where nothing is struck: in a recording. That trial failed, so it was found.
+#[test]
+fn a_recording_that_fails_has_found_a_patch_and_one_that_passes_hunts_for_nothing() {
+    let prey = Prey {
+        name: "patch:a".to_owned(),
+        bug: None,
+        is_on: true,
+        works: Vec::new(),
+        images: ImageOptions::default(),
+        program: String::new(),
+    };
+    let recording = |verdict| {
+        let frame = Frame::small(1, None);
+        let schedule = frame.recording(0, crate::crash_points::plan::SCRIPTS[0]).unwrap();
+        let invariant = Invariant::I1;
+        let reasons = Vec::new();
+        let judgement = Judgement { invariant, verdict, checks: 1, reasons, not_applicable: false };
+        [TrialRecord { schedule, records: Vec::new(), judgements: vec![judgement] }]
+    };
+    let found = prey.specimen(&recording(Verdict::Fail), std::path::Path::new("run"));
+    assert_eq!((found.found, found.found_in, found.trials), (true, Some(1), 1));
+    let clean = prey.specimen(&recording(Verdict::Pass), std::path::Path::new("run"));
+    assert_eq!((clean.found, clean.trials), (false, 0));
 }
