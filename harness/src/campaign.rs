@@ -31,7 +31,7 @@ pub use deal::is_exclusive;
 pub use dealer::{Dealer, Problem};
 pub use slot::{Slot, SlotError, Slots};
 
-/// Four trials at a time keep two cores busy; with eight, checkpoints came late enough to break I5.
+/// Four trials at a time keep two cores busy; with eight, checkpoints come too late for I5 to judge them.
 const JOBS_PER_CORE: u64 = 2;
 
 /// What a campaign shall do.
@@ -159,7 +159,7 @@ pub async fn run(
     if options.jobs as u64 > JOBS_PER_CORE * host.cores {
         say(&format!(
             "note     {} trials at a time on {} cores wait for each other: what is judged by time may \
-             fail for that; try --jobs {}",
+             be inconclusive for that; try --jobs {}",
             options.jobs,
             host.cores,
             JOBS_PER_CORE * host.cores

@@ -5,6 +5,7 @@
 //! it can tell missing evidence from good news. Observers change nothing, with one exception: the
 //! process watcher restarts a tablet that ended unasked, as a supervisor would.
 
+mod load;
 mod logs;
 mod process;
 mod pulse;

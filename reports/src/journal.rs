@@ -302,6 +302,9 @@ pub struct Sample {
     pub rows_compared: u64,
     /// Rows an exact diff processes.
     pub rows_total: u64,
+    /// Tasks that ran or waited for a core then, on each core of the machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runnable_per_core: Option<f64>,
 }
 
 /// An operator's action.

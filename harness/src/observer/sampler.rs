@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::process::{ProcessState, Supervised};
-use super::{name, pulse::Pulse};
+use super::{load, name, pulse::Pulse};
 use crate::journal::Journal;
 
 const EVERY: Duration = Duration::from_millis(50);
@@ -170,6 +170,7 @@ pub(super) async fn poll_memory(
                 state: progress.state,
                 rows_compared: progress.rows_compared,
                 rows_total: options.rows_total,
+                runnable_per_core: load::runnable_per_core(),
             }));
         }
     })

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::examination::Examination;
 use super::history::{Change, Row, number, text};
 use super::view::View;
-use super::windows::outside;
+use super::windows::{Window, outside};
 
 /// The least that a row of any workload takes in a packet, encoded. A tablet may finish the packet in
 /// its hands before it saves.
@@ -21,6 +21,9 @@ pub(super) const ROW_BYTES_MIN: u64 = 48;
 /// What a busy machine may add to the time between two checkpoints: as a rule, and at worst.
 const RULE_SLACK_MS: u64 = 400;
 const WORST_SLACK_MS: u64 = 3_000;
+/// With more runnable tasks on each core than this, what is late says nothing of the tablet: it had less
+/// than a twelfth of a core. Four trials at a time on two cores make 6 to 10, eight make 16 to 20.
+const LOAD_MAX: f64 = 12.0;
 /// So many checkpoints make a rule.
 const RULE_MIN: usize = 5;
 
@@ -36,6 +39,20 @@ struct Follower<'a> {
     saved_ms: Option<u64>,
 }
 
+/// From one save of a stream to the next.
+#[derive(Clone, Copy)]
+struct Pause {
+    /// The record of the later one.
+    seq: u64,
+    window: Window,
+}
+
+impl Pause {
+    fn took_ms(&self) -> u64 {
+        self.window.1.saturating_sub(self.window.0)
+    }
+}
+
 pub(super) fn judge(view: &View<'_>) -> Judgement {
     let mut exam = Examination::new(Invariant::I5, view);
     if !exam.needs_history(view) {
@@ -43,7 +60,7 @@ pub(super) fn judge(view: &View<'_>) -> Judgement {
     }
     let Some(schedule) = view.schedule() else { return exam.finish() };
     let growth_max = schedule.pace.checkpoint_rows + schedule.pace.packet_bytes / ROW_BYTES_MIN;
-    let mut pauses: Vec<(u64, u64, u64)> = Vec::new();
+    let mut pauses: Vec<Pause> = Vec::new();
     let mut followers: BTreeMap<(&str, &str), Follower<'_>> = BTreeMap::new();
     for change in &view.history.changes {
         match change.change.table.as_str() {
@@ -57,7 +74,8 @@ pub(super) fn judge(view: &View<'_>) -> Judgement {
                         if grew {
                             let at_ms = view.at_ms_of(change);
                             let since = follower.saved_ms.replace(at_ms);
-                            pauses.extend(since.map(|since| (change.seq, since, at_ms)));
+                            let pause = |since| Pause { seq: change.seq, window: (since, at_ms) };
+                            pauses.extend(since.map(pause));
                         }
                     }
                     None => {
@@ -82,33 +100,55 @@ pub(super) fn judge(view: &View<'_>) -> Judgement {
 
 /// From each save of a stream to the next: at most the interval, and the time that one packet takes at
 /// the diff's pace. Half of them keep to that closely; each of them, but for a slow moment of the machine.
-fn in_time(exam: &mut Examination, view: &View<'_>, pace: &Pace, pauses: &[(u64, u64, u64)]) {
+fn in_time(exam: &mut Examination, view: &View<'_>, pace: &Pace, pauses: &[Pause]) {
     let packet_rows = pace.packet_bytes / ROW_BYTES_MIN;
     let packet_ms = (packet_rows * 1_000).checked_div(pace.rows_per_second).unwrap_or(0);
     let promised_ms = pace.checkpoint_interval_ms + packet_ms;
     let harm = view.harm();
-    let mut undisturbed: Vec<(u64, u64)> = pauses
-        .iter()
-        .map(|&(seq, from, to)| (outside((from, to), &harm), from, to, seq))
-        .filter(|(outside_ms, from, to, _)| *outside_ms == to.saturating_sub(*from))
-        .map(|(took_ms, _, _, seq)| (took_ms, seq))
-        .collect();
-    undisturbed.sort_unstable();
-    let Some((worst_ms, seq)) = undisturbed.last().copied() else { return };
+    let is_undisturbed = |pause: &&Pause| outside(pause.window, &harm) == pause.took_ms();
+    let mut undisturbed: Vec<Pause> = pauses.iter().filter(is_undisturbed).copied().collect();
+    undisturbed.sort_unstable_by_key(Pause::took_ms);
+    let Some(worst) = undisturbed.last() else { return };
     let at_worst_ms = promised_ms + WORST_SLACK_MS;
-    exam.check(worst_ms <= at_worst_ms, Some(seq), || {
-        format!("expected at most {at_worst_ms} ms between checkpoints; found {worst_ms} ms")
+    not_later(exam, view, worst, worst.window, at_worst_ms, || {
+        format!(
+            "expected at most {at_worst_ms} ms between checkpoints; found {} ms",
+            worst.took_ms()
+        )
     });
     if undisturbed.len() >= RULE_MIN {
-        let (median_ms, seq) = undisturbed[undisturbed.len() / 2];
+        let median = &undisturbed[undisturbed.len() / 2];
+        let from = undisturbed.iter().map(|pause| pause.window.0).min().unwrap_or_default();
+        let to = undisturbed.iter().map(|pause| pause.window.1).max().unwrap_or_default();
         let as_a_rule_ms = promised_ms + RULE_SLACK_MS;
-        exam.check(median_ms <= as_a_rule_ms, Some(seq), || {
+        not_later(exam, view, median, (from, to), as_a_rule_ms, || {
             format!(
                 "expected at most {as_a_rule_ms} ms between checkpoints as a rule; half of {} took \
-                 {median_ms} ms and more",
-                undisturbed.len()
+                 {} ms and more",
+                undisturbed.len(),
+                median.took_ms()
             )
         });
+    }
+}
+
+/// A pause that is too long is the tablet's doing, unless the machine was overloaded at that time.
+fn not_later(
+    exam: &mut Examination,
+    view: &View<'_>,
+    pause: &Pause,
+    at_that_time: Window,
+    most_ms: u64,
+    broken: impl FnOnce() -> String,
+) {
+    let held = pause.took_ms() <= most_ms;
+    match view.load(at_that_time).filter(|load| !held && *load > LOAD_MAX) {
+        Some(load) => {
+            let overloaded =
+                format!("{}, with {load:.0} runnable tasks on each core of the machine", broken());
+            exam.missing(Some(pause.seq), overloaded);
+        }
+        None => exam.check(held, Some(pause.seq), broken),
     }
 }
 

@@ -39,6 +39,18 @@ impl View<'_> {
         windows
     }
 
+    /// How many tasks ran or waited on each core of the machine in a time, on average; none: nobody looked.
+    pub(super) fn load(&self, (from, to): Window) -> Option<f64> {
+        let samples = self.records.iter().filter(|record| (from..=to).contains(&record.at_ms));
+        let loads: Vec<f64> = samples
+            .filter_map(|record| match &record.event {
+                Event::Sample(sample) => sample.runnable_per_core,
+                _ => None,
+            })
+            .collect();
+        (!loads.is_empty()).then(|| loads.iter().sum::<f64>() / loads.len() as f64)
+    }
+
     /// From each end of a tablet's process to its next readiness.
     pub(super) fn down(&self, side: Side) -> Vec<Window> {
         let exits = self.lives.iter().filter(|life| life.side == side).filter_map(|life| life.exit);

@@ -213,6 +213,7 @@ impl Tape {
                     state: Some("started".into()),
                     rows_compared: (done * ROWS as f64) as u64,
                     rows_total: ROWS,
+                    runnable_per_core: Some(3.0),
                 }),
             );
         }

@@ -1,6 +1,8 @@
 //! What is judged by single looks, and by the pace of the history.
 
-use reports::journal::{Answer, Event, Held, Moment, Outcome, Roles, Side, SidecarChange, Verbs};
+use reports::journal::{
+    Answer, Event, Held, Moment, Outcome, Roles, Sample, Side, SidecarChange, Verbs,
+};
 use reports::schedule::Fault;
 use reports::verdict::Invariant::{I1, I3, I5, I6, I7, I8};
 use reports::verdict::Verdict::{Fail, Inconclusive, Pass};
@@ -130,8 +132,52 @@ fn checkpoints_come_in_time() {
             ("one that is late", |j| delayed(j, 2 * STEP_ROWS, 4_000), I5, Fail),
             ("each of them late", |j| many_checkpoints(j, 1_000), I5, Fail),
             ("each of them in time", |j| many_checkpoints(j, 120), I5, Pass),
+            (
+                "one that is late on an overloaded machine",
+                |j| {
+                    delayed(j, 2 * STEP_ROWS, 4_000);
+                    loaded(j, 16.0);
+                },
+                I5,
+                Inconclusive,
+            ),
+            (
+                "each of them late on an overloaded machine",
+                |j| {
+                    many_checkpoints(j, 1_000);
+                    loaded(j, 16.0);
+                },
+                I5,
+                Inconclusive,
+            ),
+            (
+                "each of them late on a busy machine",
+                |j| {
+                    many_checkpoints(j, 1_000);
+                    loaded(j, 10.0);
+                },
+                I5,
+                Fail,
+            ),
+            (
+                "each of them in time on an overloaded machine",
+                |j| {
+                    many_checkpoints(j, 120);
+                    loaded(j, 16.0);
+                },
+                I5,
+                Pass,
+            ),
         ],
     );
+}
+
+/// Samples all along, each with so many runnable tasks on each core.
+fn loaded(journal: &mut JournalBuilder, runnable_per_core: f64) {
+    for at_ms in (0..20_000).step_by(500) {
+        let load = Sample { runnable_per_core: Some(runnable_per_core), ..Sample::default() };
+        journal.insert(at_ms, Event::Sample(load));
+    }
 }
 
 /// Another diff, with eight checkpoints so far apart.

@@ -497,6 +497,7 @@ pub(super) fn sample() -> Event {
         state: Some("started".into()),
         rows_compared: STEP_ROWS,
         rows_total: 3 * STEP_ROWS,
+        runnable_per_core: Some(2.0),
     })
 }
 
