@@ -17,6 +17,8 @@ use reports::schedule::{Bug, Deadlines, FORMAT, Fault, Pace, Schedule, Step, Tri
 use sha2::{Digest, Sha256};
 use slots::Part;
 
+use crate::workload::{Dataset, WorkloadError};
+
 pub use rules::works_with;
 pub use slots::{TriggerKind, parse_bug, parse_fault, parse_trigger, trigger_text};
 
@@ -125,6 +127,9 @@ pub enum PlanError {
         /// Its range.
         bounds: &'static str,
     },
+    /// The workload cannot be made.
+    #[error("the workload is impossible")]
+    Workload(#[source] WorkloadError),
     /// The schedule was written by a newer build.
     #[error(
         "the schedule has format {found}; this build reads up to {FORMAT}: use a newer vdiff-chaos"
@@ -256,7 +261,7 @@ pub fn check(schedule: &Schedule) -> Result<(), PlanError> {
     for (index, step) in schedule.steps.iter().enumerate() {
         check_step(index, step, &schedule.steps[..index])?;
     }
-    Ok(())
+    Dataset::new(&schedule.workload).map(drop).map_err(PlanError::Workload)
 }
 
 fn check_step(index: usize, step: &Step, before: &[Step]) -> Result<(), PlanError> {

@@ -127,6 +127,20 @@ fn what_cannot_go_together_is_refused_with_a_reason() {
     assert_eq!(check(&schedule), Err(PlanError::NewerFormat { found: FORMAT + 1 }));
 }
 
+// Otherwise it is refused only once servers are up.
+#[test]
+fn a_workload_that_cannot_hold_its_differences_is_no_plan() {
+    let plan = |tables: &[&str], rows| {
+        let tables = tables.iter().copied().map(str::to_owned).collect();
+        schedule(1, 0, &PlanOptions { tables, rows, ..PlanOptions::default() })
+    };
+    let few = plan(&["corder"], 2_000).unwrap_err();
+    assert!(matches!(few, PlanError::Workload(WorkloadError::TooFewRows { rows: 2_000, .. })));
+    let unknown = plan(&["order"], 4_000).unwrap_err();
+    assert!(matches!(unknown, PlanError::Workload(WorkloadError::UnknownTable { .. })));
+    assert!(plan(&["corder"], 4_000).is_ok());
+}
+
 #[test]
 fn unknown_names_list_the_known_ones() {
     assert!(parse_fault("sigkil").unwrap_err().contains("sigkill, sigterm"));

@@ -25,7 +25,8 @@ fn saved_run(trials: &[Vec<Record>]) -> TempDir {
         let Event::TrialStarted(head) = &records[0].event else { panic!("no head") };
         let mut schedule = head.schedule.clone();
         schedule.trial = number;
-        schedule.workload.rows = schedule.workload.rows.max(10);
+        schedule.workload.rows = 4_000;
+        schedule.workload.tables = vec!["corder".to_owned()];
         fs::create_dir_all(run.trial(number)).unwrap();
         reports::schedule::save(&schedule, &run.schedule(number)).unwrap();
         let text: String = records.iter().map(|record| line(record).unwrap()).collect();

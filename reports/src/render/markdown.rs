@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use crate::render::terminal::{again, covered, with_jobs, word};
+use crate::render::terminal::{again, covered, never_reached, shard_note, with_jobs, word};
 use crate::statistics::percent;
 use crate::summary::{Finding, Summary};
 use crate::text::{clean, counts, duration, plural, shorten, thousands};
@@ -142,14 +142,17 @@ fn coverage(out: &mut String, summary: &Summary) -> std::fmt::Result {
             percent(one.percent)
         )?;
     }
-    if !figures.never_reached.is_empty() {
+    if let Some(note) = shard_note(summary) {
+        writeln!(out, "\n{note}")?;
+    }
+    let never_reached = never_reached(summary);
+    if !never_reached.is_empty() {
         writeln!(out, "\nNever reached:\n")?;
     }
-    for never in figures.never_reached.iter().take(NEVER_MAX) {
+    for never in never_reached.iter().take(NEVER_MAX) {
         writeln!(out, "- {}", escape(&never.point))?;
     }
-    if let Some(more) = figures.never_reached.len().checked_sub(NEVER_MAX).filter(|more| *more > 0)
-    {
+    if let Some(more) = never_reached.len().checked_sub(NEVER_MAX).filter(|more| *more > 0) {
         writeln!(out, "- … and {more} more in the report")?;
     }
     Ok(())

@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use crate::coverage::Figures;
+use crate::coverage::{Figures, NeverReached};
+use crate::run::Part;
 use crate::statistics::{Rate, percent};
 use crate::summary::{Finding, Summary};
 use crate::text::{clean, duration, plural, shorten, thousands};
@@ -107,13 +108,32 @@ pub(super) fn with_jobs(summary: &Summary) -> String {
 fn coverage(out: &mut Lines, summary: &Summary) {
     let Some(coverage) = &summary.coverage else { return };
     out.line("coverage", &covered(coverage));
-    for never in coverage.never_reached.iter().take(NEVER_MAX) {
+    if let Some(note) = shard_note(summary) {
+        out.line("", &note);
+    }
+    let never_reached = never_reached(summary);
+    for never in never_reached.iter().take(NEVER_MAX) {
         out.line("never", &never.point);
     }
-    if let Some(more) = coverage.never_reached.len().checked_sub(NEVER_MAX).filter(|more| *more > 0)
-    {
+    if let Some(more) = never_reached.len().checked_sub(NEVER_MAX).filter(|more| *more > 0) {
         out.line("", &format!("… and {} more in the report", plural(more as u64, "point")));
     }
+}
+
+/// Points that were not reached. A shard enumerates the others' points too, and strikes none of them: it
+/// names those that it has tried.
+#[must_use]
+pub(super) fn never_reached(summary: &Summary) -> Vec<&NeverReached> {
+    let points = summary.coverage.iter().flat_map(|figures| &figures.never_reached);
+    let is_shard = matches!(summary.part, Part::Shard { .. });
+    points.filter(|point| !is_shard || point.missed > 0).collect()
+}
+
+/// What a reader of a shard's coverage must know.
+#[must_use]
+pub(super) fn shard_note(summary: &Summary) -> Option<String> {
+    let Part::Shard { .. } = summary.part else { return None };
+    Some(format!("{}: the points of the others count here, and are not struck", summary.part))
 }
 
 /// `119 of 120 crash points (99.2 %), 4 time-driven ones apart`

@@ -1,6 +1,8 @@
 use insta::assert_snapshot;
 
 use super::{html, junit, markdown, sample, terminal};
+use crate::coverage::NeverReached;
+use crate::run::Part;
 
 #[test]
 fn the_last_lines_of_a_run_say_verdict_counts_finding_and_path() {
@@ -126,6 +128,27 @@ fn the_page_has_measures_and_names_what_was_never_reached() {
     let without = summary.clone().cover(None);
     let page = html::render(&without, &trials);
     assert!(page.contains("Measures") && !page.contains("Never reached"));
+}
+
+// Two thirds of a shard's points would else stand as never reached.
+#[test]
+fn a_shard_names_only_what_it_has_tried() {
+    let (mut summary, trials) = sample::run();
+    summary.part = Part::Shard { index: 1, of: 3 };
+    let figures = summary.coverage.as_mut().unwrap();
+    figures.never_reached = vec![
+        NeverReached { point: "of another shard".into(), missed: 0 },
+        NeverReached { point: "of this shard".into(), missed: 2 },
+    ];
+    let texts = [
+        html::render(&summary, &trials),
+        markdown::render(&summary),
+        terminal::render(&summary, "index.html"),
+    ];
+    for text in texts {
+        assert!(text.contains("of this shard") && !text.contains("of another shard"), "{text}");
+        assert!(text.contains("shard 1 of 3: the points of the others count here"), "{text}");
+    }
 }
 
 /// A soak has thousands of trials with thousands of samples each; the page must still open.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use maud::{Markup, html};
 
 use crate::coverage::{Figures, NeverReached};
-use crate::render::terminal::covered;
+use crate::render::terminal::{covered, never_reached, shard_note};
 use crate::statistics::percent;
 use crate::summary::Summary;
 use crate::text::{plural, thousands};
@@ -24,8 +24,9 @@ pub(super) fn section(summary: &Summary) -> Markup {
                 "A crash point is an exchange of the target tablet and a moment of it: before it is sent, executed "
                 "and not answered, answered. It is covered when a fault landed exactly there."
             }
+            @if let Some(note) = shard_note(summary) { p.hint { (note) } }
             (table(figures))
-            (never(&figures.never_reached))
+            (never(&never_reached(summary)))
         }
     }
 }
@@ -79,7 +80,7 @@ fn by_fault(faults: &[&String], counts: &BTreeMap<String, u64>) -> Markup {
     }
 }
 
-fn never(points: &[NeverReached]) -> Markup {
+fn never(points: &[&NeverReached]) -> Markup {
     if points.is_empty() {
         return html! {};
     }
