@@ -8,6 +8,7 @@ mod features;
 mod others;
 mod shrink;
 mod signals;
+mod values;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

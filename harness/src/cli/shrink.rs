@@ -5,7 +5,8 @@ use std::time::Instant;
 use reports::text::shell_argument;
 use tokio_util::sync::CancellationToken;
 
-use super::arguments::{Limit, ShrinkArgs};
+use super::arguments::ShrinkArgs;
+use super::values::Limit;
 use super::{Exit, Failure, say};
 use crate::ground::GroundError;
 use crate::shrink::{
