@@ -4,6 +4,7 @@
 //! evidence that ARCHITECTURE.md's definition asks for) or that it missed. [`heal`] ends the harm: it
 //! restarts, resumes, releases, or creates the diff that follows a deleted one. Nothing here judges.
 
+mod arrival;
 mod connections;
 mod demote;
 mod disk;
@@ -31,10 +32,6 @@ use crate::observer::Progress;
 use crate::tablet::Predecessor;
 use crate::trial::{ActError, Stage};
 use crate::trigger::{Hold, phase_of};
-
-/// A phase's lock is held so long after the call, when the tablet is to live on: the call is under
-/// way by then, and finds the diff in its phase.
-const LATCH_AFTER_CALL: Duration = Duration::from_millis(150);
 
 /// A fault that was injected.
 #[derive(Clone, Debug)]

@@ -89,6 +89,7 @@ async fn debug_vars(State(shown): State<Shown>) -> Json<Value> {
         .collect();
     Json(json!({
         "VDiffCount": shown.stats.controllers.load(Ordering::Relaxed),
+        "VDiffActionsTotal": shown.stats.actions_total.load(Ordering::Relaxed),
         "VDiffErrorCountTotal": shown.stats.errors_total.load(Ordering::Relaxed),
         "VDiffRowsComparedTotal": shown.stats.rows_compared_total.load(Ordering::Relaxed),
         "VDiffCheckpointsTotal": shown.stats.checkpoints_total.load(Ordering::Relaxed),
@@ -102,6 +103,7 @@ async fn debug_vars(State(shown): State<Shown>) -> Json<Value> {
         "MemoryPressure": memory.pressure.name(),
         "Epoch": state.epoch().map_or(0, |epoch| epoch.0),
         "TabletType": state.type_name(),
+        "Stopping": state.stopping,
     }))
 }
 
@@ -176,6 +178,7 @@ mod tests {
         assert_eq!(vars["VDiffPhase"]["u-1"]["phase"], "streaming");
         assert_eq!(vars["MemoryPressure"], "slow");
         assert_eq!(vars["TabletType"], "UNKNOWN");
+        assert_eq!(vars["Stopping"], false);
     }
 
     // The harness finds a leak by this number: one that stands still would hide every leak.

@@ -72,6 +72,7 @@ fn register_vdiff(registry: &mut Registry, shown: &Shown) {
     let limit = i64::try_from(shown.limits.rows_per_second()).unwrap_or(i64::MAX);
     gauge(registry, "vdiff_rows_per_second", "The limit of a diff; 0 is none", limit);
     let counters = [
+        ("vdiff_actions", "Actions that have arrived", &stats.actions_total),
         ("vdiff_errors", "Failed actions and diffs", &stats.errors_total),
         ("vdiff_rows_compared", "Rows processed", &stats.rows_compared_total),
         ("vdiff_checkpoints", "Committed checkpoints", &stats.checkpoints_total),

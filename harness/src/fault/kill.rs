@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use reports::journal::{Event, Evidence, Interrupted, Side};
 use reports::schedule::{Fault, Phase};
 
-use super::{GIVEN_UP, LATCH_AFTER_CALL, Strike, Struck, is_given_up, release};
+use super::{GIVEN_UP, Strike, Struck, arrival, is_given_up, release};
 use crate::observer::{ProcessState, Progress};
 use crate::tablet::{Means, Signal, TabletError};
 use crate::trial::{ActError, Action, During, Stage};
@@ -50,7 +50,7 @@ pub(super) async fn inject(
             };
             strike.injected(format!("SIGTERM {means}"));
             if hold.is_some() {
-                tokio::time::sleep(LATCH_AFTER_CALL).await;
+                arrival::of_sigterm(strike.stage).await;
             }
             release(hold).await?;
             (None, None)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use reports::journal::Evidence;
 use reports::schedule::Fault;
 
-use super::{GIVEN_UP, LATCH_AFTER_CALL, Strike, Struck, is_given_up, kill, release};
+use super::{GIVEN_UP, Strike, Struck, arrival, is_given_up, kill, release};
 use crate::trial::{ActError, Action, Stage};
 use crate::trigger::Hold;
 
@@ -28,9 +28,10 @@ pub(super) async fn inject(
     let uuid = before.uuid.clone();
     let action = if strike.fault == Fault::Delete { Action::Delete } else { Action::Stop };
     strike.injected(format!("{} over gRPC", action.name()));
+    let arrived = if hold.is_some() { arrival::actions(stage).await } else { 0 };
     let let_go = async {
         if hold.is_some() {
-            tokio::time::sleep(LATCH_AFTER_CALL).await;
+            arrival::of_action(stage, arrived).await;
         }
         release(hold).await
     };

@@ -10,6 +10,8 @@ pub struct VdiffStats {
     progress: Mutex<BTreeMap<String, VdiffProgress>>,
     /// Controllers that the engine has now.
     pub controllers: AtomicI64,
+    /// Operators' actions that have arrived, done or not; looks (`show`) are none.
+    pub actions_total: AtomicU64,
     /// Failed actions and failed diffs.
     pub errors_total: AtomicU64,
     /// Rows processed by this process, of all diffs.

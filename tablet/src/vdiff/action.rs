@@ -13,6 +13,9 @@ use super::show;
 use super::state::DiffState;
 use super::status::ActionError;
 
+/// The action that changes nothing.
+pub(super) const SHOW: &str = "show";
+
 const UUID_MAX: usize = 64;
 
 pub(super) async fn perform(
@@ -21,7 +24,7 @@ pub(super) async fn perform(
 ) -> Result<VDiffResponse, ActionError> {
     match request.action.as_str() {
         "create" => create(engine, request).await,
-        "show" => show(engine, &request).await,
+        SHOW => show(engine, &request).await,
         "stop" => stop(engine, uuid(&request)?).await,
         "resume" => resume(engine, uuid(&request)?).await,
         "delete" => delete(engine, &request).await,

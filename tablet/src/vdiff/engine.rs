@@ -4,6 +4,7 @@
 //! module are never held over an await.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -213,13 +214,16 @@ impl Engines for VdiffEngines {
     }
 
     async fn vdiff(&self, request: VDiffRequest) -> Result<VDiffResponse, Status> {
-        let engine = self.opened().ok_or(ActionError::Closed)?;
         let stats = Arc::clone(&self.deps.stats);
+        if request.action != action::SHOW {
+            stats.actions_total.fetch_add(1, Ordering::Relaxed);
+        }
+        let engine = self.opened().ok_or(ActionError::Closed)?;
         let (sender, receiver) = oneshot::channel();
         self.actions.spawn(async move {
             let outcome = action::perform(&engine, request).await;
             if outcome.is_err() {
-                stats.errors_total.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                stats.errors_total.fetch_add(1, Ordering::Relaxed);
             }
             if sender.send(outcome).is_err() {
                 tracing::debug!("the caller of a vdiff action went away");
