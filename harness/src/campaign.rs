@@ -113,7 +113,7 @@ pub enum CampaignError {
     #[error(transparent)]
     Ground(GroundError),
     /// What the run made is not gone.
-    #[error("removing the run")]
+    #[error("not all of the run was removed; `vdiff-chaos clean` tries it again")]
     Removal(#[source] DockerError),
     /// The servers, the data or the calibration failed.
     #[error("the cluster could not be prepared")]
@@ -204,7 +204,15 @@ pub async fn run(
         reports::coverage::save(coverage, &path).map_err(CampaignError::Coverage)?;
     }
     write_reports(&directory, &info, &summary, &trials, options)?;
-    removed.map_err(CampaignError::Removal)?;
+    if let Err(error) = removed {
+        // What the trials came to is told all the same.
+        let page = directory.index_html().display().to_string();
+        say(reports::render::terminal::render(&summary, &page).trim_end());
+        if let Some(problem) = problem {
+            say(&format!("note     {}", crate::trial::chain(&CampaignError::Dealer(problem))));
+        }
+        return Err(CampaignError::Removal(error));
+    }
     if let Some(problem) = problem {
         return Err(CampaignError::Dealer(problem));
     }

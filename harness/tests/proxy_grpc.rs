@@ -28,6 +28,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 
 const DEADLINE: Duration = Duration::from_secs(30);
+const AGAIN: Duration = Duration::from_millis(20);
 const ROUNDS: usize = 10;
 
 async fn soon<T>(what: impl Future<Output = T>) -> T {
@@ -189,7 +190,15 @@ async fn etcd_is_killed_and_comes_back(bench: &Bench) {
     bench.servers.etcd.kill().await.unwrap();
     soon(client.put(put("/t0/k", "2"))).await.unwrap_err();
     bench.servers.etcd.start().await.unwrap();
-    soon(async { while client.put(put("/t0/k", "3")).await.is_err() {} }).await;
+    let mut last = None;
+    let back = async {
+        while let Err(error) = client.put(put("/t0/k", "3")).await {
+            last = Some(error);
+            tokio::time::sleep(AGAIN).await;
+        }
+    };
+    let back = tokio::time::timeout(DEADLINE, back).await;
+    assert!(back.is_ok(), "etcd did not come back within {DEADLINE:?}: {last:?}");
     assert_eq!(bench.servers.etcd.get("/t0/k").await.unwrap().unwrap().value, b"3");
 }
 

@@ -36,7 +36,7 @@ impl Said {
     /// # Errors
     /// When it cannot be executed.
     pub(crate) fn schedule(&self, trial: u32) -> anyhow::Result<Schedule> {
-        let mut schedule = plan::schedule(SCENARIO_SEED, trial, &self.plan)?;
+        let mut schedule = plan::blank(SCENARIO_SEED, trial, &self.plan);
         schedule.steps.clone_from(&self.points);
         schedule.proxied = self.proxied;
         let Schedule { workload, pace, .. } = &mut schedule;
@@ -56,5 +56,22 @@ impl Said {
 fn set<T>(place: &mut T, said: Option<T>) {
     if let Some(said) = said {
         *place = said;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Else no scenario that `shrink` writes could be run.
+    #[test]
+    fn few_rows_are_enough_for_what_is_said_to_be_planted() -> anyhow::Result<()> {
+        let plan =
+            PlanOptions { tables: vec!["corder".to_owned()], rows: 10, ..Default::default() };
+        let mut said = Said { plan, differences: Some(0), run_length: Some(0), ..Said::default() };
+        assert_eq!(said.schedule(3)?.workload.rows, 10);
+        said.differences = None;
+        assert!(said.schedule(3).is_err_and(|error| error.to_string().contains("too few")));
+        Ok(())
     }
 }

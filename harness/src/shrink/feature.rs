@@ -115,15 +115,15 @@ fn background(schedule: &Schedule) -> Vec<String> {
     ));
     lines.push(format!("{rows} rows in each of the tables \"{}\"", tables.join(", ")));
     lines.push(format!("{differences} planted differences"));
-    let usual = plan::usual(tables, *rows).ok();
-    let differs = |one: fn(&Schedule) -> u64| usual.as_ref().map(one) != Some(one(schedule));
+    let usual = plan::usual(tables, *rows);
+    let differs = |one: fn(&Schedule) -> u64| one(&usual) != one(schedule);
     if differs(|schedule| schedule.workload.run_length) {
         lines.push(format!("planted runs of {run_length} differences"));
     }
     if differs(|schedule| schedule.workload.seed) {
         lines.push(format!("data of the seed {seed}"));
     }
-    lines.extend(pace(&schedule.pace, usual.as_ref().map(|usual| &usual.pace)));
+    lines.extend(pace(&schedule.pace, &usual.pace));
     if schedule.is_proxied() && !schedule.steps.iter().any(Step::is_at_point) {
         lines.push("links of the target tablet that pass the wire proxy".to_owned());
     }
@@ -142,8 +142,8 @@ fn background(schedule: &Schedule) -> Vec<String> {
 }
 
 /// What of the pace is not as usual.
-fn pace(pace: &Pace, usual: Option<&Pace>) -> Vec<String> {
-    let differs = |one: fn(&Pace) -> u64| usual.map(one) != Some(one(pace));
+fn pace(pace: &Pace, usual: &Pace) -> Vec<String> {
+    let differs = |one: fn(&Pace) -> u64| one(usual) != one(pace);
     let mut lines = Vec::new();
     if differs(|pace| pace.rows_per_second) {
         lines.push(format!("a pace of {} rows per second", pace.rows_per_second));
@@ -320,7 +320,7 @@ mod tests {
     use crate::plan::PlanOptions;
 
     fn schedule(steps: Vec<Step>) -> Schedule {
-        let mut schedule = plan::usual(&PlanOptions::default().tables, 4_000).unwrap();
+        let mut schedule = plan::usual(&PlanOptions::default().tables, 4_000);
         schedule.steps = steps;
         schedule
     }
