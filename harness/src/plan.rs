@@ -366,7 +366,8 @@ fn workload(seed: u64, options: &PlanOptions) -> Workload {
 fn pace(options: &PlanOptions) -> Pace {
     let rows_all = options.rows.saturating_mul(options.tables.len() as u64);
     Pace {
-        rows_per_second: (rows_all.saturating_mul(1_000) / DIFF_MS).max(100),
+        // 0 would be no limit.
+        rows_per_second: (rows_all.saturating_mul(1_000) / DIFF_MS).max(1),
         checkpoint_rows: CHECKPOINT_ROWS,
         checkpoint_interval_ms: CHECKPOINT_INTERVAL_MS,
         memory_limit_bytes: MEMORY_LIMIT_BYTES,

@@ -127,6 +127,16 @@ fn what_cannot_go_together_is_refused_with_a_reason() {
     assert_eq!(check(&schedule), Err(PlanError::NewerFormat { found: FORMAT + 1 }));
 }
 
+// A diff that is over at once cannot be hit in its middle.
+#[test]
+fn the_usual_diff_takes_seconds_however_small() {
+    for rows in [10, 700, 4_000] {
+        let pace = usual(&["corder".to_owned()], rows).pace.rows_per_second;
+        let takes_ms = rows * 1_000 / pace;
+        assert!((DIFF_MS..2 * DIFF_MS).contains(&takes_ms), "{rows} rows take {takes_ms} ms");
+    }
+}
+
 // Otherwise it is refused only once servers are up.
 #[test]
 fn a_workload_that_cannot_hold_its_differences_is_no_plan() {
