@@ -76,7 +76,7 @@ pub enum ShrinkError {
     #[error(transparent)]
     Ground(GroundError),
     /// What the run made is not gone.
-    #[error("removing the run")]
+    #[error("not all of the run was removed; `vdiff-chaos clean` tries it again")]
     Removal(#[source] DockerError),
     /// The search ended without a result.
     #[error("nothing was shrunk")]

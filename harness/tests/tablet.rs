@@ -60,6 +60,16 @@ async fn ready_within(tablet: &ContainerTablet, deadline: Duration) -> Readiness
     }
 }
 
+/// A held tablet is let go when it shows this: a count that stood still would hold each for its deadline.
+async fn arrivals_are_shown(tablet: &ContainerTablet) {
+    let actions = async || tablet.debug_vars().await.unwrap()["VDiffActionsTotal"].as_u64();
+    assert!(tablet.vdiff_show("move", "u-none").await.is_err());
+    assert_eq!(actions().await, Some(0), "a look is no action");
+    assert!(tablet.vdiff_stop("move", "u-none").await.is_err());
+    assert_eq!(actions().await, Some(1), "refused, and arrived");
+    assert_eq!(tablet.debug_vars().await.unwrap()["Stopping"], false);
+}
+
 /// Every kill must be proven by the kernel's own counter, and each incarnation must be a fresh start:
 /// new user, baseline of its own, ports that answer.
 #[tokio::test(flavor = "multi_thread")]
@@ -79,6 +89,7 @@ async fn a_tablet_is_killed_in_every_way_and_started_again() {
     println!("{ready:?} after {:?}", began.elapsed());
     let log = engine.last_log_lines(&first.container, 15).await.join("\n");
     assert!(ready.ready, "{ready:?}\n{log}");
+    arrivals_are_shown(&tablet).await;
     let began = Instant::now();
     println!("rss {:?}, charged {:?}", tablet.rss_bytes(), tablet.charged_bytes());
     let means = tablet.kill(Signal::SIGKILL).await.unwrap();

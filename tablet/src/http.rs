@@ -153,6 +153,7 @@ mod tests {
             VdiffProgress { table: "a\"b".into(), phase: VdiffPhase::Streaming, rows_compared: 7 };
         let stats = Arc::new(VdiffStats::default());
         stats.set("u-1", progress);
+        stats.actions_total.store(2, Ordering::Relaxed);
         Shown {
             state: StateCell::default(),
             memory: watch::Sender::new(reading).subscribe(),
@@ -178,7 +179,16 @@ mod tests {
         assert_eq!(vars["VDiffPhase"]["u-1"]["phase"], "streaming");
         assert_eq!(vars["MemoryPressure"], "slow");
         assert_eq!(vars["TabletType"], "UNKNOWN");
+        assert_eq!(vars["VDiffActionsTotal"], 2);
         assert_eq!(vars["Stopping"], false);
+    }
+
+    // The harness lets a held tablet go when it sees this.
+    #[tokio::test]
+    async fn a_tablet_that_ends_in_order_says_so() {
+        let shown = shown();
+        shown.state.update(|state| state.stopping = true);
+        assert_eq!(debug_vars(State(shown)).await.0["Stopping"], true);
     }
 
     // The harness finds a leak by this number: one that stands still would hide every leak.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::observer::ProcessState;
-use crate::trial::Stage;
+use crate::trial::{Stage, chain};
 
 /// The tablet shows it in this time, also on a busy machine.
 const WITHIN: Duration = Duration::from_secs(2);
@@ -19,30 +19,45 @@ pub(super) async fn of_sigterm(stage: &Stage) {
 
 /// Waits until more of an operator's actions have arrived than `before`.
 pub(super) async fn of_action(stage: &Stage, before: u64) {
-    wait(stage, "the action has arrived", |vars| actions_of(vars) > before).await;
+    let has_it = |vars: &Value| actions_of(vars).is_some_and(|now| now > before);
+    wait(stage, "the action has arrived", has_it).await;
 }
 
-/// How many of an operator's actions have arrived at the tablet; 0 when it does not answer.
-pub(super) async fn actions(stage: &Stage) -> u64 {
+/// How many of an operator's actions have arrived at the tablet. None, and told in the journal, when it
+/// does not say so: then there is nothing to wait for.
+pub(super) async fn actions(stage: &Stage) -> Option<u64> {
     let vars = tokio::time::timeout(WITHIN, stage.target().tablet().debug_vars()).await;
-    vars.map_or(0, |vars| vars.as_ref().map_or(0, actions_of))
+    let why = match vars {
+        Ok(Ok(vars)) => match actions_of(&vars) {
+            Some(count) => return Some(count),
+            None => "no VDiffActionsTotal in /debug/vars".to_owned(),
+        },
+        Ok(Err(error)) => chain(&error),
+        Err(_) => format!("no answer within {WITHIN:?}"),
+    };
+    stage.journal().note(format!("the tablet does not tell its actions: {why}"));
+    None
 }
 
-fn actions_of(vars: &Value) -> u64 {
-    vars["VDiffActionsTotal"].as_u64().unwrap_or(0)
+fn actions_of(vars: &Value) -> Option<u64> {
+    vars["VDiffActionsTotal"].as_u64()
 }
 
 async fn wait(stage: &Stage, what: &str, has_it: impl Fn(&Value) -> bool) {
     let target = stage.target();
+    let mut last = "it answered".to_owned();
     let seen = async {
         while matches!(target.state_now(), ProcessState::Running { .. }) {
-            if target.tablet().debug_vars().await.is_ok_and(|vars| has_it(&vars)) {
-                return;
+            match target.tablet().debug_vars().await {
+                Ok(vars) if has_it(&vars) => return,
+                Ok(_) => {}
+                Err(error) => last = chain(&error),
             }
             tokio::time::sleep(LOOK).await;
         }
     };
     if tokio::time::timeout(WITHIN, seen).await.is_err() {
-        stage.journal().note(format!("the tablet did not show within {WITHIN:?} that {what}"));
+        let text = format!("the tablet did not show within {WITHIN:?} that {what}: {last}");
+        stage.journal().note(text);
     }
 }

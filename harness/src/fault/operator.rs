@@ -28,10 +28,10 @@ pub(super) async fn inject(
     let uuid = before.uuid.clone();
     let action = if strike.fault == Fault::Delete { Action::Delete } else { Action::Stop };
     strike.injected(format!("{} over gRPC", action.name()));
-    let arrived = if hold.is_some() { arrival::actions(stage).await } else { 0 };
+    let arrived = if hold.is_some() { arrival::actions(stage).await } else { None };
     let let_go = async {
-        if hold.is_some() {
-            arrival::of_action(stage, arrived).await;
+        if let Some(before) = arrived {
+            arrival::of_action(stage, before).await;
         }
         release(hold).await
     };
