@@ -62,12 +62,13 @@ async fn ready_within(tablet: &ContainerTablet, deadline: Duration) -> Readiness
 
 /// A held tablet is let go when it shows this: a count that stood still would hold each for its deadline.
 async fn arrivals_are_shown(tablet: &ContainerTablet) {
-    let actions = async || tablet.debug_vars().await.unwrap()["VDiffActionsTotal"].as_u64();
+    let actions =
+        async || tablet.debug_vars().await.expect("it answers")["VDiffActionsTotal"].as_u64();
     assert!(tablet.vdiff_show("move", "u-none").await.is_err());
     assert_eq!(actions().await, Some(0), "a look is no action");
     assert!(tablet.vdiff_stop("move", "u-none").await.is_err());
     assert_eq!(actions().await, Some(1), "refused, and arrived");
-    assert_eq!(tablet.debug_vars().await.unwrap()["Stopping"], false);
+    assert_eq!(tablet.debug_vars().await.expect("it answers")["Stopping"], false);
 }
 
 /// Every kill must be proven by the kernel's own counter, and each incarnation must be a fresh start:
