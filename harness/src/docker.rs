@@ -6,6 +6,7 @@
 
 mod calls;
 mod engine;
+mod exec;
 mod launch;
 pub mod owner;
 mod run;
@@ -14,9 +15,10 @@ mod tar;
 
 use std::time::Duration;
 
-pub use calls::{Labelled, LabelledKind, RootFileSystem};
+pub use calls::{Labelled, LabelledKind, MemoryAccount, RootFileSystem};
 pub(crate) use engine::PIECE;
-pub use engine::{ContainerState, Engine, EngineFacts, ExecOutput};
+pub use engine::{ContainerState, Engine, EngineFacts};
+pub use exec::ExecOutput;
 pub use launch::{Container, ContainerSpec};
 pub use run::{LABEL_OWNER, LABEL_RUN, NAME_PREFIX, Run, Site};
 pub(crate) use run::{OWNER_FILE, temporary_root};
@@ -89,6 +91,21 @@ impl DockerError {
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         self.status() == Some(404)
+    }
+
+    /// Whether the engine could not ask a registry, as against the registry that said no: Podman has no
+    /// such call, and some mirrors do not answer it.
+    #[must_use]
+    pub fn is_about_asking(&self) -> bool {
+        match self {
+            Self::Call { source, .. } => match source.as_ref() {
+                bollard::errors::Error::DockerResponseServerError { status_code, message } => {
+                    matches!(status_code, 404 | 405 | 501) && message.contains("not supported")
+                }
+                _ => false,
+            },
+            _ => false,
+        }
     }
 
     /// The HTTP status of the engine's refusal.

@@ -3,7 +3,8 @@
 //!
 //! MySQL and etcd come from the distribution's packages by the recipes in `ci/images/` (real MySQL,
 //! with an initialised data directory inside, and no base image). Where that cannot work (no `apt`,
-//! no Debian keyring), the official image is asked for. The tablet is one static binary.
+//! no Debian keyring, a mirror that is down), the official image is taken: the one that lies here, or
+//! else a registry's. The tablet is one static binary.
 
 mod apt;
 mod command;
@@ -25,8 +26,8 @@ pub use tablet::workspace_root;
 
 /// The label of an image that a recipe of ours made; its value is the recipe's name.
 pub(crate) const LABEL_RECIPE: &str = "vdiff-chaos.recipe";
-/// How long a registry may take to say that it has an image.
-const REGISTRY_ANSWERS: Duration = Duration::from_secs(5);
+/// How long a registry may take to say that it has an image; one with a server of tokens takes long.
+const REGISTRY_ANSWERS: Duration = Duration::from_secs(20);
 /// How long a pull may take.
 const PULL: Duration = Duration::from_secs(600);
 
@@ -225,20 +226,63 @@ pub async fn ensure_server(
         return Ok(image);
     }
     let packages = match packages::build(engine, recipe, progress).await {
-        Err(ImageError::NoPackages(why)) => why,
+        Err(ImageError::NoPackages(why)) => Missing { why, news: false },
+        Err(error) if is_of_packages(&error) => {
+            Missing { why: crate::trial::chain(&error), news: true }
+        }
         other => return other,
     };
-    progress(&format!("{}: {packages}; asking for {}", recipe.name, recipe.official));
+    official(engine, recipe, packages, progress).await
+}
+
+/// Why packages were not taken.
+struct Missing {
+    why: String,
+    /// The host could have had them, so the user is told in any case.
+    news: bool,
+}
+
+/// A failure of the mirror, the packages or their first boot: the official image needs none of them. An
+/// engine that failed would fail again, and a build that goes on elsewhere will end.
+fn is_of_packages(error: &ImageError) -> bool {
+    matches!(
+        error,
+        ImageError::Command { .. }
+            | ImageError::CommandDeadline { .. }
+            | ImageError::FirstBoot { .. }
+            | ImageError::File { .. }
+    )
+}
+
+/// The official image: the one that is here before a registry is asked.
+async fn official(
+    engine: &Engine,
+    recipe: &Recipe,
+    packages: Missing,
+    progress: Progress<'_>,
+) -> Result<Image, ImageError> {
+    let (name, official) = (&recipe.name, &recipe.official);
+    if let Some(image) = local(engine, official).await? {
+        if packages.news {
+            progress(&format!("{name}: {}; taking {official}, which is here", packages.why));
+        }
+        return Ok(image);
+    }
+    progress(&format!("{name}: {}; asking for {official}", packages.why));
     let pulled = async {
-        engine.registry_has(&recipe.official, REGISTRY_ANSWERS).await?;
-        engine.pull(&recipe.official, PULL).await
+        match engine.registry_has(official, REGISTRY_ANSWERS).await {
+            // An engine that cannot ask (Podman, some mirrors) may well be able to pull.
+            Err(error) if !error.is_about_asking() => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        engine.pull(official, PULL).await
     };
     match pulled.await {
-        Ok(()) => named(engine, &recipe.official, progress).await,
+        Ok(()) => named(engine, official, progress).await,
         Err(source) => Err(ImageError::NoSource {
-            image: recipe.name.clone(),
-            packages,
-            official: recipe.official.clone(),
+            image: name.clone(),
+            packages: packages.why,
+            official: official.clone(),
             source: Box::new(source),
         }),
     }

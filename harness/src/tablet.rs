@@ -25,6 +25,7 @@ use reports::schedule::{Bug, Pace};
 use crate::cluster::ClusterError;
 use crate::docker::DockerError;
 
+pub(crate) use cgroup::held_back_count;
 pub use cgroup::{CgroupPaths, OomWatch, belongs_to};
 pub use client::{Client, RowStream};
 pub use container::{ContainerTablet, Predecessor};
@@ -124,8 +125,13 @@ pub enum OomEvidence {
     },
     /// The engine's `oom` event, together with the death.
     EngineEvent,
-    /// Nothing proves it.
+    /// It died, and nothing proves that the kernel ran out of memory.
     None,
+    /// It did not die.
+    Survived {
+        /// What became of the filling.
+        why: String,
+    },
 }
 
 /// The four-part definition of ready.
@@ -193,6 +199,12 @@ pub enum TabletError {
         /// Its alias.
         tablet: String,
     },
+    /// Neither the kernel nor the engine tells how much memory is charged to its container.
+    #[error("tablet {tablet}: nobody tells how much memory is charged to its container")]
+    Unaccounted {
+        /// Its alias.
+        tablet: String,
+    },
     /// The helper inside the container failed.
     #[error("tablet {tablet}: the memory helper ended with {exit_code:?}: {output}")]
     Helper {
@@ -244,7 +256,7 @@ impl OomEvidence {
             }
             Self::KernelLog { line } => Some(Evidence::KernelLog { line }),
             Self::EngineEvent => Some(Evidence::EngineEvent { exit_code }),
-            Self::Counter { .. } | Self::None => None,
+            Self::Counter { .. } | Self::None | Self::Survived { .. } => None,
         }
     }
 }

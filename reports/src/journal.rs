@@ -305,6 +305,17 @@ pub struct Sample {
     /// Tasks that ran or waited for a core then, on each core of the machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runnable_per_core: Option<f64>,
+    /// How much later than it was due the harness's own timer came: for so long before this sample the
+    /// harness itself may not have looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timer_lag_ms: Option<u64>,
+    /// The share of the time since the sample before in which a task that could run had no core, 0 to 1:
+    /// of the tablet's container, or else of the machine. By the kernel's account of pressure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_stalled: Option<f64>,
+    /// How often since the sample before the harness's own cgroup was held back by its quota of time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub throttled: Option<u64>,
 }
 
 /// An operator's action.

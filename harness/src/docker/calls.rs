@@ -9,11 +9,11 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use testcontainers::bollard::{
     self,
-    models::{ContainerCreateBody, NetworkCreateRequest, VolumeCreateRequest},
+    models::{ContainerCreateBody, HostConfig, NetworkCreateRequest, VolumeCreateRequest},
     query_parameters::{
         CreateContainerOptions, CreateImageOptions, InspectNetworkOptions, ListContainersOptions,
         ListNetworksOptions, ListVolumesOptions, RemoveImageOptions, RemoveVolumeOptions,
-        StartContainerOptions,
+        StartContainerOptions, StatsOptions,
     },
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -30,6 +30,15 @@ pub enum LabelledKind {
     Network,
     /// A volume.
     Volume,
+}
+
+/// What the engine says of a container's memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryAccount {
+    /// Bytes charged that the kernel could not get back at once; none where the engine has no account.
+    pub charged_bytes: Option<u64>,
+    /// The limit that is in force; none where the engine knows none.
+    pub limit_bytes: Option<u64>,
 }
 
 /// A root file system, as a tar archive.
@@ -169,6 +178,16 @@ impl Engine {
         self.call("create volume", name, CALL, call).await.map(|_| ())
     }
 
+    /// The engine's account of a running container's memory.
+    pub async fn memory_account(&self, id: &str) -> Result<MemoryAccount, DockerError> {
+        let options = StatsOptions { stream: false, one_shot: true };
+        let mut answers = std::pin::pin!(self.docker.stats(id, Some(options)));
+        let call = async { answers.try_next().await };
+        let answer = self.call("stats", id, CALL, call).await?;
+        let memory = answer.and_then(|answer| answer.memory_stats).unwrap_or_default();
+        Ok(account(memory.usage, memory.limit, memory.stats.unwrap_or_default()))
+    }
+
     /// The ids of all networks.
     pub async fn network_ids(&self) -> Result<Vec<String>, DockerError> {
         let call = self.docker.list_networks(None::<ListNetworksOptions>);
@@ -197,6 +216,10 @@ impl Engine {
             image: Some(image.to_owned()),
             cmd: Some(command.to_vec()),
             labels: Some(labels.clone()),
+            host_config: Some(HostConfig {
+                log_config: Some(super::launch::log_config()),
+                ..Default::default()
+            }),
             ..Default::default()
         };
         let options = CreateContainerOptions { name: Some(name.to_owned()), ..Default::default() };
@@ -338,6 +361,17 @@ impl Engine {
     }
 }
 
+/// A zero is no account: a container that runs is charged for something.
+fn account(usage: Option<u64>, limit: Option<u64>, stats: HashMap<String, u64>) -> MemoryAccount {
+    let idle = stats.get("total_inactive_file").or_else(|| stats.get("inactive_file")).copied();
+    MemoryAccount {
+        charged_bytes: usage
+            .filter(|bytes| *bytes > 0)
+            .map(|bytes| bytes.saturating_sub(idle.unwrap_or(0))),
+        limit_bytes: limit.filter(|bytes| *bytes > 0),
+    }
+}
+
 /// The next chunk of a file, and the file.
 async fn next_chunk(
     mut file: tokio::fs::File,
@@ -349,4 +383,24 @@ async fn next_chunk(
 
 fn host(what: String, source: std::io::Error) -> DockerError {
     DockerError::Host { what, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Taken for nothing charged, "no account" lets a squeeze fill the memory until the kernel kills.
+    #[test]
+    fn an_engine_without_an_account_says_nothing_and_not_zero() {
+        let of = |usage, limit, stats: &[(&str, u64)]| {
+            let stats = stats.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
+            let account = account(usage, limit, stats);
+            (account.charged_bytes, account.limit_bytes)
+        };
+        let version_1 = [("total_inactive_file", 10), ("inactive_file", 3)];
+        assert_eq!(of(Some(100), Some(200), &version_1), (Some(90), Some(200)));
+        assert_eq!(of(Some(100), Some(200), &[("inactive_file", 20)]), (Some(80), Some(200)));
+        assert_eq!(of(Some(0), Some(0), &[]), (None, None));
+        assert_eq!(of(None, None, &[]), (None, None));
+    }
 }

@@ -8,7 +8,6 @@ use bytes::Bytes;
 use futures::StreamExt;
 use testcontainers::bollard::{
     self, Docker,
-    exec::{CreateExecOptions, StartExecResults},
     models::ContainerUpdateBody,
     query_parameters::{
         InspectContainerOptions, KillContainerOptions, RemoveContainerOptions,
@@ -26,8 +25,6 @@ const FILL: Duration = Duration::from_secs(30);
 /// A disk is filled in pieces of so many bytes.
 pub(crate) const PIECE: usize = 256 * 1024;
 static ZEROS: [u8; PIECE] = [0; PIECE];
-/// The most bytes of an exec's output that are kept.
-const EXEC_OUTPUT_MAX: usize = 256 * 1024;
 
 /// A connection to the container engine. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -83,15 +80,8 @@ pub struct ContainerState {
     pub address: Option<String>,
     /// Its labels.
     pub labels: HashMap<String, String>,
-}
-
-/// What an exec'd command said.
-#[derive(Clone, Debug, Default)]
-pub struct ExecOutput {
-    /// Its exit code; none when the container died under it.
-    pub exit_code: Option<i64>,
-    /// Standard output and error, interleaved, capped.
-    pub output: String,
+    /// What keeps its log.
+    pub log_driver: String,
 }
 
 impl Engine {
@@ -152,6 +142,7 @@ impl Engine {
             .unwrap_or_default()
             .into_values()
             .find_map(|endpoint| endpoint.ip_address.filter(|ip| !ip.is_empty()));
+        let log = answer.host_config.and_then(|config| config.log_config);
         Ok(ContainerState {
             id: answer.id.unwrap_or_default(),
             name: answer.name.unwrap_or_default().trim_start_matches('/').to_owned(),
@@ -164,6 +155,7 @@ impl Engine {
             ports,
             address,
             labels: answer.config.and_then(|c| c.labels).unwrap_or_default(),
+            log_driver: log.and_then(|log| log.typ).unwrap_or_default(),
         })
     }
 
@@ -220,51 +212,6 @@ impl Engine {
             Err(error) if error.is_not_found() || error.status() == Some(409) => Ok(()),
             other => other,
         }
-    }
-
-    /// Runs a command in the container and waits for its end.
-    pub async fn exec(
-        &self,
-        id: &str,
-        command: &[&str],
-        deadline: Duration,
-    ) -> Result<ExecOutput, DockerError> {
-        let run = async {
-            let options = CreateExecOptions {
-                cmd: Some(command.iter().map(|part| (*part).to_owned()).collect()),
-                attach_stdout: Some(true),
-                attach_stderr: Some(true),
-                ..Default::default()
-            };
-            let exec = self.call("exec", id, CALL, self.docker.create_exec(id, options)).await?;
-            let started =
-                self.call("exec start", id, CALL, self.docker.start_exec(&exec.id, None)).await?;
-            let mut bytes = Vec::new();
-            if let StartExecResults::Attached { mut output, .. } = started {
-                while let Some(Ok(chunk)) = output.next().await {
-                    let chunk = chunk.into_bytes();
-                    let room = EXEC_OUTPUT_MAX.saturating_sub(bytes.len());
-                    bytes.extend_from_slice(&chunk[..chunk.len().min(room)]);
-                }
-            }
-            let end =
-                self.call("exec inspect", id, CALL, self.docker.inspect_exec(&exec.id)).await?;
-            let output = String::from_utf8_lossy(&bytes).into_owned();
-            Ok(ExecOutput { exit_code: end.exit_code, output })
-        };
-        within("exec", id, deadline, run).await
-    }
-
-    /// Starts a command in the container and does not wait for it.
-    pub async fn exec_detached(&self, id: &str, command: &[&str]) -> Result<(), DockerError> {
-        let options = CreateExecOptions {
-            cmd: Some(command.iter().map(|part| (*part).to_owned()).collect()),
-            ..Default::default()
-        };
-        let exec = self.call("exec", id, CALL, self.docker.create_exec(id, options)).await?;
-        let start = bollard::exec::StartExecOptions { detach: true, ..Default::default() };
-        self.call("exec start", id, CALL, self.docker.start_exec(&exec.id, Some(start))).await?;
-        Ok(())
     }
 
     /// Writes one file (mode 0600, owner root) into the container, running or not. The directory

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use testcontainers::bollard::models::{Mount, MountType, MountVolumeOptions, PortBinding};
+use testcontainers::bollard::models::{
+    HostConfigLogConfig, Mount, MountType, MountVolumeOptions, PortBinding,
+};
 use testcontainers::core::{ContainerPort, Host};
 use testcontainers::runners::AsyncRunner;
 use testcontainers::{ContainerAsync, ContainerRequest, CopyTargetOptions, GenericImage, ImageExt};
@@ -39,6 +41,20 @@ pub struct ContainerSpec {
     pub mounts: Vec<(String, String)>,
     /// Labels besides the run's.
     pub labels: Vec<(String, String)>,
+}
+
+/// What keeps a container's log: the one driver that Docker and Podman both have and whose log can be
+/// read back. The engine's default may be one that tells nobody (`none`, `syslog`, `gelf`).
+const LOG_DRIVER: &str = "json-file";
+/// More than an observer keeps of a log, so that a log that is read is whole.
+const LOG_SIZE: (&str, &str) = ("max-size", "64m");
+/// So many files of that size: what rolls over is not lost at once.
+const LOG_FILES: (&str, &str) = ("max-file", "2");
+
+/// How every container's log is kept, whatever the engine's default.
+pub(super) fn log_config() -> HostConfigLogConfig {
+    let options = [LOG_SIZE, LOG_FILES].map(|(key, value)| (key.to_owned(), value.to_owned()));
+    HostConfigLogConfig { typ: Some(LOG_DRIVER.to_owned()), config: Some(HashMap::from(options)) }
 }
 
 /// A started container. It is removed with its run, or by [`Container::remove`].
@@ -147,6 +163,7 @@ fn request(site: &Site, name: &str, spec: ContainerSpec) -> ContainerRequest<Gen
         }
         config.shm_size = spec.shm_bytes.and_then(|bytes| i64::try_from(bytes).ok());
         config.oom_score_adj = Some(0);
+        config.log_config = Some(log_config());
         let mounts = spec.volumes.iter().map(|target| Mount {
             target: Some(target.clone()),
             typ: Some(MountType::VOLUME),

@@ -7,7 +7,7 @@ use reports::schedule::{Fault, Phase};
 
 use super::{GIVEN_UP, Strike, Struck, arrival, is_given_up, release};
 use crate::observer::{ProcessState, Progress};
-use crate::tablet::{Means, Signal, TabletError};
+use crate::tablet::{Means, OomEvidence, Signal, TabletError};
 use crate::trial::{ActError, Action, During, Stage};
 use crate::trigger::Hold;
 
@@ -58,6 +58,11 @@ pub(super) async fn inject(
         Fault::Oom => {
             strike.injected("memory of the container filled from within, until the kernel kills");
             let evidence = target.tablet().oom().await.during("running the tablet out of memory");
+            if let Ok(OomEvidence::Survived { why }) = &evidence {
+                target.expect_no_exit(strike.step);
+                release(hold).await?;
+                return Ok(strike.missed(format!("the tablet survived: {why}"), false));
+            }
             (Some(evidence), hold)
         }
         Fault::HostCrash => {

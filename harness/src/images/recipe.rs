@@ -69,6 +69,14 @@ impl Recipe {
         parse(ETCD)
     }
 
+    /// The same server from other sources: one package, and another official image.
+    #[must_use]
+    pub fn with_source(mut self, package: &str, official: &str) -> Self {
+        self.packages = vec![package.to_owned()];
+        self.official = official.to_owned();
+        self
+    }
+
     /// The reference of the image that this very recipe makes.
     #[must_use]
     pub fn reference(&self) -> String {
@@ -81,8 +89,12 @@ impl Recipe {
         hash.update(BUILDER.to_le_bytes());
         hash.update(std::env::consts::ARCH);
         for text in [MYSQL, ETCD] {
-            if parse(text).name == self.name {
+            let known = parse(text);
+            if known.name == self.name {
                 hash.update(text);
+                if known.packages != self.packages {
+                    hash.update(self.packages.join(" "));
+                }
             }
         }
         for name in self.files.values() {

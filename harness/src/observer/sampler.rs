@@ -158,11 +158,13 @@ pub(super) async fn poll_memory(
     stop.run_until_cancelled(async {
         let mut tick = tokio::time::interval(EVERY);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut machine = load::Machine::default();
         loop {
-            tick.tick().await;
+            let lag_ms = load::lag_ms(tick.tick().await);
             let up = matches!(supervised.state_now(), ProcessState::Running { .. });
             let tablet = supervised.tablet();
             let progress = latest.borrow().clone();
+            let load = machine.look(tablet.cgroup().as_ref().filter(|_| up));
             pulse.beat();
             supervised.journal().record(Event::Sample(Sample {
                 rss_bytes: if up { tablet.rss_bytes() } else { None },
@@ -170,7 +172,10 @@ pub(super) async fn poll_memory(
                 state: progress.state,
                 rows_compared: progress.rows_compared,
                 rows_total: options.rows_total,
-                runnable_per_core: load::runnable_per_core(),
+                runnable_per_core: load.runnable_per_core,
+                timer_lag_ms: Some(lag_ms),
+                cpu_stalled: load.cpu_stalled,
+                throttled: load.throttled,
             }));
         }
     })

@@ -29,7 +29,8 @@ impl CgroupPaths {
     pub fn of_process(pid: i32) -> Option<Self> {
         let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
-        let found = locate(&groups, &mounts)?;
+        let (directory, version) = locate(&groups, &mounts, "memory")?;
+        let found = CgroupPaths { directory, version };
         found.counter_file().is_file().then_some(found)
     }
 
@@ -59,12 +60,29 @@ impl CgroupPaths {
         Some(usage.saturating_sub(idle))
     }
 
+    /// Its account of how long tasks waited for a core; version 1 has none.
+    #[must_use]
+    pub fn pressure_file(&self) -> Option<PathBuf> {
+        let file = self.directory.join("cpu.pressure");
+        (self.version == Version::Two && file.is_file()).then_some(file)
+    }
+
     fn counter_file(&self) -> PathBuf {
         self.directory.join(match self.version {
             Version::One => "memory.oom_control",
             Version::Two => "memory.events",
         })
     }
+}
+
+/// How often this process's own cgroup has used up its quota of processor time; none where that is not
+/// told.
+#[must_use]
+pub(crate) fn held_back_count() -> Option<u64> {
+    let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let (directory, _) = locate(&groups, &mounts, "cpu")?;
+    field(&std::fs::read_to_string(directory.join("cpu.stat")).ok()?, "nr_throttled")
 }
 
 /// Whether the process belongs to the container, by its cgroups: a PID that was given to somebody
@@ -121,8 +139,8 @@ fn watch(file: &Path, stopped: &Receiver<()>) -> Option<u64> {
     }
 }
 
-/// Finds the directory from the texts of `/proc/<pid>/cgroup` and `/proc/self/mountinfo`.
-fn locate(groups: &str, mounts: &str) -> Option<CgroupPaths> {
+/// Finds a controller's directory from the texts of `/proc/<pid>/cgroup` and `/proc/self/mountinfo`.
+fn locate(groups: &str, mounts: &str, controller: &str) -> Option<(PathBuf, Version)> {
     let of = |wanted: &dyn Fn(&str, &str) -> bool| {
         groups.lines().find_map(|line| {
             let mut parts = line.splitn(3, ':');
@@ -130,8 +148,8 @@ fn locate(groups: &str, mounts: &str) -> Option<CgroupPaths> {
             wanted(id, controllers).then(|| path.to_owned())
         })
     };
-    let memory = of(&|_, controllers| controllers.split(',').any(|name| name == "memory"));
-    let (version, group) = match memory {
+    let own = of(&|_, controllers| controllers.split(',').any(|name| name == controller));
+    let (version, group) = match own {
         Some(group) => (Version::One, group),
         None => (Version::Two, of(&|id, controllers| id == "0" && controllers.is_empty())?),
     };
@@ -141,13 +159,13 @@ fn locate(groups: &str, mounts: &str) -> Option<CgroupPaths> {
         let right: Vec<_> = right.split(' ').collect();
         let fits = match version {
             Version::One => {
-                *right.first()? == "cgroup" && right.get(2)?.split(',').any(|o| o == "memory")
+                *right.first()? == "cgroup" && right.get(2)?.split(',').any(|o| o == controller)
             }
             Version::Two => *right.first()? == "cgroup2",
         };
         let below = group.strip_prefix(left.get(3)?.trim_end_matches('/'))?;
         let directory = Path::new(left.get(4)?).join(below.trim_start_matches('/'));
-        fits.then_some(CgroupPaths { directory, version })
+        fits.then_some((directory, version))
     })
 }
 
@@ -189,10 +207,18 @@ mod tests {
             ),
         ];
         for (groups, mounts, directory, version) in cases {
-            let expected = CgroupPaths { directory: directory.into(), version };
-            assert_eq!(locate(groups, mounts), Some(expected));
+            assert_eq!(locate(groups, mounts, "memory"), Some((directory.into(), version)));
         }
-        assert_eq!(locate("", HYBRID_MOUNTS), None);
+        assert_eq!(locate("", HYBRID_MOUNTS, "memory"), None);
+    }
+
+    #[test]
+    fn each_controller_of_version_1_has_a_place_of_its_own() {
+        let mounts = "33 31 0:30 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n";
+        let groups = "4:memory:/docker/abc\n2:cpu,cpuacct:/slice\n0::/\n";
+        let expected = ("/sys/fs/cgroup/cpu,cpuacct/slice".into(), Version::One);
+        assert_eq!(locate(groups, mounts, "cpu"), Some(expected));
+        assert_eq!(locate(groups, mounts, "memory"), None);
     }
 
     /// `oom_kill_disable 1` and `oom 3` stand beside the counter and must not be taken for it.

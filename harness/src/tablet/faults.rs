@@ -10,13 +10,17 @@ use super::cgroup::{OomWatch, belongs_to};
 use super::container::Current;
 use super::kernel_log::KernelLog;
 use super::{ContainerTablet, Means, OOM_WITHIN, OomEvidence, TabletError};
-use crate::docker::LABEL_RUN;
+use crate::docker::{DockerError, ExecOutput, LABEL_RUN};
 
 /// The helper in the tablet's image.
 pub(crate) const HELPER: &str = "/chaos-helper";
 /// A living tablet says something in this time.
 const SILENCE: Duration = Duration::from_millis(700);
 const HELPER_WITHIN: Duration = Duration::from_secs(10);
+/// A tablet that dies of a helper that has ended does so in this time.
+const HELPER_LAG: Duration = Duration::from_secs(3);
+/// The exit code of a process that was killed.
+const KILLED: i64 = 137;
 /// How long the engine's `oom` event may come after the death.
 const EVENT_LAG: Duration = Duration::from_millis(500);
 const MIB: u64 = 1 << 20;
@@ -55,8 +59,8 @@ impl ContainerTablet {
     }
 
     /// Fills the container's memory from inside until the kernel kills the tablet, its largest
-    /// process; returns with the evidence when the tablet is dead. One that survives leaves no evidence,
-    /// and gets its memory back.
+    /// process; returns with the evidence when the tablet is dead. One that survives leaves no evidence
+    /// but the reason, and gets its memory back.
     pub async fn oom(&self) -> Result<OomEvidence, TabletError> {
         let current = self.current()?;
         let watch = current.cgroup.as_ref().map(OomWatch::start);
@@ -72,20 +76,16 @@ impl ContainerTablet {
             }
             std::future::pending::<()>().await;
         };
-        let death = async {
-            let started = self.engine.exec_detached(&current.container, &[HELPER, "fill"]).await;
-            started.map_err(|source| self.failed("starting the memory helper", source))?;
-            self.wait_exit_within(OOM_WITHIN).await
-        };
+        let death = self.fill_until_death(&current);
         let (died, mut announced) = with_witness(death, event).await;
         // After the death: nothing can rise any more, so the watch has seen all that it can see.
         let count = match watch {
             Some(watch) => watch.finish().await,
             None => None,
         };
-        if died?.is_none() {
-            self.release_squeeze().await?;
-            return Ok(OomEvidence::None);
+        if let Some(why) = died? {
+            self.give_back().await;
+            return Ok(OomEvidence::Survived { why });
         }
         if announced.is_pending() && count.is_none_or(|count| count <= current.oom_baseline) {
             announced.wait(EVENT_LAG).await;
@@ -93,11 +93,43 @@ impl ContainerTablet {
         Ok(evidence(&current, count, kernel_log.as_mut(), announced.seen()))
     }
 
+    /// Runs the helper until the tablet is dead; why it is not, where it lives on.
+    async fn fill_until_death(&self, current: &Current) -> Result<Option<String>, TabletError> {
+        let mut exit = std::pin::pin!(self.wait_exit_within(OOM_WITHIN));
+        let fill = self.engine.exec(&current.container, &[HELPER, "fill"], OOM_WITHIN * 2);
+        let filled = tokio::select! {
+            exit = &mut exit => {
+                let lives = exit?.is_none();
+                return Ok(lives.then(|| format!("its memory was filled for {OOM_WITHIN:?}")));
+            }
+            filled = fill => HelperEnd::of(filled),
+        };
+        // One that was killed dies with the tablet; one that ended by itself will do no more harm.
+        let within = if filled.by_itself { HELPER_LAG } else { OOM_WITHIN };
+        let exit = tokio::time::timeout(within, exit).await.unwrap_or(Ok(None))?;
+        Ok(exit.is_none().then_some(filled.what))
+    }
+
+    /// What was filled by a helper that failed is given back as far as it goes: where it could not be
+    /// run, nothing was filled.
+    async fn give_back(&self) {
+        if let Err(error) = self.release_squeeze().await {
+            tracing::debug!(%error, "what the memory helper filled was not given back");
+        }
+    }
+
     /// Fills the container's memory until about `bytes` are charged to it, and holds that. A second
     /// call adds what is missing; less than is charged already changes nothing.
+    ///
+    /// # Errors
+    /// When nobody tells how much is charged: filled blindly, each call would add to the last, and the
+    /// kernel would kill the tablet.
     pub async fn squeeze(&self, bytes: u64) -> Result<(), TabletError> {
         let current = self.current()?;
-        let charged = self.charged_bytes().unwrap_or(0);
+        let charged = match self.charged_bytes() {
+            Some(charged) => charged,
+            None => self.charged_by_engine(&current).await?,
+        };
         let mib = bytes.saturating_sub(charged) / MIB;
         if mib == 0 {
             return Ok(());
@@ -116,6 +148,14 @@ impl ContainerTablet {
         self.helper(&current, &["release"]).await
     }
 
+    /// The engine's word on what is charged, where the kernel's is not to be had from here.
+    async fn charged_by_engine(&self, current: &Current) -> Result<u64, TabletError> {
+        let account = self.engine.memory_account(&current.container).await;
+        let account = account.map_err(|source| self.failed("asking for its memory", source))?;
+        let tablet = || self.spec().alias.clone();
+        account.charged_bytes.ok_or_else(|| TabletError::Unaccounted { tablet: tablet() })
+    }
+
     async fn helper(&self, current: &Current, arguments: &[&str]) -> Result<(), TabletError> {
         let command: Vec<&str> = std::iter::once(HELPER).chain(arguments.iter().copied()).collect();
         let ended = self.engine.exec(&current.container, &command, HELPER_WITHIN).await;
@@ -130,6 +170,32 @@ impl ContainerTablet {
     fn event_labels(&self) -> Vec<String> {
         let labels = self.site().labels();
         labels.get(LABEL_RUN).map(|run| format!("{LABEL_RUN}={run}")).into_iter().collect()
+    }
+}
+
+/// How the helper ended that was to fill the memory for good.
+struct HelperEnd {
+    what: String,
+    /// It was not killed: the tablet will not die of it any more.
+    by_itself: bool,
+}
+
+impl HelperEnd {
+    fn of(ended: Result<ExecOutput, DockerError>) -> HelperEnd {
+        match ended {
+            Ok(ExecOutput { exit_code: None | Some(KILLED), .. }) => HelperEnd {
+                what: "the memory helper was killed, and not the tablet".to_owned(),
+                by_itself: false,
+            },
+            Ok(ExecOutput { exit_code: Some(code), output }) => HelperEnd {
+                what: format!("the memory helper ended with {code}: {}", output.trim()),
+                by_itself: true,
+            },
+            Err(error) => HelperEnd {
+                by_itself: error.status().is_some(),
+                what: format!("the memory helper: {}", crate::trial::chain(&error)),
+            },
+        }
     }
 }
 
@@ -198,6 +264,21 @@ fn evidence(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    // "It did not end" hides a helper that never ran; one that was killed may take the tablet with it.
+    #[test]
+    fn a_helper_that_failed_is_told_from_one_that_was_killed() {
+        let ended = |exit_code, output: &str| {
+            HelperEnd::of(Ok(ExecOutput { exit_code, output: output.to_owned() }))
+        };
+        let missing = ended(Some(127), "exec: \"/chaos-helper\": no such file\n");
+        assert!(missing.by_itself);
+        assert_eq!(
+            missing.what,
+            "the memory helper ended with 127: exec: \"/chaos-helper\": no such file"
+        );
+        assert!(!ended(Some(137), "").by_itself && !ended(None, "").by_itself);
+    }
 
     // A freeze without proof would count as landed.
     #[test]

@@ -214,6 +214,8 @@ impl Tape {
                     rows_compared: (done * ROWS as f64) as u64,
                     rows_total: ROWS,
                     runnable_per_core: Some(3.0),
+                    timer_lag_ms: Some(1),
+                    ..Sample::default()
                 }),
             );
         }

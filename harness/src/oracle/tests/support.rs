@@ -498,6 +498,8 @@ pub(super) fn sample() -> Event {
         rows_compared: STEP_ROWS,
         rows_total: 3 * STEP_ROWS,
         runnable_per_core: Some(2.0),
+        timer_lag_ms: Some(1),
+        ..Sample::default()
     })
 }
 
