@@ -111,6 +111,7 @@ fn never_ran() -> Judgement {
         checks: 0,
         reasons: vec![Reason { text, seq: None }],
         not_applicable: false,
+        excused: false,
     }
 }
 

@@ -23,6 +23,7 @@ mod no_residue;
 mod outcome;
 mod progress;
 mod prompt_cancel;
+mod scenario;
 mod serves;
 mod storms;
 mod verbs;
@@ -54,7 +55,8 @@ pub fn judge(records: &[Record]) -> Vec<Judgement> {
         prompt_cancel::judge,
         acknowledged::judge,
     ];
-    oracles.iter().map(|oracle| oracle(&view)).collect()
+    let judgements = oracles.iter().map(|oracle| oracle(&view)).collect();
+    scenario::weigh(&view, judgements)
 }
 
 /// The worst of the judgements that apply; `inconclusive` when none does.

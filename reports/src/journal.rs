@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::schedule::{Fault, Schedule};
+use crate::schedule::{Fault, Schedule, Step};
+use crate::verdict::Invariant;
 
 mod landing;
 mod looks;
@@ -65,6 +66,20 @@ pub enum Side {
 pub enum Event {
     /// First line.
     TrialStarted(Box<TrialStarted>),
+    /// The trial is a feature's scenario.
+    Scenario(Scenario),
+    /// A scenario added a step to the schedule of the head.
+    StepAdded {
+        /// Its index, counted on from the steps that the head has.
+        step: usize,
+        /// The step.
+        added: Step,
+    },
+    /// A step of the scenario found something else than it says.
+    ScenarioFailed {
+        /// What it expected and found.
+        why: String,
+    },
     /// A tablet's container was started by the harness; the next incarnation begins.
     TabletStarted(TabletStarted),
     /// A tablet's process ended.
@@ -257,6 +272,38 @@ pub struct TrialStarted {
     pub truth: Truth,
     /// Name of the workflow under diff.
     pub workflow: String,
+}
+
+/// The scenario that a trial executes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scenario {
+    /// `feature: scenario`.
+    pub name: String,
+    /// Its file and line.
+    pub place: String,
+    /// Invariants that its tags `@allows:I3` excuse.
+    #[serde(default)]
+    pub allows: Vec<Invariant>,
+}
+
+/// The schedule that a journal tells: the head's, with the steps that were added to it on the way. None
+/// without a head.
+#[must_use]
+pub fn schedule_of(records: &[Record]) -> Option<Schedule> {
+    let mut schedule = records.iter().find_map(|record| match &record.event {
+        Event::TrialStarted(head) => Some(head.schedule.clone()),
+        _ => None,
+    })?;
+    let mut added: Vec<(usize, &Step)> = records
+        .iter()
+        .filter_map(|record| match &record.event {
+            Event::StepAdded { step, added } => Some((*step, added)),
+            _ => None,
+        })
+        .collect();
+    added.sort_by_key(|(step, _)| *step);
+    schedule.steps.extend(added.into_iter().map(|(_, step)| step.clone()));
+    Some(schedule)
 }
 
 /// A tablet's container was started.

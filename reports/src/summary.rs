@@ -329,7 +329,7 @@ fn inconclusive(run: &RunInfo, trial: &TrialRecord) -> Option<InconclusiveTrial>
     if trial.verdict() != Verdict::Inconclusive {
         return None;
     }
-    let is_doubt = |j: &&Judgement| !j.not_applicable && j.verdict == Verdict::Inconclusive;
+    let is_doubt = |j: &&Judgement| j.weighs() && j.verdict == Verdict::Inconclusive;
     let mut causes: Vec<String> = Vec::new();
     for reason in trial.judgements.iter().filter(is_doubt).flat_map(|j| &j.reasons) {
         if !causes.contains(&reason.text) {

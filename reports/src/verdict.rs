@@ -30,6 +30,12 @@ pub enum Invariant {
 }
 
 impl Invariant {
+    /// The invariant of this code (`I3`).
+    #[must_use]
+    pub fn from_code(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|invariant| invariant.code() == code)
+    }
+
     /// All of them, in order.
     pub const ALL: [Self; 11] = [
         Self::I1,
@@ -154,19 +160,32 @@ pub struct Judgement {
     /// The invariant does not apply to this trial (no fault that could break it): not a pass, and
     /// the verdict beside it (`inconclusive`) weighs nothing.
     pub not_applicable: bool,
+    /// It did not pass, and a tag of the scenario excuses that: told, and weighs nothing.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub excused: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 impl Judgement {
     /// Whether the invariant was tried and held.
     #[must_use]
     pub fn is_pass(&self) -> bool {
-        !self.not_applicable && self.verdict == Verdict::Pass
+        self.weighs() && self.verdict == Verdict::Pass
     }
 
-    /// Whether the invariant was broken.
+    /// Whether the invariant was broken, and nothing excuses it.
     #[must_use]
     pub fn is_fail(&self) -> bool {
-        !self.not_applicable && self.verdict == Verdict::Fail
+        self.weighs() && self.verdict == Verdict::Fail
+    }
+
+    /// Whether the verdict counts: the invariant applies to the trial, and no tag excuses it.
+    #[must_use]
+    pub fn weighs(&self) -> bool {
+        !self.not_applicable && !self.excused
     }
 
     /// The worst verdict of those that apply; none that applies is `inconclusive`: nothing was tried.
@@ -174,7 +193,7 @@ impl Judgement {
     pub fn worst(judgements: &[Self]) -> Verdict {
         judgements
             .iter()
-            .filter(|judgement| !judgement.not_applicable)
+            .filter(|judgement| judgement.weighs())
             .map(|judgement| judgement.verdict)
             .max()
             .unwrap_or(Verdict::Inconclusive)

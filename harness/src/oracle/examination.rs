@@ -30,6 +30,7 @@ impl Examination {
             checks: 0,
             reasons: Vec::new(),
             not_applicable: true,
+            excused: false,
         }
     }
 
@@ -93,6 +94,13 @@ impl Examination {
         if more > 0 {
             failures.push(reason(None, format!("… and {more} more")));
         }
-        Judgement { invariant, verdict, checks, reasons: failures, not_applicable: false }
+        Judgement {
+            invariant,
+            verdict,
+            checks,
+            reasons: failures,
+            not_applicable: false,
+            excused: false,
+        }
     }
 }

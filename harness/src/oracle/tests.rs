@@ -8,6 +8,7 @@ mod laws;
 mod look_cases;
 mod looks;
 mod process_cases;
+mod scenario_cases;
 mod support;
 
 /// The records of a trial that passes, for tests of what uses the oracles.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use reports::journal::{Event, Record, Side, TabletExited, TrialStarted, VdiffAction};
+use reports::journal::{Event, Record, Side, TabletExited, TrialStarted, VdiffAction, schedule_of};
 use reports::schedule::{Fault, Schedule};
 use reports::verdict::Reason;
 
@@ -30,6 +30,7 @@ pub(super) struct Life<'a> {
 pub(super) struct View<'a> {
     pub(super) records: &'a [Record],
     pub(super) head: Option<&'a TrialStarted>,
+    schedule: Option<Schedule>,
     pub(super) lives: Vec<Life<'a>>,
     pub(super) actions: Vec<At<&'a VdiffAction>>,
     pub(super) history: History<'a>,
@@ -45,6 +46,7 @@ impl<'a> View<'a> {
         Self {
             records,
             head,
+            schedule: schedule_of(records),
             lives: lives(records),
             actions: collect(records, |event| match event {
                 Event::VdiffAction(action) => Some(action),
@@ -55,8 +57,9 @@ impl<'a> View<'a> {
         }
     }
 
-    pub(super) fn schedule(&self) -> Option<&'a Schedule> {
-        self.head.map(|head| &head.schedule)
+    /// The schedule, with the steps that a scenario added on the way.
+    pub(super) fn schedule(&self) -> Option<&Schedule> {
+        self.schedule.as_ref()
     }
 
     /// The fault of a schedule's step.

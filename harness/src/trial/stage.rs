@@ -318,24 +318,20 @@ impl Stage {
         Ok(())
     }
 
-    /// Everything recorded so far. When steps were added on the way ([`Stage::add_step`]), the head
-    /// holds them, as if they had been planned.
+    /// Everything recorded so far.
     #[must_use]
     pub fn records(&self) -> Vec<Record> {
-        let mut records = self.journal.records();
-        let executed = self.facts().executed.clone();
-        if let Some(Record { event: Event::TrialStarted(head), .. }) = records.first_mut() {
-            head.schedule.steps.extend(executed);
-        }
-        records
+        self.journal.records()
     }
 
-    /// Adds a step that the schedule did not have (a scenario tells them one by one); returns its
-    /// index.
+    /// Adds a step that the schedule did not have (a scenario tells them one by one), and tells the
+    /// journal; returns its index.
     pub fn add_step(&self, step: Step) -> usize {
         let mut facts = self.facts();
-        facts.executed.push(step);
-        self.schedule.steps.len() + facts.executed.len() - 1
+        let index = self.schedule.steps.len() + facts.executed.len();
+        facts.executed.push(step.clone());
+        self.journal.record(Event::StepAdded { step: index, added: step });
+        index
     }
 
     /// The schedule with the steps added on the way.

@@ -76,7 +76,14 @@ fn a_recording_that_fails_has_found_a_patch_and_one_that_passes_hunts_for_nothin
         let schedule = frame.recording(0, crate::crash_points::plan::SCRIPTS[0]).unwrap();
         let invariant = Invariant::I1;
         let reasons = Vec::new();
-        let judgement = Judgement { invariant, verdict, checks: 1, reasons, not_applicable: false };
+        let judgement = Judgement {
+            invariant,
+            verdict,
+            checks: 1,
+            reasons,
+            not_applicable: false,
+            excused: false,
+        };
         [TrialRecord { schedule, records: Vec::new(), judgements: vec![judgement] }]
     };
     let found = prey.specimen(&recording(Verdict::Fail), std::path::Path::new("run"));

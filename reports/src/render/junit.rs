@@ -81,7 +81,7 @@ fn replay(summary: &Summary, trial: &TrialRecord) -> String {
 }
 
 fn reasons(trial: &TrialRecord, verdict: Verdict) -> Vec<String> {
-    let concerned = |j: &&Judgement| !j.not_applicable && j.verdict == verdict;
+    let concerned = |j: &&Judgement| j.weighs() && j.verdict == verdict;
     trial
         .judgements
         .iter()

@@ -370,6 +370,7 @@ fn judgements(outcome: Verdict, records: &[Record]) -> Vec<Judgement> {
                 checks: if not_applicable { 0 } else { 14 },
                 reasons,
                 not_applicable,
+                excused: false,
             }
         })
         .collect()

@@ -52,6 +52,7 @@ fn ended(schedule: &Schedule, lands: bool) -> TrialRecord {
         checks: 1,
         reasons: Vec::new(),
         not_applicable: false,
+        excused: false,
     };
     TrialRecord { schedule: schedule.clone(), records, judgements: vec![judgement] }
 }

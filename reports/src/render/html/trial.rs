@@ -43,10 +43,13 @@ fn oracles(judgements: &[Judgement]) -> Markup {
             thead { tr { th { "invariant" } th { "verdict" } th.num { "checks" } } }
             tbody {
                 @for judgement in judgements {
-                    tr.idle[judgement.not_applicable] {
+                    tr.idle[!judgement.weighs()] {
                         td { b { (judgement.invariant) } " " (judgement.invariant.title()) }
                         td {
                             @if judgement.not_applicable { span.badge.idle { "not tried" } }
+                            @else if judgement.excused {
+                                span.badge.idle { (judgement.verdict) ", excused by a tag" }
+                            }
                             @else { (badge(judgement.verdict)) }
                         }
                         td.num { @if judgement.checks > 0 { (thousands(judgement.checks)) } }
@@ -205,12 +208,17 @@ pub(super) fn words(event: &Event) -> Option<(&'static str, String)> {
         Event::DeadlinePassed { waiting_for, after_ms } => {
             ("bad", format!("waited for {waiting_for} for {after_ms} ms in vain"))
         }
+        Event::Scenario(scenario) => {
+            ("wait", format!("the scenario \"{}\" ({})", scenario.name, scenario.place))
+        }
+        Event::ScenarioFailed { why } => ("bad", format!("the scenario failed: {why}")),
         Event::HarnessTrouble { what } => ("bad", format!("the harness had trouble: {what}")),
         Event::Note { text } => ("wait", text.clone()),
         Event::WorkflowRow { workflow, state, message, .. } => {
             ("good", format!("the workflow {workflow} is {state} {message}"))
         }
         Event::TrialStarted(_)
+        | Event::StepAdded { .. }
         | Event::ObserverStarted { .. }
         | Event::ObserverStopped { .. }
         | Event::Sample(_)
