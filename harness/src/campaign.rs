@@ -3,12 +3,15 @@
 //! A campaign removes what dead runs left, makes sure of the images, starts the servers once, loads
 //! each workload once, checks the planted truth once by an independent comparer, measures a clean
 //! diff, and then deals trials to `jobs` workers. Trials that hurt a server run alone, on servers of
-//! their own. It ends by itself, by its deadline, or by the caller's token; in each case everything is
-//! removed and the reports of finished trials are written.
+//! their own. It ends by itself, by its deadline, or by the caller's token; in each case the reports of
+//! finished trials are written, and then everything is removed. A trial that its servers or its worker
+//! let down is inconclusive, and the others go on.
 
 mod deal;
 mod dealer;
 mod floor;
+mod ledger;
+mod pending;
 mod progress;
 mod slot;
 
@@ -27,9 +30,12 @@ use crate::ground::{Ground, GroundError};
 use crate::images::{ImageOptions, Images};
 use crate::plan::{PlanError, PlanOptions};
 
-pub use deal::is_exclusive;
 pub use dealer::{Dealer, Problem};
+pub use pending::is_exclusive;
 pub use slot::{Slot, SlotError, Slots};
+
+use ledger::Ledger;
+use pending::Pending;
 
 /// Four trials at a time keep two cores busy; with eight, checkpoints come too late for I5 to judge them.
 const JOBS_PER_CORE: u64 = 2;
@@ -93,7 +99,7 @@ impl std::fmt::Debug for Work {
 }
 
 /// What a campaign came to.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Outcome {
     /// Its summary.
     pub summary: Summary,
@@ -101,6 +107,8 @@ pub struct Outcome {
     pub trials: Vec<TrialRecord>,
     /// Its directory.
     pub directory: PathBuf,
+    /// In what the harness failed all the same: what the trials have found is told before.
+    pub failures: Vec<CampaignError>,
 }
 
 /// The harness could not run a campaign.
@@ -144,8 +152,8 @@ pub enum CampaignError {
 /// Runs a campaign. `say` takes lines for the user; `stop` ends it in order.
 ///
 /// # Errors
-/// When the harness fails before trials could begin, or a report cannot be written. Whatever happens,
-/// nothing of the run is left on the engine.
+/// When the harness fails before there are trials to tell of; what fails later is part of the outcome.
+/// Whatever happens, nothing of the run is left on the engine.
 pub async fn run(
     options: &CampaignOptions,
     stop: &CancellationToken,
@@ -153,7 +161,7 @@ pub async fn run(
 ) -> Result<Outcome, CampaignError> {
     let begun = Instant::now();
     // Before the engine is asked for anything: an impossible plan needs no Docker.
-    let pending = deal::Pending::plan(&options.work).map_err(CampaignError::Plan)?;
+    let pending = Pending::plan(&options.work).map_err(CampaignError::Plan)?;
     let ground = Ground::prepare(&options.images, stop, say).await;
     let Ground { engine, images, host } = ground.map_err(CampaignError::Ground)?;
     if options.jobs as u64 > JOBS_PER_CORE * host.cores {
@@ -166,57 +174,61 @@ pub async fn run(
         ));
     }
     let id = Run::fresh_id();
+    let info = info(options, &pending, &id, &images, host);
+    let out = PathBuf::from(&info.directory);
+    let directory = RunDirectory::new(&out);
+    for schedule in pending.known() {
+        write_schedule(&directory, schedule)?;
+    }
+    let seed = info.seed;
+    let mut ledger = Ledger::open(directory, info, options, begun)?;
+    say(&format!("images   {}", image_line(&images)));
+    say(&format!("run      {} (seed {seed})", out.display()));
+
+    ledger.info().floor_cycle_ms = floor_cycle(&engine, &images, &id, stop).await?;
+    let slots = slot::Slots::new(engine, images, id);
+    let dealt = deal::deal(&slots, pending, options, &mut ledger, stop, say).await;
+    // Reports first: whoever stops a run may not wait for the removal.
+    let (summary, trials, written) = ledger.close(&dealt.at_end);
+    let removed = slots.remove().await;
+    let broken = match dealt.broken {
+        Some(error @ SlotError::Workload(_)) => return Err(CampaignError::Slot(error)),
+        broken => broken.map(CampaignError::Slot),
+    };
+    let failures = written.err().into_iter().chain(broken);
+    let failures = failures.chain(dealt.problem.map(CampaignError::Dealer));
+    let failures = failures.chain(removed.err().map(CampaignError::Removal)).collect();
+    Ok(Outcome { summary, trials, directory: out, failures })
+}
+
+/// What a run knows of itself before its first trial.
+fn info(
+    options: &CampaignOptions,
+    pending: &Pending,
+    id: &str,
+    images: &Images,
+    host: reports::Host,
+) -> RunInfo {
     let name = format!("{id}-seed{}", pending.seed());
     let out = options.out.clone().unwrap_or_else(|| Path::new("reports/runs").join(&name));
-    let directory = RunDirectory::new(&out);
-    let mut info = RunInfo {
+    RunInfo {
         format: reports::run::FORMAT,
         run: name,
         seed: pending.seed(),
         program: options.program.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
         directory: out.display().to_string(),
         floor: options.floor.unwrap_or_else(|| pending.default_floor()),
         plan: pending.description(),
+        exhaustive: pending.is_exhaustive(),
         part: pending.part(),
         jobs: options.jobs.max(1) as u64,
         planned: pending.planned(),
         started_wall_ms: wall_ms(),
-        images: crate::trial::image_ids(&images),
+        images: crate::trial::image_ids(images),
         host,
         ..RunInfo::default()
-    };
-    write_plan(&directory, &info, &pending)?;
-    say(&format!("images   {}", image_line(&images)));
-    say(&format!("run      {} (seed {})", out.display(), info.seed));
-
-    info.floor_cycle_ms = floor_cycle(&engine, &images, &id, stop).await?;
-    let slots = slot::Slots::new(engine, images, id);
-    let finished = deal::deal(&slots, pending, options, &directory, stop, say).await;
-    let removed = slots.remove().await;
-    let deal::Dealt { trials, interrupted, undone, coverage, problem } =
-        finished.map_err(CampaignError::Slot)?;
-    info.interrupted = interrupted;
-    info.undone = undone;
-    info.duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let summary = Summary::build(&info, &trials).cover(coverage.as_ref());
-    if let Some(coverage) = &coverage {
-        let path = directory.coverage_json();
-        reports::coverage::save(coverage, &path).map_err(CampaignError::Coverage)?;
     }
-    write_reports(&directory, &info, &summary, &trials, options)?;
-    if let Err(error) = removed {
-        // What the trials came to is told all the same.
-        let page = directory.index_html().display().to_string();
-        say(reports::render::terminal::render(&summary, &page).trim_end());
-        if let Some(problem) = problem {
-            say(&format!("note     {}", crate::trial::chain(&CampaignError::Dealer(problem))));
-        }
-        return Err(CampaignError::Removal(error));
-    }
-    if let Some(problem) = problem {
-        return Err(CampaignError::Dealer(problem));
-    }
-    Ok(Outcome { summary, trials, directory: out })
 }
 
 /// Measured while nothing else of the run is at work. A campaign goes on without it.
@@ -237,21 +249,6 @@ async fn floor_cycle(
     }
 }
 
-fn write_plan(
-    directory: &RunDirectory,
-    info: &RunInfo,
-    pending: &deal::Pending,
-) -> Result<(), CampaignError> {
-    let root = directory.root();
-    std::fs::create_dir_all(root)
-        .map_err(|source| CampaignError::Write { path: root.to_owned(), source })?;
-    directory.write_run(info).map_err(CampaignError::Layout)?;
-    for schedule in pending.known() {
-        write_schedule(directory, schedule)?;
-    }
-    Ok(())
-}
-
 /// Writes a trial's schedule before the trial begins.
 fn write_schedule(directory: &RunDirectory, schedule: &Schedule) -> Result<(), CampaignError> {
     let path = directory.trial(schedule.trial);
@@ -259,26 +256,6 @@ fn write_schedule(directory: &RunDirectory, schedule: &Schedule) -> Result<(), C
         .map_err(|source| CampaignError::Write { path: path.clone(), source })?;
     reports::schedule::save(schedule, &directory.schedule(schedule.trial))
         .map_err(CampaignError::Schedule)
-}
-
-fn write_reports(
-    directory: &RunDirectory,
-    info: &RunInfo,
-    summary: &Summary,
-    trials: &[TrialRecord],
-    options: &CampaignOptions,
-) -> Result<(), CampaignError> {
-    directory.write_run(info).map_err(CampaignError::Layout)?;
-    reports::write_all(directory.root(), summary, trials).map_err(CampaignError::Layout)?;
-    if let Some(path) = &options.junit {
-        let text = reports::render::junit::render(summary, trials);
-        std::fs::write(path, text)
-            .map_err(|source| CampaignError::Write { path: path.clone(), source })?;
-    }
-    if options.out.is_none() {
-        directory.link_latest().map_err(CampaignError::Layout)?;
-    }
-    Ok(())
 }
 
 fn image_line(images: &Images) -> String {

@@ -11,10 +11,15 @@ mod signals;
 mod values;
 
 use std::ffi::OsString;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 
 use clap::Parser;
 use clap::error::ErrorKind;
+use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 pub use arguments::{Cli, Command};
@@ -31,10 +36,10 @@ pub fn main(args: impl IntoIterator<Item = OsString>, features: &FeatureRunner) 
                 ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Pass,
                 _ => Exit::Usage,
             };
-            if error.print().is_err() {
-                return Exit::Harness.into();
-            }
-            return exit.into();
+            return match error.print() {
+                Err(error) if !is_reader_gone(&error) => Exit::Harness.into(),
+                _ => exit.into(),
+            };
         }
     };
     let filter =
@@ -43,35 +48,68 @@ pub fn main(args: impl IntoIterator<Item = OsString>, features: &FeatureRunner) 
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("error: cannot start the runtime: {error}");
+            say(&format!("error: cannot start the runtime: {error}"));
             return Exit::Harness.into();
         }
     };
-    let exit = runtime.block_on(execute(cli.command, features));
+    let exit = match signals::on_interrupt() {
+        Ok(stop) => drive(&runtime, execute(cli.command, features, &stop)),
+        Err(error) => {
+            say(&format!("error: cannot listen to signals: {error}"));
+            Exit::Harness
+        }
+    };
     // What is left (a blocking read of a dead socket, say) shall not hold up the exit.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     exit.into()
 }
 
-async fn execute(command: Command, features: &FeatureRunner) -> Exit {
-    let stop = match signals::on_interrupt() {
-        Ok(stop) => stop,
-        Err(error) => {
-            eprintln!("error: cannot listen to signals: {error}");
-            return Exit::Harness;
+/// Drives a command's future on this thread, inside the runtime.
+///
+/// The runtime's own `block_on` is woken by its thread's parker. Whatever blocks that thread on a future
+/// below it (a `Drop` that calls the engine, say) takes the parker's only token, and with it a wake-up
+/// of the outer future that came meanwhile: the program would wait for ever. Here a wake-up is a flag,
+/// which stays until it is looked at.
+fn drive<T>(runtime: &tokio::runtime::Runtime, work: impl Future<Output = T>) -> T {
+    let _inside = runtime.enter();
+    let alarm = Arc::new(Alarm { thread: std::thread::current(), rings: AtomicBool::new(false) });
+    let waker = Waker::from(Arc::clone(&alarm));
+    let mut context = Context::from_waker(&waker);
+    let mut work = std::pin::pin!(work);
+    loop {
+        if let Poll::Ready(outcome) = work.as_mut().poll(&mut context) {
+            return outcome;
         }
-    };
+        while !alarm.rings.swap(false, Ordering::SeqCst) {
+            std::thread::park();
+        }
+    }
+}
+
+struct Alarm {
+    thread: std::thread::Thread,
+    rings: AtomicBool,
+}
+
+impl Wake for Alarm {
+    fn wake(self: Arc<Self>) {
+        self.rings.store(true, Ordering::SeqCst);
+        self.thread.unpark();
+    }
+}
+
+async fn execute(command: Command, features: &FeatureRunner, stop: &CancellationToken) -> Exit {
     let outcome = match command {
-        Command::Run(args) => campaigns::run(*args, &stop).await,
-        Command::CrashPoints(command) => crash_points::execute(command, &stop).await,
-        Command::Replay(args) => campaigns::replay(args, &stop).await,
-        Command::Shrink(args) => shrink::run(*args, &stop).await,
-        Command::Zoo(args) => campaigns::zoo(args, &stop).await,
+        Command::Run(args) => campaigns::run(*args, stop).await,
+        Command::CrashPoints(command) => crash_points::execute(command, stop).await,
+        Command::Replay(args) => campaigns::replay(args, stop).await,
+        Command::Shrink(args) => shrink::run(*args, stop).await,
+        Command::Zoo(args) => campaigns::zoo(args, stop).await,
         Command::Judge(args) => others::judge(&args),
         Command::Merge(args) => others::merge(&args),
-        Command::Features(args) => features::run(args, features, &stop).await,
+        Command::Features(args) => features::run(args, features, stop).await,
         Command::Faults => others::faults().await,
-        Command::Memory(args) => others::memory(args, &stop).await,
+        Command::Memory(args) => others::memory(args, stop).await,
         Command::Doctor => others::doctor().await,
         Command::Images(args) => others::images(args).await,
         Command::Clean(args) => others::clean(args).await,
@@ -79,7 +117,7 @@ async fn execute(command: Command, features: &FeatureRunner) -> Exit {
     match outcome {
         Ok(exit) => exit,
         Err(failure) => {
-            eprintln!("error: {}", failure.text);
+            say(&format!("error: {}", failure.text));
             failure.exit
         }
     }
@@ -109,7 +147,78 @@ impl Failure {
     }
 }
 
-/// Lines for the user, apart from results: on standard error.
+/// Lines for the user, apart from results: on standard error. Who does not read them shall not end a
+/// run: its containers would stay.
 pub(crate) fn say(line: &str) {
-    eprintln!("{line}");
+    writeln!(io::stderr().lock(), "{line}").ok();
+}
+
+/// Writes results to standard output. A reader that has had enough (`| head`) is no error; a disk that
+/// takes no more is said.
+pub(crate) fn put(text: &str) {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if !is_reader_gone(&error) => {
+            say(&format!("error: standard output takes no more: {error}"));
+        }
+        _ => {}
+    }
+}
+
+fn is_reader_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::BrokenPipe
+}
+
+/// As `println!`, by [`put`].
+macro_rules! putln {
+    ($($arg:tt)*) => {
+        $crate::cli::put(&(format!($($arg)*) + "\n"))
+    };
+}
+pub(crate) use putln;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Blocks its thread on a future, as a container's `Drop` may.
+    struct BlocksInDrop;
+
+    impl Drop for BlocksInDrop {
+        fn drop(&mut self) {
+            let handle = tokio::runtime::Handle::current();
+            let pause = tokio::time::sleep(Duration::from_millis(100));
+            tokio::task::block_in_place(move || handle.block_on(pause));
+        }
+    }
+
+    /// Two slots are removed side by side, and one of them blocks while the other is woken.
+    async fn two_slots() {
+        let moment = |ms| tokio::time::sleep(Duration::from_millis(ms));
+        let wakes = async {
+            moment(50).await;
+            moment(50).await;
+        };
+        let blocks = async {
+            let _held = BlocksInDrop;
+            moment(60).await;
+        };
+        tokio::join!(wakes, blocks);
+    }
+
+    #[test]
+    fn a_wake_up_that_comes_while_a_drop_blocks_is_not_lost() {
+        let (ended, end) = mpsc::channel();
+        // Not joined: where the wake-up is lost it never ends.
+        std::thread::spawn(move || {
+            let mut builder = tokio::runtime::Builder::new_multi_thread();
+            let runtime = builder.worker_threads(2).enable_all().build().unwrap();
+            drive(&runtime, two_slots());
+            ended.send(())
+        });
+        assert_eq!(end.recv_timeout(Duration::from_secs(20)), Ok(()), "it hangs");
+    }
 }

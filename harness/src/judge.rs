@@ -53,16 +53,20 @@ pub struct JudgedRun {
 
 /// Reads a run's directory, judges its journals, and sums them up; writes nothing.
 ///
-/// A trial that was scheduled and left no journal is inconclusive.
+/// A trial that was scheduled and left no journal is inconclusive; in a run that was cut short, or has
+/// not ended, it was never begun, and is no trial.
 ///
 /// # Errors
 /// When a part of the run cannot be read, is damaged or of a newer format.
 pub fn judge_run(dir: &Path) -> Result<JudgedRun, JudgeError> {
     let run = RunDirectory::new(dir);
     let info = run.read_run().map_err(JudgeError::Layout)?;
+    let was_cut = info.interrupted.is_some() || info.duration_ms == 0;
     let mut trials = Vec::new();
     for number in run.trial_numbers().map_err(JudgeError::Layout)? {
-        trials.extend(judge_trial(&run, number)?);
+        if !was_cut || run.journal(number).exists() {
+            trials.extend(judge_trial(&run, number)?);
+        }
     }
     let coverage = coverage_of(&run).map_err(JudgeError::Coverage)?;
     let summary = Summary::build(&info, &trials).cover(coverage.as_ref());
@@ -109,7 +113,7 @@ fn never_ran() -> Judgement {
         invariant: Invariant::I3,
         verdict: Verdict::Inconclusive,
         checks: 0,
-        reasons: vec![Reason { text, seq: None }],
+        reasons: vec![Reason { text, seq: None, cause: None }],
         not_applicable: false,
         excused: false,
     }

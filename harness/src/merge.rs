@@ -2,11 +2,11 @@
 //! A shard that is missing, double, or of another campaign is an error: a report that says "all passed"
 //! must have seen all.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use reports::RunInfo;
-use reports::coverage::{self, Coverage, CoverageError};
+use reports::coverage::{self, Coverage, CoverageError, PointKey};
 use reports::layout::{LayoutError, RunDirectory};
 use reports::run::{Host, Part};
 use reports::summary::Quantiles;
@@ -77,6 +77,15 @@ pub enum MergeError {
         /// What is wrong.
         what: String,
     },
+    /// Crash points that were to be struck, and that no shard has struck.
+    #[error(
+        "{} crash points were struck by no shard, and no shard says why: {}",
+        points.len(), points.join("; ")
+    )]
+    Unstruck {
+        /// Each with the shard whose it is.
+        points: Vec<String>,
+    },
     /// A coverage file cannot be read or written.
     #[error("the coverage cannot be joined")]
     Coverage(#[source] CoverageError),
@@ -114,6 +123,7 @@ impl MergeError {
             | Self::Double { .. }
             | Self::Missing { .. }
             | Self::Incomplete { .. }
+            | Self::Unstruck { .. }
             | Self::Coverage(CoverageError::OtherFormat { .. } | CoverageError::NotJson { .. })
             | Self::Coverage(CoverageError::WrongField { .. } | CoverageError::Unreadable { .. })
             | Self::Occupied { .. }
@@ -153,13 +163,14 @@ pub fn merge(runs: &[PathBuf], out: &Path) -> Result<JudgedRun, MergeError> {
         return Err(MergeError::Occupied { path: out.to_owned() });
     }
     let coverage = joined_coverage(&shards)?;
+    let doubts = doubts_of(&shards)?;
     let merged = RunDirectory::new(out);
     for shard in &shards {
         for trial in trials(shard)? {
             copy(&shard.run.trial(trial), &merged.trial(trial))?;
         }
     }
-    merged.write_run(&joined(&shards, out)).map_err(MergeError::Layout)?;
+    merged.write_run(&joined(&shards, doubts, out)).map_err(MergeError::Layout)?;
     if let Some(coverage) = coverage {
         coverage::save(&coverage, &merged.coverage_json()).map_err(MergeError::Coverage)?;
     }
@@ -180,13 +191,6 @@ fn shard(path: &Path) -> Result<Shard, MergeError> {
 
 fn same_campaign(shards: &[Shard]) -> Result<(), MergeError> {
     let Some(first) = shards.first() else { return Ok(()) };
-    let facts = |shard: &Shard| {
-        [
-            ("seed", shard.info.seed.to_string()),
-            ("number of shards", shard.of.to_string()),
-            ("plan", format!("\"{}\"", shard.info.plan)),
-        ]
-    };
     for other in shards {
         for ((what, found), (_, expected)) in facts(other).into_iter().zip(facts(first)) {
             if found != expected {
@@ -196,6 +200,22 @@ fn same_campaign(shards: &[Shard]) -> Result<(), MergeError> {
         }
     }
     Ok(())
+}
+
+/// What all shards of a campaign have in common. Another MySQL, or another program, is another
+/// experiment: a figure over both would be of neither.
+fn facts(shard: &Shard) -> [(&'static str, String); 7] {
+    let info = &shard.info;
+    let image = |name| info.images.get(name).cloned().unwrap_or_else(|| "unknown".to_owned());
+    [
+        ("seed", info.seed.to_string()),
+        ("number of shards", shard.of.to_string()),
+        ("plan", format!("\"{}\"", info.plan)),
+        ("version of the program", format!("\"{}\"", info.version)),
+        ("image mysql", image("mysql")),
+        ("image etcd", image("etcd")),
+        ("image tablet", image("tablet")),
+    ]
 }
 
 /// Each shard once, and each with its own trials.
@@ -251,40 +271,67 @@ fn copy(from: &Path, to: &Path) -> Result<(), MergeError> {
     Ok(())
 }
 
+/// Why shards are not green, each reason with its shard: the sum may hide it (a floor that one shard
+/// missed, and the others exceeded).
+fn doubts_of(shards: &[Shard]) -> Result<Vec<String>, MergeError> {
+    let mut doubts = Vec::new();
+    for shard in shards {
+        let judged = judge_run(&shard.path).map_err(MergeError::Judge)?;
+        let reasons = judged.summary.verdict_reasons.into_iter();
+        doubts.extend(reasons.map(|reason| format!("shard {}: {reason}", shard.index)));
+    }
+    Ok(doubts)
+}
+
 /// What the joined run knows of itself: times, floors and plans are added, so that trials an hour are
-/// those of one machine.
-fn joined(shards: &[Shard], out: &Path) -> RunInfo {
+/// those of one machine. No field is taken over unseen: what a shard knows, the joined run tells.
+fn joined(shards: &[Shard], doubts: Vec<String>, out: &Path) -> RunInfo {
     let infos = || shards.iter().map(|shard| &shard.info);
     let first = infos().next().cloned().unwrap_or_default();
-    let name = out.file_name().unwrap_or(out.as_os_str()).to_string_lossy().into_owned();
-    let interrupted: Vec<String> = shards
-        .iter()
-        .filter_map(|shard| {
-            let why = shard.info.interrupted.as_ref()?;
-            Some(format!("shard {}: {why}", shard.index))
-        })
-        .collect();
-    let mut images: BTreeMap<String, Vec<&str>> = BTreeMap::new();
-    for (image, id) in infos().flat_map(|info| &info.images) {
-        let ids = images.entry(image.clone()).or_default();
-        if !ids.contains(&id.as_str()) {
-            ids.push(id);
-        }
-    }
+    let RunInfo {
+        format: _,
+        run: _,
+        seed,
+        program,
+        version,
+        directory: _,
+        floor: _,
+        plan,
+        exhaustive,
+        part: _,
+        jobs: _,
+        floor_cycle_ms: _,
+        planned: _,
+        started_wall_ms: _,
+        duration_ms: _,
+        trials_ms: _,
+        interrupted: _,
+        undone: _,
+        images,
+        host: _,
+    } = first;
     RunInfo {
-        run: name,
+        format: reports::run::FORMAT,
+        run: out.file_name().unwrap_or(out.as_os_str()).to_string_lossy().into_owned(),
+        seed,
+        program,
+        version,
         directory: out.display().to_string(),
         floor: infos().map(|info| info.floor).sum(),
+        plan,
+        exhaustive,
         part: Part::Merged { shards: u32::try_from(shards.len()).unwrap_or(u32::MAX) },
         jobs: infos().map(|info| info.jobs).max().unwrap_or(0),
         floor_cycle_ms: Quantiles::of(infos().filter_map(|info| info.floor_cycle_ms)).p50,
         planned: infos().map(|info| info.planned).sum(),
         started_wall_ms: infos().map(|info| info.started_wall_ms).min().unwrap_or(0),
         duration_ms: infos().map(|info| info.duration_ms).sum(),
-        interrupted: (!interrupted.is_empty()).then(|| interrupted.join("; ")),
-        images: images.into_iter().map(|(name, ids)| (name, ids.join(", "))).collect(),
+        trials_ms: infos().map(|info| info.trials_ms).sum(),
+        // Told among the doubts, with the shard's number.
+        interrupted: None,
+        undone: doubts,
+        images,
         host: host(infos().map(|info| &info.host)),
-        ..first
     }
 }
 
@@ -305,21 +352,49 @@ fn host<'a>(hosts: impl Iterator<Item = &'a Host>) -> Host {
 }
 
 fn joined_coverage(shards: &[Shard]) -> Result<Option<Coverage>, MergeError> {
-    let mut all: Option<Coverage> = None;
+    let mut all: Vec<Coverage> = Vec::new();
     let mut without: Option<&Shard> = None;
     for shard in shards {
         match coverage_of(&shard.run).map_err(MergeError::Coverage)? {
-            Some(coverage) => all = Some(all.unwrap_or_default().merge(coverage)),
+            Some(coverage) => all.push(coverage),
             None => without = Some(shard),
         }
     }
-    match (&all, without) {
-        (Some(_), Some(shard)) => Err(MergeError::Incomplete {
+    match (all.is_empty(), without) {
+        (true, _) => Ok(None),
+        (false, Some(shard)) => Err(MergeError::Incomplete {
             run: shard.path.clone(),
             what: "it has no coverage.json, and other shards have".to_owned(),
         }),
-        _ => Ok(all),
+        (false, None) => united(shards, &all).map(Some),
     }
+}
+
+/// All enumerations as one. What was to be struck, and was struck by nobody, is named.
+///
+/// A point that its own shard has not seen, and less than half of the shards have, comes with a machine's
+/// speed as what comes with the clock does: it is listed apart.
+fn united(shards: &[Shard], all: &[Coverage]) -> Result<Coverage, MergeError> {
+    let mut joined = all.iter().cloned().fold(Coverage::default(), Coverage::merge);
+    let of = u32::try_from(all.len()).unwrap_or(u32::MAX);
+    let unstruck = joined.points().filter(|(_, at)| !at.time_driven && !at.is_landed(None));
+    let unstruck: Vec<PointKey> = unstruck.map(|(key, _)| key.clone()).collect();
+    let mut missing = Vec::new();
+    for key in unstruck {
+        let owner = key.shard(of) as usize - 1;
+        let seen = all.iter().filter(|one| one.point(&key).is_some()).count();
+        if all[owner].point(&key).is_none() && seen * 2 < all.len() {
+            joined.set_apart(&key);
+        } else if shards[owner].info.exhaustive && !tells(&shards[owner].info) {
+            missing.push(format!("{key} (shard {})", owner + 1));
+        }
+    }
+    if missing.is_empty() { Ok(joined) } else { Err(MergeError::Unstruck { points: missing }) }
+}
+
+/// Whether a shard says itself that it has not done all: then the joined run says so, too.
+fn tells(info: &RunInfo) -> bool {
+    info.interrupted.is_some() || !info.undone.is_empty()
 }
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ use crate::images::Images;
 use crate::workload::Dataset;
 
 pub use acts::Action;
+pub(crate) use driver::not_opened as lost;
 pub use driver::run_trial;
 pub(crate) use stage::image_ids;
 pub use stage::{SHARD, SOURCE_DB, SOURCE_KEYSPACE, Stage, TARGET_DB, TARGET_KEYSPACE, WORKFLOW};

@@ -81,8 +81,19 @@ pub struct Specimen {
     pub inconclusive: u64,
     /// The operator's way out, where there is one.
     pub workaround: Option<Workaround>,
+    /// Why its campaign is not to be believed: it was cut short, or tried too little.
+    pub doubts: Vec<String>,
     /// Where its run is.
     pub directory: String,
+}
+
+/// What the zoo came to.
+#[derive(Debug, Default)]
+pub struct Zoo {
+    /// What became of each bug.
+    pub specimens: Vec<Specimen>,
+    /// In what the harness failed besides.
+    pub failures: Vec<CampaignError>,
 }
 
 /// What became of a trial in which the operator works around the bug.
@@ -106,30 +117,30 @@ pub async fn run(
     options: &ZooOptions,
     stop: &CancellationToken,
     say: &(dyn Fn(&str) + Send + Sync),
-) -> Result<Vec<Specimen>, CampaignError> {
+) -> Result<Zoo, CampaignError> {
     let write =
         |source, path: &std::path::Path| CampaignError::Write { path: path.to_owned(), source };
     std::fs::create_dir_all(&options.out).map_err(|source| write(source, &options.out))?;
-    let mut specimens = Vec::new();
+    let mut zoo = Zoo::default();
     for prey in prey(options, stop, say).await? {
         if stop.is_cancelled() {
             break;
         }
         let off = if prey.is_on { "" } else { " (off: control)" };
         say(&format!("bug      {}{off}", prey.name));
-        let specimen = prey.hunt(options, stop, say).await?;
+        let specimen = prey.hunt(options, stop, say, &mut zoo.failures).await?;
         let found = match specimen.found_in {
             Some(trial) => format!("found by {} in trial {trial}", specimen.oracle.join(", ")),
             None => "not found".to_owned(),
         };
         say(&format!("bug      {}: {found}", prey.name));
-        specimens.push(specimen);
+        zoo.specimens.push(specimen);
     }
     let path = options.out.join("zoo.json");
-    let text = serde_json::to_string_pretty(&specimens).map_err(std::io::Error::other);
+    let text = serde_json::to_string_pretty(&zoo.specimens).map_err(std::io::Error::other);
     text.and_then(|text| std::fs::write(&path, text + "\n"))
         .map_err(|source| write(source, &path))?;
-    Ok(specimens)
+    Ok(zoo)
 }
 
 /// Whether the zoo did what it should: all found, and every workaround worked; or, as control, none,
@@ -142,7 +153,8 @@ pub fn verdict(specimens: &[Specimen], game: &Game) -> Verdict {
         specimen.found && worked
     };
     let found = specimens.iter().any(|specimen| specimen.found);
-    let unclear = specimens.iter().any(|specimen| specimen.inconclusive > 0);
+    let is_unclear = |one: &Specimen| one.inconclusive > 0 || !one.doubts.is_empty();
+    let unclear = specimens.iter().any(is_unclear);
     match game {
         Game::Bugs if specimens.len() == all && specimens.iter().all(as_wanted) => Verdict::Pass,
         Game::Bugs => Verdict::Fail,
@@ -243,19 +255,22 @@ impl Prey {
         options: &ZooOptions,
         stop: &CancellationToken,
         say: &(dyn Fn(&str) + Send + Sync),
+        failures: &mut Vec<CampaignError>,
     ) -> Result<Specimen, CampaignError> {
-        let mut trials = Vec::new();
+        let (mut trials, mut doubts) = (Vec::new(), Vec::new());
         let mut directory = options.out.clone();
         for (nth, work) in self.works.iter().enumerate() {
             let outcome =
                 campaign::run(&self.campaign(options, nth, work.clone()), stop, say).await?;
             trials.extend(outcome.trials);
+            doubts.extend(outcome.summary.verdict_reasons);
+            failures.extend(outcome.failures);
             directory = outcome.directory;
             if trials.iter().any(|trial| self.is_found_by(trial)) {
                 break;
             }
         }
-        Ok(self.specimen(&trials, &directory))
+        Ok(Specimen { doubts, ..self.specimen(&trials, &directory) })
     }
 
     fn campaign(&self, options: &ZooOptions, nth: usize, work: Work) -> CampaignOptions {
@@ -264,13 +279,18 @@ impl Prey {
             work,
             jobs: 2,
             fail_fast: nth > 0,
-            floor: Some(1),
+            floor: self.floor(),
             deadline: if nth > 0 { DEADLINE * 4 } else { DEADLINE },
             out: Some(options.out.join(self.name.replace(':', "-") + again)),
             junit: None,
             images: self.images.clone(),
             program: self.program.clone(),
         }
+    }
+
+    /// A bug that is on may break the tablet before anything lands. What finds nothing must have tried.
+    fn floor(&self) -> Option<u64> {
+        (self.is_on && self.bug.is_some()).then_some(1)
     }
 
     /// Whether every one of the bug's invariants failed; in the control and of a patch, any at all.
@@ -308,8 +328,11 @@ impl Prey {
                 reasons.push(reason.clone());
             }
         }
-        let inconclusive =
-            trials.iter().filter(|trial| trial.verdict() == Verdict::Inconclusive).count();
+        let is_unclear = |trial: &&TrialRecord| {
+            trial.verdict() == Verdict::Inconclusive
+                && !reports::summary::is_made_good(trial, trials)
+        };
+        let inconclusive = trials.iter().filter(is_unclear).count();
         Specimen {
             bug: self.name.clone(),
             switched_on: self.is_on,
@@ -321,6 +344,7 @@ impl Prey {
             exits: looked_at().flat_map(|trial| unscheduled_exits(trial)).collect(),
             reasons,
             inconclusive: inconclusive as u64,
+            doubts: Vec::new(),
             workaround: around.first().map(|trial| way_out_of(trial)),
             directory: directory.display().to_string(),
         }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::journal::Event;
 use crate::run::TrialRecord;
 use crate::schedule::{CrashPoint, Fault, Link, Moment, Phase, Trigger};
+use crate::verdict::Verdict;
 
 mod figures;
 mod file;
@@ -71,9 +72,9 @@ pub struct Point {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tries {
-    /// It landed so often.
+    /// It landed so often, in a trial that could be judged.
     pub landed: u64,
-    /// It missed so often: the point did not come, or its aim was gone.
+    /// It missed so often: the point did not come, its aim was gone, or its trial could not be judged.
     pub missed: u64,
 }
 
@@ -101,15 +102,21 @@ impl Coverage {
     }
 
     /// Counts what came of a trial's crash point. Only the schedule's first step counts: a later one
-    /// hits the recovery from it, which is another point.
+    /// hits the recovery from it, which is another point. A trial that could not be judged covers
+    /// nothing, whatever landed in it: nobody knows what came of that.
     pub fn count(&mut self, trial: &TrialRecord) {
+        let is_judged = trial.verdict() != Verdict::Inconclusive;
         let first = trial.schedule.steps.get(FIRST_ORDER);
         let Some(Trigger::CrashPoint { point }) = first.map(|step| &step.trigger) else { return };
         let mut tries: BTreeMap<Fault, Tries> = BTreeMap::new();
         for record in &trial.records {
             match &record.event {
                 Event::FaultLanded(landed) if landed.step == FIRST_ORDER => {
-                    tries.entry(landed.fault).or_default().landed += 1;
+                    let tries = tries.entry(landed.fault).or_default();
+                    match is_judged {
+                        true => tries.landed += 1,
+                        false => tries.missed += 1,
+                    }
                 }
                 Event::FaultMissed { step: FIRST_ORDER, fault, .. } => {
                     tries.entry(*fault).or_default().missed += 1;
@@ -129,6 +136,13 @@ impl Coverage {
         counted.points.values_mut().for_each(|point| point.tries.clear());
         trials.iter().for_each(|trial| counted.count(trial));
         counted
+    }
+
+    /// Makes a point one that comes with the clock.
+    pub fn set_apart(&mut self, key: &PointKey) {
+        if let Some(point) = self.points.get_mut(key) {
+            point.time_driven = true;
+        }
     }
 
     /// Adds what another one has counted at the points of this enumeration.
@@ -187,11 +201,32 @@ impl PointKey {
         }
     }
 
+    /// Which of so many shards the point is struck by, from 1. Every machine comes to the same one,
+    /// whatever else it has seen, and in whatever order.
+    #[must_use]
+    pub fn shard(&self, of: u32) -> u32 {
+        let Self { phase, link, fingerprint, occurrence, moment } = self;
+        let phase = phase.map_or(figures::OUTSIDE, Phase::name);
+        let text = [phase, link.name(), fingerprint, &occurrence.to_string(), moment.name()];
+        let share = stable_hash(&text.join("\u{1f}")) % u64::from(of.max(1));
+        u32::try_from(share).unwrap_or(0) + 1
+    }
+
     fn is_at(&self, nth: u32, point: &CrashPoint) -> bool {
         let CrashPoint { link, fingerprint, phase, nth: fired, moment } = point;
         (self.link, &self.fingerprint, self.phase, nth, self.moment)
             == (*link, fingerprint, *phase, *fired, *moment)
     }
+}
+
+/// FNV-1a, its bits mixed once more: the same in every build and on every machine, which the standard
+/// library's hasher does not promise.
+fn stable_hash(text: &str) -> u64 {
+    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    let mixed = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    mixed ^ (mixed >> 33)
 }
 
 impl Occurrence {

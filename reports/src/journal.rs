@@ -235,6 +235,11 @@ pub enum Event {
         /// What.
         what: String,
     },
+    /// The trial was lost to what it stands on: it got no servers, or its worker ended.
+    TrialLost {
+        /// Why.
+        what: String,
+    },
     /// Lines of a tablet's log worth keeping: the first after a restart, the last of a trial.
     LogLines {
         /// Whose log.

@@ -202,6 +202,19 @@ pub fn write_all(dir: &Path, summary: &Summary, trials: &[TrialRecord]) -> Resul
             .map_err(|source| LayoutError::Unwritable { path: path.clone(), source })?;
         run.write_verdict(trial)?;
     }
+    write_summaries(dir, summary, trials)
+}
+
+/// As [`write_all`], without the trials' own files.
+///
+/// # Errors
+/// When one cannot be written.
+pub fn write_summaries(
+    dir: &Path,
+    summary: &Summary,
+    trials: &[TrialRecord],
+) -> Result<(), LayoutError> {
+    let run = RunDirectory::new(dir);
     write_json(&run.summary_json(), summary)?;
     write_file(&dir.join("junit.xml"), &render::junit::render(summary, trials))?;
     write_file(&dir.join("summary.md"), &render::markdown::render(summary))?;

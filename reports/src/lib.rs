@@ -13,5 +13,5 @@ pub mod summary;
 pub mod text;
 pub mod verdict;
 
-pub use layout::write_all;
+pub use layout::{write_all, write_summaries};
 pub use run::{Host, RunInfo, TrialRecord};

@@ -10,7 +10,7 @@ use crate::text::shell_argument;
 use crate::verdict::{Judgement, Verdict};
 
 /// The version of `run.json` and `summary.json` that this build reads and writes.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// A campaign, as far as its trials do not tell it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -23,6 +23,9 @@ pub struct RunInfo {
     pub seed: u64,
     /// The program as the user calls it (`vdiff-chaos`, `cargo run --release --`).
     pub program: String,
+    /// Its version; empty where an older one wrote this.
+    #[serde(default)]
+    pub version: String,
     /// The run's directory as the user reaches it.
     pub directory: String,
     /// Landed faults below which a run is not green.
@@ -30,6 +33,10 @@ pub struct RunInfo {
     /// What its schedules are drawn from, in words: shards of one campaign have the same.
     #[serde(default)]
     pub plan: String,
+    /// Its work is a finite list, all of which was to be done: what could not be judged is tried again,
+    /// and nothing unclear is tolerated at the end.
+    #[serde(default)]
+    pub exhaustive: bool,
     /// Which part of a campaign it is.
     #[serde(default)]
     pub part: Part,
@@ -48,6 +55,10 @@ pub struct RunInfo {
     /// From its begin to its end; 0 until it has ended.
     #[serde(default)]
     pub duration_ms: u64,
+    /// From its first trial's begin to its last one's end: without the images and the first servers. 0:
+    /// no trial has ended, or it was not measured.
+    #[serde(default)]
+    pub trials_ms: u64,
     /// Why it ended before its plan was done (Ctrl-C, the global deadline).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interrupted: Option<String>,

@@ -1,6 +1,6 @@
 //! What a campaign comes to (`summary.json`): a pure function of its trials' journals and judgements.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -22,8 +22,15 @@ pub use lives::{Return, compared_twice, returns};
 pub use recovery::Recovery;
 pub use shares::TimeShares;
 
-/// Percentage of inconclusive trials above which a run is not green.
+/// Percentage of inconclusive trials above which a run is not green; below it only those for reasons of
+/// the harness are borne, and where the work is a finite list none.
 pub const INCONCLUSIVE_PERCENT_MAX: u64 = 2;
+
+/// What no run judges, whatever comes of it: it stands in the head of each report.
+pub const NOT_JUDGED: &str = "snapshots under writes, for the data is at rest";
+
+/// What is said of a run whose harness did not come to its end, or has not yet.
+pub const NOT_ENDED: &str = "the run has not ended";
 
 /// What a campaign comes to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -38,6 +45,9 @@ pub struct Summary {
     pub verdict: Verdict,
     /// Why the verdict is `inconclusive`, one sentence each.
     pub verdict_reasons: Vec<String>,
+    /// What was not judged in it, one sentence each.
+    #[serde(default)]
+    pub not_judged: Vec<String>,
     /// The seed.
     pub seed: u64,
     /// Which part of a campaign it is.
@@ -78,7 +88,7 @@ pub struct Summary {
     pub recovery: Vec<Recovery>,
     /// Rows compared twice at most, by restart: see [`compared_twice`].
     pub rows_compared_twice: Quantiles,
-    /// Trials per hour.
+    /// Trials per hour, from the first one's begin to the last one's end.
     pub trials_per_hour: f64,
     /// Where the time of trials goes; none when no time passed in them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -113,6 +123,9 @@ pub struct Counts {
     pub fail: u64,
     /// Inconclusive.
     pub inconclusive: u64,
+    /// Inconclusive, and judged in another try: of a run whose work is a finite list.
+    #[serde(default)]
+    pub again: u64,
 }
 
 /// Quantiles of what was measured; none when nothing was.
@@ -162,7 +175,8 @@ impl Summary {
     /// What these trials come to.
     #[must_use]
     pub fn build(run: &RunInfo, trials: &[TrialRecord]) -> Self {
-        let counts = count(trials);
+        let again = if run.exhaustive { tried_again(trials) } else { BTreeSet::new() };
+        let counts = count(trials, &again);
         let landings: Vec<Landing> = trials.iter().flat_map(landings).collect();
         let mut landed = BTreeMap::new();
         let mut landed_phases = BTreeMap::new();
@@ -173,7 +187,8 @@ impl Summary {
             }
         }
         let returns: Vec<Return> = trials.iter().flat_map(returns).collect();
-        let verdict_reasons = doubts(run, counts, landings.len() as u64);
+        let unexplained = trials.iter().filter(|trial| is_unexplained(trial)).count() as u64;
+        let verdict_reasons = doubts(run, counts, landings.len() as u64, unexplained);
         Self {
             format: FORMAT,
             run: run.run.clone(),
@@ -183,6 +198,7 @@ impl Summary {
                 (0, false) => Verdict::Inconclusive,
             },
             verdict_reasons,
+            not_judged: vec![NOT_JUDGED.to_owned()],
             seed: run.seed,
             part: run.part,
             jobs: run.jobs,
@@ -203,11 +219,15 @@ impl Summary {
             ),
             recovery: recovery::by_fault_and_phase(&returns),
             rows_compared_twice: Quantiles::of(trials.iter().flat_map(compared_twice)),
-            trials_per_hour: per_hour(counts.total, run.duration_ms),
+            trials_per_hour: per_hour(counts.total, run),
             time_shares: TimeShares::of(trials),
             floor_cycle_ms: run.floor_cycle_ms,
             findings: trials.iter().flat_map(|trial| findings(run, trial)).collect(),
-            inconclusive: trials.iter().filter_map(|trial| inconclusive(run, trial)).collect(),
+            inconclusive: trials
+                .iter()
+                .filter(|trial| !again.contains(&trial.number()))
+                .filter_map(|trial| inconclusive(run, trial))
+                .collect(),
             images: run.images.clone(),
             host: run.host.clone(),
             started_wall_ms: run.started_wall_ms,
@@ -243,21 +263,47 @@ impl Quantiles {
     }
 }
 
-fn count(trials: &[TrialRecord]) -> Counts {
+fn count(trials: &[TrialRecord], again: &BTreeSet<u32>) -> Counts {
     let mut counts = Counts { total: trials.len() as u64, ..Counts::default() };
     for trial in trials {
         match trial.verdict() {
             Verdict::Pass => counts.pass += 1,
             Verdict::Fail => counts.fail += 1,
+            Verdict::Inconclusive if again.contains(&trial.number()) => counts.again += 1,
             Verdict::Inconclusive => counts.inconclusive += 1,
         }
     }
     counts
 }
 
+/// Inconclusive trials that another try of the same schedule has made good.
+fn tried_again(trials: &[TrialRecord]) -> BTreeSet<u32> {
+    trials.iter().filter(|one| is_made_good(one, trials)).map(TrialRecord::number).collect()
+}
+
+/// Whether a trial was inconclusive, and another try of its schedule was not.
+#[must_use]
+pub fn is_made_good(trial: &TrialRecord, trials: &[TrialRecord]) -> bool {
+    let trial_schedule = &trial.schedule;
+    let is_judged_try = |other: &TrialRecord| {
+        let (trial, vdiff_uuid) = (other.schedule.trial, other.schedule.vdiff_uuid.clone());
+        other.verdict() != Verdict::Inconclusive
+            && other.schedule == Schedule { trial, vdiff_uuid, ..trial_schedule.clone() }
+    };
+    trial.verdict() == Verdict::Inconclusive && trials.iter().any(is_judged_try)
+}
+
+/// Inconclusive for a reason that a broken tablet may have brought about.
+fn is_unexplained(trial: &TrialRecord) -> bool {
+    trial.verdict() == Verdict::Inconclusive && !Judgement::is_harness_alone(&trial.judgements)
+}
+
 /// Why a run without a failure is not green.
-fn doubts(run: &RunInfo, counts: Counts, landed: u64) -> Vec<String> {
+fn doubts(run: &RunInfo, counts: Counts, landed: u64, unexplained: u64) -> Vec<String> {
     let mut doubts = Vec::new();
+    if run.duration_ms == 0 {
+        doubts.push(NOT_ENDED.to_owned());
+    }
     if let Some(why) = &run.interrupted {
         doubts.push(format!("the run was interrupted: {why}"));
     }
@@ -268,13 +314,28 @@ fn doubts(run: &RunInfo, counts: Counts, landed: u64) -> Vec<String> {
     if landed < run.floor {
         doubts.push(format!("{landed} faults landed, below the floor of {}", run.floor));
     }
-    if counts.inconclusive * 100 > counts.total * INCONCLUSIVE_PERCENT_MAX {
-        doubts.push(format!(
-            "{} of {} trials were inconclusive, more than {INCONCLUSIVE_PERCENT_MAX} %",
-            counts.inconclusive, counts.total
+    doubts.extend(unclear(run, counts, unexplained));
+    doubts
+}
+
+/// Whether the inconclusive trials are more than is borne.
+fn unclear(run: &RunInfo, counts: Counts, unexplained: u64) -> Option<String> {
+    let Counts { inconclusive, total, .. } = counts;
+    if run.exhaustive {
+        let text = format!(
+            "{inconclusive} of {total} trials stayed inconclusive, where every one is to be judged"
+        );
+        return (inconclusive > 0).then_some(text);
+    }
+    if inconclusive * 100 > total * INCONCLUSIVE_PERCENT_MAX {
+        return Some(format!(
+            "{inconclusive} of {total} trials were inconclusive, more than {INCONCLUSIVE_PERCENT_MAX} %"
         ));
     }
-    doubts
+    let text = format!(
+        "{unexplained} of {total} trials were inconclusive for what a broken tablet may bring about"
+    );
+    (unexplained > 0).then_some(text)
 }
 
 /// The rate at which one schedule failed; none when the trials are of different schedules.
@@ -302,7 +363,9 @@ fn middle_fraction(landings: &[Landing]) -> f64 {
     middle as f64 / places.len() as f64
 }
 
-fn per_hour(trials: u64, duration_ms: u64) -> f64 {
+/// Of the time in which trials ran; of all of the run's, where only that was measured.
+fn per_hour(trials: u64, run: &RunInfo) -> f64 {
+    let duration_ms = if run.trials_ms > 0 { run.trials_ms } else { run.duration_ms };
     if duration_ms == 0 {
         return 0.0;
     }

@@ -207,4 +207,36 @@ pub struct Reason {
     pub text: String,
     /// The journal's record that shows it.
     pub seq: Option<u64>,
+    /// Of missing evidence: what of the harness's own it is missing for, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
+}
+
+/// What makes a trial inconclusive without the tablet's doing. A campaign bears a few of such trials. What
+/// a broken tablet can bring about (a `show` without an answer, a history that cannot be read, a tablet
+/// that cannot be reached) has no cause here, and is never borne.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cause {
+    /// The trial had no servers, or its worker ended: nothing of the rest could be looked at.
+    TrialLost,
+    /// An observer of the harness did not watch.
+    ObserverGap,
+    /// The machine had more to do than it could.
+    Overloaded,
+    /// No fault landed.
+    NotLanded,
+}
+
+impl Judgement {
+    /// Whether this trial says nothing for a reason of the harness alone.
+    #[must_use]
+    pub fn is_harness_alone(judgements: &[Self]) -> bool {
+        let unclear =
+            judgements.iter().filter(|one| one.weighs() && one.verdict == Verdict::Inconclusive);
+        let causes: Vec<Option<Cause>> =
+            unclear.flat_map(|one| &one.reasons).map(|reason| reason.cause).collect();
+        let is_lost = causes.contains(&Some(Cause::TrialLost));
+        is_lost || (!causes.is_empty() && causes.iter().all(Option::is_some))
+    }
 }

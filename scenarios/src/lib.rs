@@ -75,6 +75,7 @@ pub fn list(options: &Options) -> anyhow::Result<Vec<String>> {
 /// # Errors
 /// When the run could not begin or its reports could not be written.
 pub async fn run(options: &Options, stop: &CancellationToken) -> anyhow::Result<Outcome> {
+    let begun = std::time::Instant::now();
     let selected = list(options)?;
     let record = Record::new(&options.directory);
     let suite = Arc::new(Suite::new(options, record.clone()));
@@ -86,7 +87,7 @@ pub async fn run(options: &Options, stop: &CancellationToken) -> anyhow::Result<
     };
     let removed = tokio::time::timeout(REMOVE_WITHIN, suite.remove()).await;
     record.save().context("writing features.json and junit.xml")?;
-    let report = write_report(&options.directory, &suite)?;
+    let report = write_report(&options.directory, &suite, begun.elapsed())?;
     removed.context("the servers were not removed in time")??;
     let counts = record.counts();
     let reasons = reasons(options, &counts, selected.len(), interrupted);
@@ -154,7 +155,7 @@ fn reasons(options: &Options, counts: &Counts, selected: usize, interrupted: boo
     reasons
 }
 
-fn write_report(directory: &Path, suite: &Suite) -> anyhow::Result<PathBuf> {
+fn write_report(directory: &Path, suite: &Suite, took: Duration) -> anyhow::Result<PathBuf> {
     let trials = suite.trials();
     let info = reports::RunInfo {
         format: reports::run::FORMAT,
@@ -162,6 +163,7 @@ fn write_report(directory: &Path, suite: &Suite) -> anyhow::Result<PathBuf> {
         program: "vdiff-chaos".to_owned(),
         directory: directory.display().to_string(),
         planned: Some(trials.len() as u64),
+        duration_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX).max(1),
         ..reports::RunInfo::default()
     };
     let summary = reports::summary::Summary::build(&info, &trials);

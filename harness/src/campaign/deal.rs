@@ -1,294 +1,257 @@
 //! Deals trials to workers.
+//!
+//! What the infrastructure does to one trial ends that trial, and not the campaign: servers that do not
+//! come up get one more try, then their trial is inconclusive and the next one is dealt. Only where
+//! nothing works, no more trials are begun.
 
-use std::collections::VecDeque;
-use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::collections::HashMap;
+use std::time::Duration;
 
 use reports::TrialRecord;
-use reports::coverage::Coverage;
 use reports::layout::RunDirectory;
-use reports::run::Part;
-use reports::schedule::{Hurts, Schedule};
+use reports::schedule::Schedule;
 use reports::verdict::Verdict;
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::dealer::{Dealer, Problem};
+use super::CampaignOptions;
+use super::dealer::Problem;
+use super::ledger::{Ledger, SoFar};
+use super::pending::{Pending, is_exclusive};
 use super::progress::Bar;
 use super::slot::{SlotError, Slots};
-use super::{CampaignOptions, Work};
-use crate::plan::{self, PlanError, PlanOptions};
-use crate::trial::{Environment, run_trial};
+use crate::trial::{Environment, chain, lost, run_trial};
 
-/// The floor of a long campaign; a short one's is two thirds of its trials.
-const FLOOR: u64 = 8;
 /// Redraw the bar so often.
 const TICK: Duration = Duration::from_millis(250);
-/// More than this is no campaign for one machine.
-const ENDLESS_TRIALS_MAX: u32 = 100_000;
+/// Servers get so many tries for one trial.
+const TRIES: u32 = 2;
+/// So many trials in a row without servers, and no more are begun.
+const LOST_IN_A_ROW_MAX: u32 = 3;
 
-/// Trials still to do.
-pub(super) struct Pending {
-    queue: VecDeque<Schedule>,
-    /// Who decides on the way, where the trials are not known beforehand.
-    dealer: Option<Arc<Mutex<dyn Dealer>>>,
-    /// Where more come from, when a duration was given.
-    endless: Option<Endless>,
-    seed: u64,
-    /// What the trials are drawn from, in words.
-    description: String,
-    part: Part,
-}
-
-#[derive(Debug)]
-struct Endless {
-    plan: PlanOptions,
-    next: u32,
-    shard: Option<(u32, u32)>,
-    until: Instant,
-}
-
-impl Pending {
-    pub(super) fn plan(work: &Work) -> Result<Pending, PlanError> {
-        match work {
-            Work::Given(schedules) => {
-                for schedule in schedules {
-                    plan::check(schedule)?;
-                }
-                let seed = schedules.first().map_or(0, |schedule| schedule.seed);
-                let description = format!("{} given schedules", schedules.len());
-                let queue = schedules.iter().cloned().collect();
-                Ok(Pending::of(seed, description, queue))
-            }
-            Work::Planned { seed, plan, shard, duration } => {
-                let seed = *seed;
-                let mine = |schedule: &Schedule| in_shard(schedule.trial, *shard);
-                let queue = match duration {
-                    None => plan::campaign(seed, plan)?.into_iter().filter(mine).collect(),
-                    Some(_) => {
-                        // The first is planned now, so that an impossible plan is refused at once.
-                        plan::schedule(seed, 0, plan)?;
-                        VecDeque::new()
-                    }
-                };
-                let endless = duration.map(|duration| Endless {
-                    plan: plan.clone(),
-                    next: 0,
-                    shard: *shard,
-                    until: Instant::now() + duration,
-                });
-                let part = shard.map_or(Part::Whole, |(index, of)| Part::Shard { index, of });
-                let description = plan.in_words(*duration);
-                Ok(Pending { endless, part, ..Pending::of(seed, description, queue) })
-            }
-            Work::Dealt { seed, dealer } => {
-                let (description, part) = {
-                    let dealer = locked(dealer);
-                    (dealer.plan(), dealer.part())
-                };
-                let dealer = Some(Arc::clone(dealer));
-                let none = Pending::of(*seed, description, VecDeque::new());
-                Ok(Pending { dealer, part, ..none })
-            }
-        }
-    }
-
-    fn of(seed: u64, description: String, queue: VecDeque<Schedule>) -> Pending {
-        let part = Part::Whole;
-        Pending { queue, dealer: None, endless: None, seed, description, part }
-    }
-
-    /// What the trials are drawn from, in words.
-    pub(super) fn description(&self) -> String {
-        self.description.clone()
-    }
-
-    /// Which part of the campaign they are.
-    pub(super) fn part(&self) -> Part {
-        self.part
-    }
-
-    /// What a dealer was to do and did not.
-    fn undone(&self) -> Vec<String> {
-        self.dealer.as_ref().map(|dealer| locked(dealer).undone()).unwrap_or_default()
-    }
-
-    fn problem(&self) -> Option<Problem> {
-        locked(self.dealer.as_ref()?).problem()
-    }
-
-    /// Crash points, and what came of them so far; none when nobody enumerates them.
-    fn coverage(&self) -> Option<Coverage> {
-        locked(self.dealer.as_ref()?).coverage()
-    }
-
-    /// How many trials there are in all, as far as is known by now: what was planned at the begin, but
-    /// a dealer's plan grows on the way.
-    fn dealt_of(&self, planned: Option<u64>) -> Option<u64> {
-        if self.dealer.is_some() { self.planned() } else { planned }
-    }
-
-    /// How long trials are still begun, where that is a matter of time.
-    fn time_left(&self) -> Option<Duration> {
-        let endless = self.endless.as_ref()?;
-        Some(endless.until.saturating_duration_since(Instant::now()))
-    }
-
-    /// Tells the dealer, where there is one, what has ended.
-    fn ended(&mut self, trial: &TrialRecord, directory: &Path) {
-        if let Some(dealer) = &self.dealer {
-            locked(dealer).ended(trial, directory);
-        }
-    }
-
-    pub(super) fn seed(&self) -> u64 {
-        self.seed
-    }
-
-    pub(super) fn known(&self) -> impl Iterator<Item = &Schedule> {
-        self.queue.iter()
-    }
-
-    pub(super) fn planned(&self) -> Option<u64> {
-        match &self.dealer {
-            Some(dealer) => locked(dealer).planned(),
-            None => self.endless.is_none().then_some(self.queue.len() as u64),
-        }
-    }
-
-    pub(super) fn default_floor(&self) -> u64 {
-        match (&self.endless, &self.dealer) {
-            (Some(_), _) | (_, Some(_)) => FLOOR,
-            (None, None) => {
-                let with_faults = self.queue.iter().filter(|s| !s.steps.is_empty()).count() as u64;
-                FLOOR.min(with_faults * 2 / 3).max(u64::from(with_faults > 0))
-            }
-        }
-    }
-
-    /// The first trial that can run now.
-    fn next(&mut self, exclusive_is_free: bool) -> Option<Schedule> {
-        self.refill();
-        if let Some(dealer) = &self.dealer {
-            return locked(dealer).next();
-        }
-        let fits = |schedule: &Schedule| exclusive_is_free || !is_exclusive(schedule);
-        let place = self.queue.iter().position(fits)?;
-        self.queue.remove(place)
-    }
-
-    /// Keeps a few trials at hand while time is left.
-    fn refill(&mut self) {
-        let Some(endless) = &mut self.endless else { return };
-        while self.queue.len() < 4
-            && Instant::now() < endless.until
-            && endless.next < ENDLESS_TRIALS_MAX
-        {
-            let trial = endless.next;
-            endless.next += 1;
-            if !in_shard(trial, endless.shard) {
-                continue;
-            }
-            // The same options planned trial 0, and no other check depends on the number.
-            let Ok(schedule) = plan::schedule(self.seed, trial, &endless.plan) else { return };
-            self.queue.push_back(schedule);
-        }
-        if Instant::now() >= endless.until {
-            self.queue.clear();
-        }
-    }
-}
-
-fn locked<'a>(dealer: &'a Arc<Mutex<dyn Dealer>>) -> MutexGuard<'a, dyn Dealer + 'static> {
-    dealer.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn in_shard(trial: u32, shard: Option<(u32, u32)>) -> bool {
-    shard.is_none_or(|(index, of)| trial % of == index - 1)
-}
-
-/// Whether a trial hurts servers that others may use.
-#[must_use]
-pub fn is_exclusive(schedule: &Schedule) -> bool {
-    schedule.steps.iter().any(|step| step.fault.facts().hurts != Hurts::NobodyElse)
-}
-
-/// What came of dealing.
+/// What came of dealing, beside the trials.
 pub(super) struct Dealt {
-    /// Trials that ended, by number.
-    pub(super) trials: Vec<TrialRecord>,
-    /// Why the campaign was cut short.
-    pub(super) interrupted: Option<String>,
-    /// Crash points, and what came of them; none when nobody enumerated them.
-    pub(super) coverage: Option<Coverage>,
-    /// What the dealer was to do and did not.
-    pub(super) undone: Vec<String>,
+    /// What the reports say of it.
+    pub(super) at_end: SoFar,
     /// Why the dealer could not go on.
     pub(super) problem: Option<Problem>,
+    /// Why no more trials could be begun.
+    pub(super) broken: Option<SlotError>,
 }
 
-/// Runs all trials, or as many as the campaign's end allows.
+/// A trial at work.
+struct AtWork {
+    schedule: Schedule,
+    exclusive: bool,
+}
+
+/// How the servers fared.
+#[derive(Debug, Default)]
+struct Fortune {
+    has_worked: bool,
+    lost_in_a_row: u32,
+}
+
+impl Fortune {
+    fn worked(&mut self) {
+        *self = Self { has_worked: true, lost_in_a_row: 0 };
+    }
+
+    /// A trial was lost; whether the next one may be tried.
+    fn lost(&mut self, error: &SlotError) -> bool {
+        self.lost_in_a_row += 1;
+        self.has_worked && self.lost_in_a_row < LOST_IN_A_ROW_MAX && may_work_again(error)
+    }
+}
+
+/// Whether another try may come to another end: not where the data itself is wrong.
+fn may_work_again(error: &SlotError) -> bool {
+    !matches!(error, SlotError::Workload(_) | SlotError::Truth { .. })
+}
+
+/// Deals the trials of one campaign.
+struct Deal<'a> {
+    slots: &'a Slots,
+    pending: Pending,
+    options: &'a CampaignOptions,
+    ledger: &'a mut Ledger,
+    say: &'a (dyn Fn(&str) + Send + Sync),
+    bar: Bar<'a>,
+    planned: Option<u64>,
+    running: JoinSet<TrialRecord>,
+    at_work: HashMap<Id, AtWork>,
+    exclusive_is_free: bool,
+    /// Cuts the running trials short.
+    cut: CancellationToken,
+    interrupted: Option<String>,
+    fortune: Fortune,
+    broken: Option<SlotError>,
+}
+
+/// Runs all trials, or as many as the campaign's end allows. Always comes back.
 pub(super) async fn deal(
     slots: &Slots,
-    mut pending: Pending,
+    pending: Pending,
     options: &CampaignOptions,
-    directory: &RunDirectory,
+    ledger: &mut Ledger,
     stop: &CancellationToken,
     say: &(dyn Fn(&str) + Send + Sync),
-) -> Result<Dealt, SlotError> {
-    let cut = CancellationToken::new();
-    let mut interrupted = None;
-    let mut ending = std::pin::pin!(ending(stop, options.deadline));
-    let mut trials: Vec<TrialRecord> = Vec::new();
-    let mut running: JoinSet<(bool, TrialRecord)> = JoinSet::new();
-    let mut exclusive_is_free = true;
-    let mut bar = Bar::new(say);
+) -> Dealt {
     let planned = pending.planned();
-    bar.aim(planned, pending.time_left());
-    let mut tick = tokio::time::interval(TICK);
-    loop {
-        while interrupted.is_none() && running.len() < options.jobs.max(1) {
-            let Some(schedule) = pending.next(exclusive_is_free) else { break };
-            let exclusive = is_exclusive(&schedule);
-            let prepared = slots.environment(&schedule, exclusive, say);
-            let environment = tokio::select! {
-                environment = prepared => environment?,
-                why = &mut ending => {
-                    interrupted = Some(why);
-                    cut.cancel();
-                    break;
+    let mut deal = Deal {
+        slots,
+        pending,
+        options,
+        ledger,
+        say,
+        bar: Bar::new(say),
+        planned,
+        running: JoinSet::new(),
+        at_work: HashMap::new(),
+        exclusive_is_free: true,
+        cut: CancellationToken::new(),
+        interrupted: None,
+        fortune: Fortune::default(),
+        broken: None,
+    };
+    deal.all(stop).await;
+    let at_end = deal.so_far();
+    let Deal { pending, bar, broken, .. } = deal;
+    bar.finish();
+    Dealt { at_end, problem: pending.problem(), broken }
+}
+
+impl Deal<'_> {
+    async fn all(&mut self, stop: &CancellationToken) {
+        let mut ending = std::pin::pin!(ending(stop, self.options.deadline));
+        let mut tick = tokio::time::interval(TICK);
+        self.aim();
+        loop {
+            while self.interrupted.is_none() && self.running.len() < self.options.jobs.max(1) {
+                let Some(schedule) = self.pending.next(self.exclusive_is_free) else { break };
+                tokio::select! {
+                    prepared = prepare(self.slots, &schedule, self.say) => match prepared {
+                        Ok(environment) => self.begin(environment, schedule),
+                        Err(error) => self.lose(&schedule, error),
+                    },
+                    why = &mut ending => self.cut_short(why),
                 }
-            };
-            exclusive_is_free &= !exclusive;
-            spawn(&mut running, environment, schedule, directory, exclusive, &cut);
-        }
-        if running.is_empty() {
-            break;
-        }
-        tokio::select! {
-            Some(ended) = running.join_next() => {
-                let (exclusive, trial) = ended.map_err(SlotError::Worker)?;
-                exclusive_is_free |= exclusive;
-                pending.ended(&trial, &directory.trial(trial.number()));
-                bar.aim(pending.dealt_of(planned), pending.time_left());
-                bar.trial(&trial, pending.coverage().as_ref());
-                if options.fail_fast && interrupted.is_none() && trial.verdict() == Verdict::Fail {
-                    interrupted = Some(format!("trial {} failed (--fail-fast)", trial.number()));
+            }
+            if self.running.is_empty() {
+                break;
+            }
+            tokio::select! {
+                Some(ended) = self.running.join_next_with_id() => self.ended(ended),
+                why = &mut ending, if !self.cut.is_cancelled() => self.cut_short(why),
+                _ = tick.tick() => {
+                    self.bar.tick();
+                    if self.ledger.is_due() {
+                        self.keep();
+                    }
                 }
-                trials.push(trial);
             }
-            why = &mut ending, if !cut.is_cancelled() => {
-                interrupted.get_or_insert(why);
-                cut.cancel();
-            }
-            _ = tick.tick() => bar.tick(),
         }
     }
-    bar.finish();
-    trials.sort_by_key(TrialRecord::number);
-    let (coverage, undone) = (pending.coverage(), pending.undone());
-    Ok(Dealt { trials, interrupted, coverage, undone, problem: pending.problem() })
+
+    /// A trial that has all it needs.
+    fn begin(&mut self, environment: Environment, schedule: Schedule) {
+        self.fortune.worked();
+        self.ledger.begins();
+        let exclusive = is_exclusive(&schedule);
+        self.exclusive_is_free &= !exclusive;
+        let run = self.ledger.directory().clone();
+        let trial = run_and_keep(run, environment, schedule.clone(), self.cut.clone());
+        let id = self.running.spawn(trial).id();
+        self.at_work.insert(id, AtWork { schedule, exclusive });
+    }
+
+    /// A trial for which there are no servers.
+    fn lose(&mut self, schedule: &Schedule, error: SlotError) {
+        let why = format!("no servers: {}", chain(&error));
+        (self.say)(&format!("lost     trial {}: {why}", schedule.trial));
+        let goes_on = self.fortune.lost(&error);
+        if may_work_again(&error) {
+            self.close(keep_lost(self.ledger.directory(), schedule, &why));
+        }
+        if !goes_on {
+            self.interrupted.get_or_insert_with(|| format!("no trial could be begun: {why}"));
+            self.broken = Some(error);
+            self.keep();
+        }
+    }
+
+    fn ended(&mut self, ended: Result<(Id, TrialRecord), JoinError>) {
+        let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
+        let Some(AtWork { schedule, exclusive }) = self.at_work.remove(&id) else { return };
+        self.exclusive_is_free |= exclusive;
+        let trial = ended.map_or_else(
+            |error| {
+                let why = format!("a worker of the harness ended badly: {error}");
+                (self.say)(&format!("lost     trial {}: {why}", schedule.trial));
+                keep_lost(self.ledger.directory(), &schedule, &why)
+            },
+            |(_, trial)| trial,
+        );
+        self.close(trial);
+    }
+
+    /// Tells everybody of a trial that has ended.
+    fn close(&mut self, trial: TrialRecord) {
+        let directory = self.ledger.directory().trial(trial.number());
+        self.pending.ended(&trial, &directory);
+        self.aim();
+        self.bar.trial(&trial, self.pending.coverage().as_ref());
+        let has_failed = trial.verdict() == Verdict::Fail;
+        let number = trial.number();
+        self.ledger.ended(trial);
+        if self.options.fail_fast && has_failed && self.interrupted.is_none() {
+            self.interrupted = Some(format!("trial {number} failed (--fail-fast)"));
+        }
+    }
+
+    /// What was done is written before anything else: nobody knows how much time is left.
+    fn cut_short(&mut self, why: String) {
+        self.interrupted.get_or_insert(why);
+        self.cut.cancel();
+        self.keep();
+    }
+
+    fn keep(&mut self) {
+        let so_far = self.so_far();
+        let ledger = &mut *self.ledger;
+        // It takes a moment; the trials' observers shall not wait for it.
+        tokio::task::block_in_place(|| ledger.keep(&so_far));
+    }
+
+    fn so_far(&self) -> SoFar {
+        SoFar {
+            interrupted: self.interrupted.clone(),
+            undone: self.pending.undone(),
+            coverage: self.pending.coverage(),
+        }
+    }
+
+    fn aim(&mut self) {
+        self.bar.aim(self.pending.dealt_of(self.planned), self.pending.time_left());
+    }
+}
+
+/// Servers for a trial. What failed may have been a moment's weakness: it gets one more try.
+async fn prepare(
+    slots: &Slots,
+    schedule: &Schedule,
+    say: &(dyn Fn(&str) + Send + Sync),
+) -> Result<Environment, SlotError> {
+    let mut tries = 1;
+    loop {
+        match slots.environment(schedule, is_exclusive(schedule), say).await {
+            Err(error) if tries < TRIES && may_work_again(&error) => {
+                say(&format!("again    no servers: {}", chain(&error)));
+                tries += 1;
+            }
+            prepared => return prepared,
+        }
+    }
 }
 
 /// Comes back when the campaign must end before its trials do, and says why.
@@ -299,90 +262,62 @@ async fn ending(stop: &CancellationToken, deadline: Duration) -> String {
     }
 }
 
-fn spawn(
-    running: &mut JoinSet<(bool, TrialRecord)>,
+async fn run_and_keep(
+    run: RunDirectory,
     environment: Environment,
     schedule: Schedule,
-    directory: &RunDirectory,
-    exclusive: bool,
-    cut: &CancellationToken,
-) {
-    let dir = directory.trial(schedule.trial);
-    let cut = cut.clone();
-    let run = RunDirectory::new(directory.root());
-    running.spawn(async move {
-        let name = format!("t{:04}", schedule.trial);
-        if let Err(error) = super::write_schedule(&run, &schedule) {
-            tracing::warn!(%error, trial = schedule.trial, "the schedule was not written");
-        }
-        let trial = run_trial(&environment, &schedule, &name, &dir, &cut).await;
-        // At once, so that a campaign that is killed leaves its verdicts so far.
-        if let Err(error) = run.write_verdict(&trial) {
-            tracing::warn!(%error, trial = schedule.trial, "the verdict was not written");
-        }
-        (exclusive, trial)
-    });
+    cut: CancellationToken,
+) -> TrialRecord {
+    let dir = run.trial(schedule.trial);
+    let name = format!("t{:04}", schedule.trial);
+    if let Err(error) = super::write_schedule(&run, &schedule) {
+        tracing::warn!(%error, trial = schedule.trial, "the schedule was not written");
+    }
+    let trial = run_trial(&environment, &schedule, &name, &dir, &cut).await;
+    // At once, so that a campaign that is killed leaves its verdicts so far.
+    if let Err(error) = run.write_verdict(&trial) {
+        tracing::warn!(%error, trial = schedule.trial, "the verdict was not written");
+    }
+    trial
+}
+
+/// A trial that the infrastructure took: inconclusive, with a schedule and a journal that says why.
+fn keep_lost(run: &RunDirectory, schedule: &Schedule, why: &str) -> TrialRecord {
+    if let Err(error) = super::write_schedule(run, schedule) {
+        tracing::warn!(%error, trial = schedule.trial, "the schedule was not written");
+    }
+    let trial = lost(schedule, &run.trial(schedule.trial), why);
+    if let Err(error) = run.write_verdict(&trial) {
+        tracing::warn!(%error, trial = schedule.trial, "the verdict was not written");
+    }
+    trial
 }
 
 #[cfg(test)]
 mod tests {
-    use reports::schedule::{Fault, Step, Trigger};
-
     use super::*;
+    use crate::trial::ActError;
 
-    fn work(trials: u32, shard: Option<(u32, u32)>) -> Work {
-        let plan = PlanOptions { trials, ..PlanOptions::default() };
-        Work::Planned { seed: 7, plan, shard, duration: None }
+    fn not_up() -> SlotError {
+        SlotError::Calibration(ActError::new("MySQL did not boot"))
     }
 
-    // Shards that overlap, or leave a trial out, would still look green one by one.
+    // Hour seven of a soak: one server that does not boot must not take what was found before.
     #[test]
-    fn shards_cover_the_plan_without_overlap() {
-        let whole: Vec<u32> =
-            Pending::plan(&work(20, None)).unwrap().known().map(|s| s.trial).collect();
-        let mut joined: Vec<u32> = (1..=3)
-            .flat_map(|index| {
-                let shard = Pending::plan(&work(20, Some((index, 3)))).unwrap();
-                shard.known().map(|s| s.trial).collect::<Vec<_>>()
-            })
-            .collect();
-        joined.sort_unstable();
-        assert_eq!(joined, whole);
-    }
-
-    // An exclusive trial that waits must not hold up the others.
-    #[test]
-    fn a_busy_exclusive_slot_lets_shared_trials_pass() {
-        let mut pending = Pending::plan(&work(12, None)).unwrap();
-        let mut shared = 0;
-        while let Some(schedule) = pending.next(false) {
-            assert!(!is_exclusive(&schedule));
-            shared += 1;
-        }
-        assert!(shared >= 9 && !pending.queue.is_empty());
-        assert!(pending.next(true).is_some_and(|schedule| is_exclusive(&schedule)));
-    }
-
-    // A fault of a server that ran on shared ones would break the trials of others.
-    #[test]
-    fn trials_that_hurt_servers_are_exclusive() {
-        let mut schedule = plan::schedule(7, 0, &PlanOptions::default()).unwrap();
-        let mut exclusive = |fault: Fault| {
-            schedule.steps = vec![Step::new(Trigger::Progress { fraction: 0.5 }, fault)];
-            is_exclusive(&schedule)
-        };
-        for fault in [Fault::EtcdKill, Fault::MysqlReadonly, Fault::DiskFull, Fault::HostCrash] {
-            assert!(exclusive(fault), "{fault}");
-        }
-        for fault in [Fault::Sigkill, Fault::Freeze, Fault::LockTable, Fault::TabletReplace] {
-            assert!(!exclusive(fault), "{fault}");
-        }
+    fn a_server_that_does_not_boot_costs_a_trial_and_not_the_campaign() {
+        let mut fortune = Fortune::default();
+        fortune.worked();
+        assert!(fortune.lost(&not_up()) && fortune.lost(&not_up()));
+        fortune.worked();
+        assert!(fortune.lost(&not_up()) && fortune.lost(&not_up()));
+        assert!(!fortune.lost(&not_up()), "an engine that is gone is not asked for ever");
     }
 
     #[test]
-    fn the_floor_follows_the_number_of_trials() {
-        for (trials, floor) in [(1, 1), (3, 2), (12, 8), (40, 8)] {
-            assert_eq!(Pending::plan(&work(trials, None)).unwrap().default_floor(), floor);
-        }
+    fn where_nothing_ever_worked_the_first_trial_is_the_last() {
+        assert!(!Fortune::default().lost(&not_up()));
+        let mut fortune = Fortune::default();
+        fortune.worked();
+        assert!(!fortune.lost(&SlotError::Truth { table: "corder".to_owned() }));
     }
 }

@@ -22,6 +22,9 @@ pub trait Dealer: Send {
     /// What its trials are drawn from, in words: shards of one campaign have the same.
     fn plan(&self) -> String;
 
+    /// Whether all that it lists is to be done, and nothing unclear may be left at the end.
+    fn is_exhaustive(&self) -> bool;
+
     /// Which part of the campaign it deals.
     fn part(&self) -> Part;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::arguments::{ReplayArgs, RunArgs, ZooArgs};
-use super::{Exit, Failure, say};
+use super::{Exit, Failure, put, putln, say};
 use crate::campaign::{self, CampaignError, CampaignOptions, Outcome, Work};
 use crate::ground::GroundError;
 use crate::images::{Patch, PatchError};
@@ -50,6 +50,8 @@ pub(super) async fn run(args: RunArgs, stop: &CancellationToken) -> Result<Exit,
 pub(super) async fn replay(args: ReplayArgs, stop: &CancellationToken) -> Result<Exit, Failure> {
     let schedule = reports::schedule::load(&args.file).map_err(|error| Failure::usage(&error))?;
     let bug = schedule.bug.is_some();
+    // A replay in which nothing lands says nothing of a schedule with faults.
+    let floor = u64::from(!schedule.steps.is_empty() && !schedule.explores);
     let schedules = (0..args.times)
         .map(|time| {
             let mut again = schedule.clone();
@@ -63,7 +65,7 @@ pub(super) async fn replay(args: ReplayArgs, stop: &CancellationToken) -> Result
         work: Work::Given(schedules),
         jobs: usize::from(args.jobs),
         fail_fast: false,
-        floor: Some(0),
+        floor: Some(floor),
         deadline: TRIAL_MEAN * 3 * args.times + SET_UP,
         out: args.out.out,
         junit: args.out.junit,
@@ -105,13 +107,17 @@ pub(super) async fn zoo(args: ZooArgs, stop: &CancellationToken) -> Result<Exit,
         images: args.images.options(true),
         program: program(),
     };
-    let specimens = zoo::run(&options, stop, &say).await.map_err(|error| failure(&error))?;
-    println!(
+    let zoo = zoo::run(&options, stop, &say).await.map_err(|error| failure(&error))?;
+    putln!(
         "{:<24} {:<6} {:<12} {:>6} {:>5}  unscheduled exits",
-        "bug", "found", "oracle", "trials", "first"
+        "bug",
+        "found",
+        "oracle",
+        "trials",
+        "first"
     );
-    for specimen in &specimens {
-        println!(
+    for specimen in &zoo.specimens {
+        putln!(
             "{:<24} {:<6} {:<12} {:>6} {:>5}  {}",
             specimen.bug,
             if specimen.found { "yes" } else { "no" },
@@ -121,8 +127,14 @@ pub(super) async fn zoo(args: ZooArgs, stop: &CancellationToken) -> Result<Exit,
             specimen.exits.len()
         );
     }
-    println!("report   {}", options.out.join("zoo.json").display());
-    Ok(zoo::verdict(&specimens, &options.game).into())
+    for specimen in &zoo.specimens {
+        for doubt in &specimen.doubts {
+            putln!("unclear  {}: {doubt}", specimen.bug);
+        }
+    }
+    putln!("report   {}", options.out.join("zoo.json").display());
+    let verdict = zoo::verdict(&zoo.specimens, &options.game);
+    Ok(exit(verdict.into(), &zoo.failures))
 }
 
 async fn patch(file: &Path) -> Result<Patch, Failure> {
@@ -137,10 +149,20 @@ async fn execute(options: &CampaignOptions, stop: &CancellationToken) -> Result<
     campaign::run(options, stop, &say).await.map_err(|error| failure(&error))
 }
 
+/// Tells what a campaign came to.
 pub(super) fn told(outcome: &Outcome) -> Exit {
     let page = outcome.directory.join("index.html");
-    print!("{}", reports::render::terminal::render(&outcome.summary, &page.display().to_string()));
-    outcome.summary.verdict.into()
+    put(&reports::render::terminal::render(&outcome.summary, &page.display().to_string()));
+    exit(outcome.summary.verdict.into(), &outcome.failures)
+}
+
+/// How a command ends that came to `exit`, and in which the harness failed besides: with the worst.
+pub(super) fn exit(exit: Exit, failures: &[CampaignError]) -> Exit {
+    failures.iter().fold(exit, |worst, error| {
+        let Failure { exit, text } = failure(error);
+        say(&format!("error: {text}"));
+        worst.worst(exit)
+    })
 }
 
 /// What the user asked for cannot be, or the harness failed.

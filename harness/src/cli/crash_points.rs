@@ -6,8 +6,8 @@ use reports::coverage::Coverage;
 use tokio_util::sync::CancellationToken;
 
 use super::arguments::{CrashPointArgs, CrashPointsCommand, StrikeArgs};
-use super::campaigns::{SET_UP, failure, program, told};
-use super::{Exit, Failure, say};
+use super::campaigns::{SET_UP, exit, failure, program, told};
+use super::{Exit, Failure, putln, say};
 use crate::campaign::{self, CampaignOptions, Work};
 use crate::crash_points::hunt::{Entry, HuntOptions};
 use crate::crash_points::plan::Frame;
@@ -31,12 +31,12 @@ async fn list(args: CrashPointArgs, stop: &CancellationToken) -> Result<Exit, Fa
     let campaign = CampaignOptions { floor: Some(0), ..options(&args, None) };
     let found = run::run(hunt, campaign, None, stop, &say).await.map_err(|error| failed(&error))?;
     for entry in &found.entries {
-        println!("{}", line(entry));
+        putln!("{}", line(entry));
     }
     let timed = found.entries.iter().filter(|entry| entry.listed.timed).count();
-    println!("points   {} ({timed} of them timed, listed apart)", found.entries.len());
-    println!("list     {}", found.outcome.directory.join(run::LIST_FILE).display());
-    Ok(found.outcome.summary.verdict.into())
+    putln!("points   {} ({timed} of them timed, listed apart)", found.entries.len());
+    putln!("list     {}", found.outcome.directory.join(run::LIST_FILE).display());
+    Ok(exit(found.outcome.summary.verdict.into(), &found.outcome.failures))
 }
 
 async fn strike(args: StrikeArgs, stop: &CancellationToken) -> Result<Exit, Failure> {
@@ -92,6 +92,6 @@ fn line(entry: &Entry) -> String {
 fn failed(error: &CrashPointError) -> Failure {
     match error {
         CrashPointError::Campaign(campaign) => failure(campaign),
-        CrashPointError::Coverage(_) | CrashPointError::Write { .. } => Failure::harness(error),
+        CrashPointError::Coverage(_) => Failure::harness(error),
     }
 }

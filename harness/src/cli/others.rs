@@ -6,7 +6,7 @@ use reports::schedule::{Fault, Trigger};
 use tokio_util::sync::CancellationToken;
 
 use super::arguments::{CleanArgs, ImageArgs, JudgeArgs, MemoryArgs, MergeArgs};
-use super::{Exit, Failure, say};
+use super::{Exit, Failure, put, putln, say};
 use crate::clean::{Reach, sweep_with};
 use crate::docker::{Engine, Run};
 use crate::ground::GroundError;
@@ -17,7 +17,7 @@ pub(super) fn judge(args: &JudgeArgs) -> Result<Exit, Failure> {
     let judged = crate::judge::judge_run(&args.run).map_err(|error| Failure::usage(&error))?;
     let page = args.run.join("index.html");
     let text = reports::render::terminal::render(&judged.summary, &page.display().to_string());
-    print!("{text}");
+    put(&text);
     Ok(judged.summary.verdict.into())
 }
 
@@ -34,12 +34,12 @@ pub(super) fn merge(args: &MergeArgs) -> Result<Exit, Failure> {
     }
     let page = out.join("index.html");
     let text = reports::render::terminal::render(&merged.summary, &page.display().to_string());
-    print!("{text}");
+    put(&text);
     Ok(merged.summary.verdict.into())
 }
 
 pub(super) async fn faults() -> Result<Exit, Failure> {
-    println!("{:<22} {:<42} what it does; what it needs", "fault", "triggers");
+    putln!("{:<22} {:<42} what it does; what it needs", "fault", "triggers");
     for fault in Fault::ALL {
         let triggers: Vec<&str> = TriggerKind::ALL
             .into_iter()
@@ -47,10 +47,10 @@ pub(super) async fn faults() -> Result<Exit, Failure> {
             .map(TriggerKind::name)
             .collect();
         let facts = fault.facts();
-        println!("{:<22} {:<42} {}", facts.name, triggers.join(", "), facts.does);
-        println!("{:<65} needs {}", "", facts.needs);
+        putln!("{:<22} {:<42} {}", facts.name, triggers.join(", "), facts.does);
+        putln!("{:<65} needs {}", "", facts.needs);
     }
-    println!("\nWhat of it works on this host:");
+    putln!("\nWhat of it works on this host:");
     doctor().await
 }
 
@@ -81,13 +81,13 @@ pub(super) async fn memory(args: MemoryArgs, stop: &CancellationToken) -> Result
         }
         _ => Failure::harness(&error),
     })?;
-    print!("{}", memory::table(&all, limit_bytes));
+    put(&memory::table(&all, limit_bytes));
     let broken = memory::broken(&all);
     for line in &broken {
-        println!("FAIL     {line}");
+        putln!("FAIL     {line}");
     }
     if broken.is_empty() {
-        println!("PASS     memory does not follow the size of the table");
+        putln!("PASS     memory does not follow the size of the table");
         return Ok(Exit::Pass);
     }
     Ok(Exit::Finding)
@@ -95,7 +95,7 @@ pub(super) async fn memory(args: MemoryArgs, stop: &CancellationToken) -> Result
 
 pub(super) async fn doctor() -> Result<Exit, Failure> {
     let report = crate::doctor::examine().await;
-    print!("{report}");
+    put(&report.to_string());
     Ok(if report.is_usable() { Exit::Pass } else { Exit::Harness })
 }
 
@@ -106,7 +106,7 @@ pub(super) async fn images(args: ImageArgs) -> Result<Exit, Failure> {
         .map_err(|error| Failure::harness(&error))?;
     for (name, image) in [("mysql", images.mysql), ("etcd", images.etcd), ("tablet", images.tablet)]
     {
-        println!("{name:<8} {}  {}", image.reference, image.id);
+        putln!("{name:<8} {}  {}", image.reference, image.id);
     }
     Ok(Exit::Pass)
 }
@@ -116,13 +116,13 @@ pub(super) async fn clean(args: CleanArgs) -> Result<Exit, Failure> {
     let reach = if args.all { Reach::All } else { Reach::Dead };
     let report = sweep_with(&engine, reach).await.map_err(|error| Failure::harness(&error))?;
     for line in &report.removed {
-        println!("removed  {line}");
+        putln!("removed  {line}");
     }
     for line in &report.kept {
-        println!("kept     {line}");
+        putln!("kept     {line}");
     }
     if report.removed.is_empty() {
-        println!("nothing to remove");
+        putln!("nothing to remove");
     }
     Ok(Exit::Pass)
 }

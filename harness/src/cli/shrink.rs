@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::arguments::ShrinkArgs;
 use super::values::Limit;
-use super::{Exit, Failure, say};
+use super::{Exit, Failure, putln, say};
 use crate::ground::GroundError;
 use crate::shrink::{
     self, Aim, Budget, Ending, LabError, Report, SearchError, ShrinkError, ShrinkOptions, search,
@@ -52,7 +52,7 @@ fn budget(limits: &[Limit]) -> Budget {
 fn told(report: &Report, options: &ShrinkOptions) -> Exit {
     let shrunk = &report.shrunk;
     let (small, large) = (&shrunk.schedule, &options.original);
-    println!(
+    putln!(
         "shrunk   {} to {} faults · {} to {} tables · {} to {} rows · {} to {} differences",
         large.steps.len(),
         small.steps.len(),
@@ -64,30 +64,30 @@ fn told(report: &Report, options: &ShrinkOptions) -> Exit {
         small.workload.differences,
     );
     for step in &small.steps {
-        println!("fault    {}", shrink::moves::step_text(step));
+        putln!("fault    {}", shrink::moves::step_text(step));
     }
     let broken = search::names(&shrunk.broken);
-    println!("now      {}, by {broken}; before: {}", shrunk.after, shrunk.before);
+    putln!("now      {}, by {broken}; before: {}", shrunk.after, shrunk.before);
     for (invariants, times) in &shrunk.otherwise {
         let names = search::names(invariants);
-        println!("also     {times} times another failure was seen, by {names}: look at the report");
+        putln!("also     {times} times another failure was seen, by {names}: look at the report");
     }
-    println!("report   {}", report.page.display());
-    println!("schedule {}", report.schedule.display());
-    println!("feature  {}", report.feature.display());
+    putln!("report   {}", report.page.display());
+    putln!("schedule {}", report.schedule.display());
+    putln!("feature  {}", report.feature.display());
     let argument = |path: &std::path::Path| shell_argument(&path.display().to_string());
     let program = &options.program;
-    println!("replay   {program} replay {}", argument(&report.schedule));
-    println!("         {program} features {}", argument(&report.feature));
+    putln!("replay   {program} replay {}", argument(&report.schedule));
+    putln!("         {program} features {}", argument(&report.feature));
     let (accepted, candidates, trials) = (shrunk.accepted.len(), shrunk.candidates, shrunk.trials);
     let counts = format!("{trials} trials, {candidates} candidates, {accepted} of them smaller");
     match shrunk.ending {
         Ending::Minimal => {
-            println!("MINIMAL  {counts}: without anything that is left it was not seen to fail");
+            putln!("MINIMAL  {counts}: without anything that is left it was not seen to fail");
             Exit::Pass
         }
         Ending::OutOfBudget => {
-            println!("BUDGET   {counts}: out of budget, it may become smaller; raise --budget");
+            putln!("BUDGET   {counts}: out of budget, it may become smaller; raise --budget");
             Exit::Inconclusive
         }
     }

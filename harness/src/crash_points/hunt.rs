@@ -35,6 +35,8 @@ const RECOVERY: u32 = 2;
 const SECONDS_PER_FIRST: usize = 3;
 /// Every recording had the point: what is not reached in so many trials is not there any more.
 const TRIES_MAX: u32 = 5;
+/// What could not be judged is tried so often.
+const UNCLEAR_TRIES_MAX: u32 = 3;
 /// A kind is tried beyond what was recorded at most up to this number.
 const BEYOND_MAX: u32 = 8;
 
@@ -101,9 +103,9 @@ pub enum HuntError {
 /// Why a trial is run.
 #[derive(Clone, Debug)]
 enum Purpose {
-    Record(usize),
+    Record { script: usize, tries: u32 },
     Strike { entry: Entry, fault: Fault, tries: u32 },
-    Beyond { entry: Entry, fault: Fault },
+    Beyond { entry: Entry, fault: Fault, tries: u32 },
     Second { script: Script, strikes: [(CrashPoint, Fault); 2] },
 }
 
@@ -123,6 +125,12 @@ pub struct Hunt {
 }
 
 impl HuntOptions {
+    /// Whether every point is to be struck: not a sample, nor as many as there is time for.
+    fn is_exhaustive(&self) -> bool {
+        let bounded = self.duration.is_some() || self.until_percent.is_some();
+        !self.during_recovery && !bounded && !self.faults.is_empty()
+    }
+
     /// SIGKILL at every point, once.
     #[must_use]
     pub fn exhaustive(frame: Frame) -> HuntOptions {
@@ -146,7 +154,9 @@ impl Hunt {
         let scripts = 0..SCRIPTS.len();
         // Numbers of trials are apart in all shards, so that these can be joined.
         let (first, _) = numbering(options.shard);
-        let queue = (0..RECORDINGS).flat_map(|_| scripts.clone().map(Purpose::Record)).collect();
+        let queue = (0..RECORDINGS)
+            .flat_map(|_| scripts.clone().map(|script| Purpose::Record { script, tries: 1 }))
+            .collect();
         Hunt {
             until: None,
             next_trial: first,
@@ -190,12 +200,12 @@ impl Hunt {
         let trial = self.next_trial;
         let frame = &self.options.frame;
         let schedule = match purpose {
-            Purpose::Record(script) => frame.recording(trial, SCRIPTS[*script]),
+            Purpose::Record { script, .. } => frame.recording(trial, SCRIPTS[*script]),
             Purpose::Strike { entry, fault, .. } => {
                 let strikes = [(entry.listed.point.clone(), *fault)];
                 frame.strike(trial, entry.script, &strikes, entry.listed.timed)
             }
-            Purpose::Beyond { entry, fault } => {
+            Purpose::Beyond { entry, fault, .. } => {
                 let strikes = [(entry.listed.point.clone(), *fault)];
                 frame.strike(trial, entry.script, &strikes, true)
             }
@@ -206,7 +216,7 @@ impl Hunt {
     }
 
     /// A recording has ended; the last one of all begins the strikes.
-    fn recorded(&mut self, script: usize, trial: &TrialRecord, directory: &Path) {
+    fn recorded(&mut self, script: usize, tries: u32, trial: &TrialRecord, directory: &Path) {
         let number = trial.number();
         match trial.verdict() {
             Verdict::Pass => match recording::read(directory) {
@@ -216,7 +226,11 @@ impl Hunt {
             // A finding, made without a strike. What else is there is struck all the same.
             Verdict::Fail => {
                 self.failing.insert(script);
-                self.queue.retain(|one| !matches!(one, Purpose::Record(of) if *of == script));
+                let of_it = |one: &Purpose| matches!(one, Purpose::Record { script: of, .. } if *of == script);
+                self.queue.retain(|one| !of_it(one));
+            }
+            Verdict::Inconclusive if tries < UNCLEAR_TRIES_MAX => {
+                self.queue.push_front(Purpose::Record { script, tries: tries + 1 });
             }
             Verdict::Inconclusive => {
                 let judged = trial.judgements.iter().filter(|judged| !judged.not_applicable);
@@ -226,7 +240,7 @@ impl Hunt {
                 self.problem = Some(HuntError::Unclear { trial: number, script, why });
             }
         }
-        let recording = |purpose: &Purpose| matches!(purpose, Purpose::Record(_));
+        let recording = |purpose: &Purpose| matches!(purpose, Purpose::Record { .. });
         let all_ended = !self.queue.iter().chain(self.running.values()).any(recording);
         if all_ended && self.problem.is_none() {
             self.begin();
@@ -300,26 +314,36 @@ impl Hunt {
             .filter(|entry| can_strike(fault, entry))
             .filter_map(|entry| {
                 let listed = entry.kind.beyond(entry.kind.count_max)?;
-                Some(Purpose::Beyond { entry: Entry { listed, ..entry.clone() }, fault })
+                let entry = Entry { listed, ..entry.clone() };
+                Some(Purpose::Beyond { entry, fault, tries: 1 })
             })
             .collect()
     }
 
     fn struck(&mut self, purpose: Purpose, trial: &TrialRecord, directory: &Path) {
-        let landed = trial
+        let is_judged = trial.verdict() != Verdict::Inconclusive;
+        let has_hit = trial
             .records
             .iter()
             .any(|record| matches!(&record.event, Event::FaultLanded(landed) if landed.step == 0));
+        let landed = has_hit && is_judged;
         match purpose {
             Purpose::Strike { entry, fault, tries } => {
                 self.coverage.count(trial);
-                if !landed && tries < TRIES_MAX && !entry.listed.timed {
+                // What was hit and not judged says as little as what was not reached; what comes with
+                // the clock need not come again.
+                let tries_max = match (has_hit, entry.listed.timed) {
+                    (true, _) | (false, true) if !is_judged => UNCLEAR_TRIES_MAX,
+                    (_, true) => 0,
+                    (_, false) => TRIES_MAX,
+                };
+                if !landed && tries < tries_max {
                     self.queue.push_back(Purpose::Strike { entry, fault, tries: tries + 1 });
                 } else if landed && self.options.during_recovery {
                     self.queue_seconds(&entry, fault, trial.number(), directory);
                 }
             }
-            Purpose::Beyond { entry, fault } if landed => {
+            Purpose::Beyond { entry, fault, .. } if landed => {
                 let listed = &entry.listed;
                 self.coverage.enumerate(listed.key(), listed.point.nth, false);
                 self.coverage.count(trial);
@@ -328,10 +352,13 @@ impl Hunt {
                     let mut entry = entry;
                     entry.listed.point.nth = next;
                     entry.listed.occurrence = Occurrence::Nth(next);
-                    self.queue.push_back(Purpose::Beyond { entry, fault });
+                    self.queue.push_back(Purpose::Beyond { entry, fault, tries: 1 });
                 }
             }
-            Purpose::Beyond { .. } | Purpose::Second { .. } | Purpose::Record(_) => {}
+            Purpose::Beyond { entry, fault, tries } if !is_judged && tries < UNCLEAR_TRIES_MAX => {
+                self.queue.push_back(Purpose::Beyond { entry, fault, tries: tries + 1 });
+            }
+            Purpose::Beyond { .. } | Purpose::Second { .. } | Purpose::Record { .. } => {}
         }
     }
 

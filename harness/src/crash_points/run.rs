@@ -1,6 +1,6 @@
 //! Runs a hunt as one campaign, and writes what it found: `crash-points.json`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use reports::coverage::{self, Coverage, CoverageError};
@@ -14,7 +14,7 @@ use crate::campaign::{self, CampaignError, CampaignOptions, Dealer, Outcome, Wor
 pub const LIST_FILE: &str = "crash-points.json";
 
 /// What a crash-point run came to.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct CrashPointRun {
     /// Its campaign.
     pub outcome: Outcome,
@@ -31,15 +31,6 @@ pub enum CrashPointError {
     /// A coverage file cannot be read or written.
     #[error("the coverage cannot be kept")]
     Coverage(#[source] CoverageError),
-    /// The list cannot be written.
-    #[error("cannot write {}", path.display())]
-    Write {
-        /// Where.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
 }
 
 /// A point as the list's file has it.
@@ -55,8 +46,7 @@ struct Line<'a> {
 /// Records, lists, and strikes; `keep` is a coverage file that accumulates over runs.
 ///
 /// # Errors
-/// When the campaign cannot run, a recording is not clean or lacks what it must contain, or a file
-/// cannot be written.
+/// When the campaign cannot run; what fails later is part of its outcome.
 pub async fn run(
     hunt: HuntOptions,
     mut campaign: CampaignOptions,
@@ -67,16 +57,23 @@ pub async fn run(
     let seed = hunt.frame.seed;
     let hunt = Arc::new(Mutex::new(Hunt::new(hunt)));
     campaign.work = Work::Dealt { seed, dealer: Arc::clone(&hunt) as Arc<Mutex<dyn Dealer>> };
-    let outcome = campaign::run(&campaign, stop, say).await.map_err(CrashPointError::Campaign)?;
+    let mut outcome =
+        campaign::run(&campaign, stop, say).await.map_err(CrashPointError::Campaign)?;
     let hunt = hunt.lock().unwrap_or_else(PoisonError::into_inner);
     let entries = hunt.entries().to_vec();
-    write_list(&outcome.directory, &entries)?;
+    // What cannot be kept shall not hide what was found.
+    outcome.failures.extend(write_list(&outcome.directory, &entries).err());
     if let Some(keep) = keep {
-        let known = load_if_any(keep)?;
-        coverage::save(&known.merge(hunt.coverage().clone()), keep)
-            .map_err(CrashPointError::Coverage)?;
+        let added = add_to(keep, hunt.coverage().clone());
+        outcome.failures.extend(added.map_err(CampaignError::Coverage).err());
     }
     Ok(CrashPointRun { outcome, entries })
+}
+
+/// Adds to a coverage file that accumulates over runs.
+fn add_to(keep: &Path, more: Coverage) -> Result<(), CoverageError> {
+    let known = if keep.exists() { coverage::load(keep)? } else { Coverage::default() };
+    coverage::save(&known.merge(more), keep)
 }
 
 /// The coverage of earlier runs; empty when there is no such file yet.
@@ -91,7 +88,7 @@ pub fn load_if_any(path: &Path) -> Result<Coverage, CrashPointError> {
     }
 }
 
-fn write_list(directory: &Path, entries: &[Entry]) -> Result<(), CrashPointError> {
+fn write_list(directory: &Path, entries: &[Entry]) -> Result<(), CampaignError> {
     let path = directory.join(LIST_FILE);
     let lines: Vec<Line<'_>> = entries
         .iter()
@@ -104,5 +101,5 @@ fn write_list(directory: &Path, entries: &[Entry]) -> Result<(), CrashPointError
         .collect();
     let text = serde_json::to_string_pretty(&lines).map_err(std::io::Error::other);
     text.and_then(|text| std::fs::write(&path, text + "\n"))
-        .map_err(|source| CrashPointError::Write { path, source })
+        .map_err(|source| CampaignError::Write { path, source })
 }

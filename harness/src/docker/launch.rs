@@ -93,9 +93,8 @@ impl Container {
     }
 
     /// Removes it, with its volumes.
-    pub async fn remove(mut self) -> Result<(), DockerError> {
-        // testcontainers' own removal has no deadline; its handle is only let go.
-        std::mem::forget(self.inner.take());
+    pub async fn remove(self) -> Result<(), DockerError> {
+        // testcontainers' own removal has no deadline.
         self.engine.remove(&self.id).await
     }
 }
@@ -108,11 +107,9 @@ impl std::fmt::Debug for Container {
 
 impl Drop for Container {
     fn drop(&mut self) {
-        // testcontainers' drop needs a runtime and panics without one. The run's label still finds
-        // the container, so letting go of the handle loses nothing.
-        if tokio::runtime::Handle::try_current().is_err() {
-            std::mem::forget(self.inner.take());
-        }
+        // testcontainers' drop removes the container, blocks its thread for that, and so takes wake-ups
+        // from whatever else runs on it. The handle is only let go: the run's label finds the container.
+        std::mem::forget(self.inner.take());
     }
 }
 

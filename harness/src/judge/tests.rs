@@ -18,6 +18,7 @@ fn saved_run(records: &[Record]) -> TempDir {
         program: "vdiff-chaos".into(),
         directory: "runs/r".into(),
         floor: 1,
+        duration_ms: 10_000,
         images: BTreeMap::new(),
         ..RunInfo::default()
     };
@@ -80,4 +81,25 @@ fn a_trial_without_a_journal_is_inconclusive_and_a_damaged_one_is_an_error() {
     fs::write(run.journal(0), "oops\n{}\n").unwrap();
     assert!(matches!(judge_run(dir.path()), Err(JudgeError::Journal { trial: 0, .. })));
     assert!(matches!(judge_run(&dir.path().join("none")), Err(JudgeError::Layout(_))));
+}
+
+/// A hunt that was killed leaves passed trials only: they are not what it was to do.
+#[test]
+fn a_run_that_never_ended_is_inconclusive_and_says_so() {
+    let dir = saved_run(&good_records());
+    let run = RunDirectory::new(dir.path());
+    let info = RunInfo { duration_ms: 0, ..run.read_run().unwrap() };
+    run.write_run(&info).unwrap();
+    let summary = judge_run(dir.path()).unwrap().summary;
+    assert_eq!(summary.verdict, Verdict::Inconclusive);
+    assert_eq!(summary.verdict_reasons, ["the run has not ended"]);
+    let cut = RunInfo { duration_ms: 9, interrupted: Some("Ctrl-C".into()), ..info };
+    let undone = vec!["5 crash points were to be struck, and were not".to_owned()];
+    run.write_run(&RunInfo { undone, ..cut }).unwrap();
+    // It was planned and never begun.
+    fs::create_dir_all(run.trial(1)).unwrap();
+    fs::copy(run.schedule(0), run.schedule(1)).unwrap();
+    let judged = judge_run(dir.path()).unwrap();
+    assert_eq!((judged.summary.verdict, judged.trials.len()), (Verdict::Inconclusive, 1));
+    assert_eq!(judged.summary.verdict_reasons.len(), 2, "{:?}", judged.summary.verdict_reasons);
 }

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::fs;
 
 use reports::coverage::{Occurrence, PointKey};
@@ -49,6 +50,8 @@ impl Saved {
             jobs: 2,
             floor_cycle_ms: Some(400 + u64::from(index)),
             planned: Some(trials.len() as u64),
+            version: "0.1.0".into(),
+            images: BTreeMap::from([("mysql".to_owned(), "sha256:a".to_owned())]),
             duration_ms: 10_000,
             ..RunInfo::default()
         };
@@ -139,7 +142,115 @@ fn an_interrupted_shard_makes_the_joined_run_inconclusive() {
     saved.change(&two, |info| info.interrupted = Some("the user stopped it".into()));
     let merged = merge(&[one, two], &saved.path("both")).unwrap();
     assert_eq!(merged.summary.verdict, Verdict::Inconclusive);
-    assert!(merged.summary.verdict_reasons[0].contains("shard 2: the user stopped it"));
+    assert_eq!(
+        merged.summary.verdict_reasons,
+        ["shard 2: the run was interrupted: the user stopped it"]
+    );
+}
+
+/// A shard that exits with 2 must not become part of a run that exits with 0.
+#[test]
+fn every_reason_of_every_shard_is_joined_with_its_number() {
+    let saved = Saved::new();
+    let (one, two) = (saved.shard("one", 1, 2), saved.shard("two", 2, 2));
+    saved.change(&two, |info| {
+        info.undone = vec!["5 crash points were to be struck, and were not".into()];
+        info.floor = 9;
+    });
+    let merged = merge(&[one, two], &saved.path("both")).unwrap();
+    assert_eq!(merged.summary.verdict, Verdict::Inconclusive);
+    let reasons = merged.summary.verdict_reasons.join("\n");
+    for reason in ["shard 2: 5 crash points were to be struck", "shard 2: 2 faults landed, below"] {
+        assert!(reasons.contains(reason), "{reasons}");
+    }
+}
+
+/// Another MySQL under the same tag is another experiment.
+#[test]
+fn shards_of_other_images_or_another_program_are_refused() {
+    let saved = Saved::new();
+    let (one, two) = (saved.shard("one", 1, 2), saved.shard("two", 2, 2));
+    saved.change(&two, |info| {
+        info.images.insert("mysql".into(), "sha256:b".into());
+    });
+    let text = saved.refused(&[one.clone(), two.clone()]);
+    assert!(text.contains("image mysql sha256:b, expected sha256:a"), "{text}");
+    saved.change(&two, |info| {
+        info.images.insert("mysql".into(), "sha256:a".into());
+        info.version = "0.2.0".into();
+    });
+    let text = saved.refused(&[one, two]);
+    assert!(text.contains("version of the program \"0.2.0\", expected \"0.1.0\""), "{text}");
+}
+
+fn point(fingerprint: &str) -> PointKey {
+    PointKey {
+        phase: None,
+        link: Link::Mysql,
+        fingerprint: fingerprint.to_owned(),
+        occurrence: Occurrence::First,
+        moment: Moment::Before,
+    }
+}
+
+/// The coverage of a shard that has enumerated these points, and struck its own.
+fn coverage_of_shard(index: u32, of: u32, points: &[String]) -> Coverage {
+    let mut coverage = Coverage::default();
+    for fingerprint in points {
+        let key = point(fingerprint);
+        coverage.enumerate(key.clone(), 1, false);
+        if key.shard(of) == index {
+            coverage.count(&struck_at(&key));
+        }
+    }
+    coverage
+}
+
+/// A trial that passed, and in which a fault landed at this point.
+fn struck_at(key: &PointKey) -> reports::TrialRecord {
+    let mut records = good_records();
+    let Event::TrialStarted(head) = &mut records[0].event else { panic!("no head") };
+    let trigger = reports::schedule::Trigger::CrashPoint { point: key.crash_point(1) };
+    head.schedule.steps[0].trigger = trigger;
+    let schedule = head.schedule.clone();
+    let judgements = crate::oracle::judge(&good_records());
+    reports::TrialRecord { schedule, records, judgements }
+}
+
+// Four machines, each of which has recorded for itself: none has the same list.
+#[test]
+fn four_shards_of_different_lists_are_one_whole_coverage_and_a_missing_point_is_named() {
+    let saved = Saved::new();
+    let shards: Vec<PathBuf> =
+        (1..=4).map(|index| saved.shard(&format!("s{index}"), index, 4)).collect();
+    let common: Vec<String> = (0..40).map(|nth| format!("update {nth}")).collect();
+    for (path, index) in shards.iter().zip(1..) {
+        saved.change(path, |info| info.exhaustive = true);
+        // What only this machine heard, and which another one would have to strike.
+        let strange = (0..).map(|nth| format!("only on {index}: {nth}"));
+        let strange = strange.filter(|one| point(one).shard(4) != index).take(2);
+        let seen: Vec<String> = strange.chain(common.iter().rev().cloned()).collect();
+        let coverage = coverage_of_shard(index, 4, &seen);
+        coverage::save(&coverage, &RunDirectory::new(path).coverage_json()).unwrap();
+    }
+    let merged = merge(&shards, &saved.path("all")).unwrap();
+    let figures = merged.summary.coverage.unwrap();
+    assert_eq!((figures.enumerated, figures.landed), (40, 40), "{:?}", figures.never_reached);
+    assert_eq!(figures.time_driven, 8);
+
+    // Its own shard's file has lost a point: nobody else has struck it.
+    let lost = common.iter().find(|one| point(one).shard(4) == 3).unwrap();
+    let seen: Vec<String> = common.iter().filter(|one| *one != lost).cloned().collect();
+    let path = RunDirectory::new(&shards[2]).coverage_json();
+    coverage::save(&coverage_of_shard(3, 4, &seen), &path).unwrap();
+    let text = saved.refused(&shards);
+    assert!(text.starts_with("1 crash points were struck by no shard"), "{text}");
+    assert!(text.contains(&format!("“{lost}”")) && text.contains("(shard 3)"), "{text}");
+
+    // A shard that says itself that it has not done all makes the whole inconclusive.
+    saved.change(&shards[2], |info| info.undone = vec!["1 crash point was not struck".into()]);
+    let merged = merge(&shards, &saved.path("told")).unwrap();
+    assert_eq!(merged.summary.verdict, Verdict::Inconclusive);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! An oracle's work sheet: checks made, what broke, what evidence was missing.
 
 use reports::journal::Side;
-use reports::verdict::{Invariant, Judgement, Reason, Verdict};
+use reports::verdict::{Cause, Invariant, Judgement, Reason, Verdict};
 
 use super::view::{View, reason};
 
@@ -52,6 +52,11 @@ impl Examination {
         self.missing.push(reason(seq, text.into()));
     }
 
+    /// Evidence that is not there for a reason of the harness's own.
+    pub(super) fn missing_for(&mut self, cause: Cause, seq: Option<u64>, text: impl Into<String>) {
+        self.missing.push(Reason { cause: Some(cause), ..reason(seq, text.into()) });
+    }
+
     /// The silence of this observer of every tablet must prove something. True when it does.
     pub(super) fn needs_observer(&mut self, view: &View<'_>, name: &str) -> bool {
         self.needs_observer_of(view, name, &[Side::Source, Side::Target])
@@ -66,7 +71,8 @@ impl Examination {
     ) -> bool {
         let problems = view.observer_problems(name, sides);
         let whole = problems.is_empty();
-        self.missing.extend(problems);
+        let gaps = problems.into_iter();
+        self.missing.extend(gaps.map(|gap| Reason { cause: Some(Cause::ObserverGap), ..gap }));
         whole
     }
 

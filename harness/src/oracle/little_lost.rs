@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use reports::schedule::Pace;
-use reports::verdict::{Invariant, Judgement};
+use reports::verdict::{Cause, Invariant, Judgement};
 use serde_json::Value;
 
 use super::examination::Examination;
@@ -146,7 +146,7 @@ fn not_later(
         Some(load) => {
             let overloaded =
                 format!("{}, with {load:.0} runnable tasks on each core of the machine", broken());
-            exam.missing(Some(pause.seq), overloaded);
+            exam.missing_for(Cause::Overloaded, Some(pause.seq), overloaded);
         }
         None => exam.check(held, Some(pause.seq), broken),
     }

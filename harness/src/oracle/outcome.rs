@@ -5,7 +5,7 @@
 
 use reports::journal::Event;
 use reports::schedule::{DiffOutcome, Fault};
-use reports::verdict::{Invariant, Judgement};
+use reports::verdict::{Cause, Invariant, Judgement};
 
 use super::examination::Examination;
 use super::history::{Diff, text};
@@ -54,7 +54,8 @@ fn steps_are_told(exam: &mut Examination, view: &View<'_>) {
     }
     if landed.is_empty() && !schedule.steps.is_empty() && !schedule.explores {
         let why: Vec<&str> = missed.iter().map(|miss| miss.what.1.as_str()).collect();
-        exam.missing(None, format!("no fault landed: {}", why.join("; ")));
+        let text = format!("no fault landed: {}", why.join("; "));
+        exam.missing_for(Cause::NotLanded, None, text);
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use reports::journal::{Event, Record, Side, TabletExited, TrialStarted, VdiffAction, schedule_of};
 use reports::schedule::{Fault, Schedule};
-use reports::verdict::Reason;
+use reports::verdict::{Cause, Reason};
 
 use super::history::History;
 
@@ -96,6 +96,10 @@ impl<'a> View<'a> {
         for record in self.records {
             if let Event::HarnessTrouble { what } = &record.event {
                 gaps.push(reason(Some(record.seq), format!("the harness had trouble: {what}")));
+            }
+            if let Event::TrialLost { what } = &record.event {
+                let lost = reason(Some(record.seq), format!("the trial was lost: {what}"));
+                gaps.push(Reason { cause: Some(Cause::TrialLost), ..lost });
             }
         }
         if !self.has_ended() {
@@ -246,7 +250,7 @@ impl Watch {
 
 /// A reason from its text.
 pub(super) fn reason(seq: Option<u64>, text: String) -> Reason {
-    Reason { text, seq }
+    Reason { text, seq, cause: None }
 }
 
 fn collect<'a, T>(records: &'a [Record], pick: impl Fn(&'a Event) -> Option<T>) -> Vec<At<T>> {

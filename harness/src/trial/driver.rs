@@ -81,13 +81,13 @@ pub async fn run_trial(
     TrialRecord { schedule: schedule.clone(), records, judgements }
 }
 
-/// A trial of which there is no stage: its journal, if there is one, says why.
-fn not_opened(schedule: &Schedule, dir: &Path, why: &str) -> TrialRecord {
+/// A trial of which there is no stage (any more): its journal, if there is one, says why.
+pub(crate) fn not_opened(schedule: &Schedule, dir: &Path, why: &str) -> TrialRecord {
     let path = dir.join("journal.jsonl");
     let mut records = reports::journal::read(&path).unwrap_or_default();
     let seq = records.len() as u64;
     let at_ms = records.last().map_or(0, |record| record.at_ms);
-    let event = Event::HarnessTrouble { what: why.to_owned() };
+    let event = Event::TrialLost { what: why.to_owned() };
     records.push(reports::journal::Record { seq, at_ms, event });
     let text: String = records.iter().filter_map(|r| reports::journal::line(r).ok()).collect();
     if let Err(error) = std::fs::write(&path, text) {

@@ -22,6 +22,7 @@ fn specimen(bug: Bug, found: bool, comes_back: bool) -> Specimen {
         reasons: Vec::new(),
         inconclusive: 0,
         workaround,
+        doubts: Vec::new(),
         directory: String::new(),
     }
 }
@@ -45,6 +46,36 @@ fn the_control_must_find_nothing_and_say_something() {
     let mut unclear = all(false);
     unclear[0].inconclusive = 1;
     assert_eq!(verdict(&unclear, &Game::CleanTablet), Verdict::Inconclusive);
+}
+
+// A deadline that came before the second trial, or trials in which nothing landed, prove no absence.
+#[test]
+fn a_control_or_patch_that_was_cut_short_or_landed_too_little_is_no_pass() {
+    let patch = Game::Patch(Patch::default());
+    for game in [Game::CleanTablet, patch] {
+        for doubt in ["the run was interrupted: its deadline of 900 s", "0 faults landed, below"] {
+            let mut cut = Bug::ALL.map(|bug| specimen(bug, false, true));
+            cut[0].doubts.push(doubt.to_owned());
+            assert_eq!(verdict(&cut, &game), Verdict::Inconclusive, "{doubt}");
+            cut[1].found = true;
+            assert_eq!(verdict(&cut, &game), Verdict::Fail);
+        }
+    }
+}
+
+#[test]
+fn what_must_find_nothing_has_the_floor_of_a_campaign() {
+    let prey = |bug, is_on| Prey {
+        name: "a".to_owned(),
+        bug,
+        is_on,
+        works: Vec::new(),
+        images: ImageOptions::default(),
+        program: String::new(),
+    };
+    assert_eq!(prey(Some(Bug::ALL[0]), true).floor(), Some(1));
+    assert_eq!(prey(Some(Bug::ALL[0]), false).floor(), None, "two thirds of its trials");
+    assert_eq!(prey(None, true).floor(), None);
 }
 
 // Nothing is known of a patch: any broken invariant finds it, and silence is no proof.

@@ -184,3 +184,33 @@ fn no_exchange_is_in_two_classes() {
     }
     assert_eq!(Occurrence::classes(9)[2..], [(Occurrence::Middle, 5), (Occurrence::Last, 9)]);
 }
+
+/// A fault at this point may have broken something: nobody could say.
+#[test]
+fn a_trial_that_could_not_be_judged_covers_nothing() {
+    let mut coverage = Coverage::default();
+    let aimed = key("update x", None, Moment::Executed);
+    coverage.enumerate(aimed.clone(), 1, false);
+    let mut unclear = trial(&aimed.crash_point(1), true);
+    unclear.judgements.truncate(1);
+    unclear.judgements[0].verdict = Verdict::Inconclusive;
+    coverage.count(&unclear);
+    assert_eq!(coverage.figures().landed, 0);
+    assert_eq!(coverage.figures().never_reached[0].missed, 1);
+    unclear.judgements[0].verdict = Verdict::Fail;
+    coverage.count(&unclear);
+    assert_eq!(coverage.figures().landed, 1, "a finding is one");
+}
+
+/// These numbers are a promise between machines and versions: what is struck where.
+#[test]
+fn the_shard_of_a_point_is_its_own_and_shards_are_about_even() {
+    let of = |text: &str| key(text, Some(Phase::Streaming), Moment::Before).shard(4);
+    assert_eq!(of("begin"), of("begin"));
+    let mut shares = [0_u32; 4];
+    for nth in 0..400 {
+        shares[of(&format!("update {nth}")) as usize - 1] += 1;
+    }
+    assert!(shares.iter().all(|share| (60..140).contains(share)), "{shares:?}");
+    assert_eq!(key("begin", None, Moment::Before).shard(1), 1);
+}

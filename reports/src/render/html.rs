@@ -90,6 +90,7 @@ fn header(summary: &Summary) -> Markup {
                     (plural(summary.checks, "check")) " made."
                 }
                 @for reason in &summary.verdict_reasons { p.doubt { (text(reason)) } }
+                @for apart in &summary.not_judged { p.meta { "Not judged: " (text(apart)) "." } }
                 p.meta {
                     span { "seed " b { (summary.seed) } }
                     span { "run " b { (text(&summary.run)) } }

@@ -23,6 +23,9 @@ pub fn render(summary: &Summary, trials: &[TrialRecord]) -> String {
     suite.add_property(("verdict", summary.verdict.to_string().as_str()));
     suite.add_property(("landed", summary.landed_total().to_string().as_str()));
     suite.add_property(("floor", summary.floor.to_string().as_str()));
+    for apart in &summary.not_judged {
+        suite.add_property(("not judged", clean(apart).as_str()));
+    }
     suite.add_test_cases(trials.iter().map(|trial| test_case(summary, trial)));
     if !summary.verdict_reasons.is_empty() && summary.findings.is_empty() {
         suite.add_test_case(doubtful_run(summary));
@@ -36,6 +39,8 @@ fn test_case(summary: &Summary, trial: &TrialRecord) -> TestCase {
     let mut status = match verdict {
         Verdict::Pass => TestCaseStatus::success(),
         Verdict::Fail => TestCaseStatus::non_success(NonSuccessKind::Failure),
+        // Made good by another try, or borne: the file must not say another thing than the run.
+        Verdict::Inconclusive if is_borne(summary, trial) => TestCaseStatus::skipped(),
         Verdict::Inconclusive => TestCaseStatus::non_success(NonSuccessKind::Error),
     };
     if verdict != Verdict::Pass {
@@ -53,6 +58,12 @@ fn test_case(summary: &Summary, trial: &TrialRecord) -> TestCase {
         case.set_system_out(clean_lines(&landed));
     }
     case
+}
+
+/// Whether the run is what it is in spite of this inconclusive trial.
+fn is_borne(summary: &Summary, trial: &TrialRecord) -> bool {
+    let is_told = summary.inconclusive.iter().any(|unclear| unclear.trial == trial.number());
+    !is_told || summary.verdict == Verdict::Pass
 }
 
 /// A run may fall below its floor with every trial passed: a reader of the file alone must see it.

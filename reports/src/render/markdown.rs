@@ -57,6 +57,9 @@ fn head(out: &mut String, summary: &Summary) -> std::fmt::Result {
     for reason in &summary.verdict_reasons {
         writeln!(out, "> {}\n", escape(reason))?;
     }
+    for apart in &summary.not_judged {
+        writeln!(out, "Not judged: {}.\n", escape(apart))?;
+    }
     writeln!(out, "| | |\n| --- | --- |")?;
     let landed = counts(&summary.landed, "none");
     let total = summary.landed_total();

@@ -102,6 +102,9 @@ pub(crate) fn info() -> RunInfo {
         planned: Some(8),
         started_wall_ms: 1_795_330_872_000,
         duration_ms: 74_300,
+        trials_ms: 0,
+        version: "0.1.0".into(),
+        exhaustive: false,
         interrupted: None,
         undone: Vec::new(),
         images: BTreeMap::from([
@@ -339,7 +342,7 @@ fn judgements(outcome: Verdict, records: &[Record]) -> Vec<Judgement> {
         .iter()
         .find(|r| matches!(&r.event, Event::TabletExited(e) if e.scheduled_by.is_none()))
         .map(|record| record.seq);
-    let reason = |text: &str, seq| vec![Reason { text: text.to_owned(), seq }];
+    let reason = |text: &str, seq| vec![Reason { text: text.to_owned(), seq, cause: None }];
     Invariant::ALL
         .into_iter()
         .map(|invariant| {

@@ -24,6 +24,9 @@ pub fn render(summary: &Summary, report: &str) -> String {
     out.line(word(summary.verdict), &headline(summary));
     out.line("", &measures(summary));
     out.line("", &speed(summary));
+    for apart in &summary.not_judged {
+        out.line("", &format!("not judged: {apart}"));
+    }
     coverage(&mut out, summary);
     if let Some(rate) = &summary.reproduction {
         out.line("again", &again(rate, summary.trials.inconclusive));
@@ -57,8 +60,10 @@ pub fn word(verdict: Verdict) -> &'static str {
 fn headline(summary: &Summary) -> String {
     let trials = summary.trials;
     let failed = if trials.fail > 0 { format!(", {} failed", trials.fail) } else { String::new() };
+    let again =
+        if trials.again > 0 { format!(", {} tried again", trials.again) } else { String::new() };
     format!(
-        "{}{failed}, {} landed (floor {}), {} missed, {} inconclusive",
+        "{}{failed}, {} landed (floor {}), {} missed, {} inconclusive{again}",
         plural(trials.total, "trial"),
         plural(summary.landed_total(), "fault"),
         summary.floor,

@@ -1,12 +1,13 @@
 use super::*;
 use crate::render::sample;
 use crate::schedule::{CrashPoint, Link, Moment, Phase, Trigger};
+use crate::verdict::{Cause, Reason};
 
 #[test]
 fn a_summary_counts_what_the_journals_tell() {
     let (summary, _) = sample::run();
     assert_eq!(summary.verdict, Verdict::Fail);
-    assert_eq!(summary.trials, Counts { total: 8, pass: 6, fail: 1, inconclusive: 1 });
+    assert_eq!(summary.trials, Counts { total: 8, pass: 6, fail: 1, inconclusive: 1, again: 0 });
     assert_eq!(summary.landed["sigkill"], 2);
     assert_eq!(summary.landed_total(), 8);
     assert_eq!(summary.landed_phases["streaming"], 5);
@@ -88,4 +89,62 @@ fn all_reports_of_a_run_are_written_and_read_back() {
         assert!(root.join("latest").join(file).metadata().unwrap().len() > 500, "{file}");
     }
     std::fs::remove_dir_all(&root).unwrap();
+}
+
+/// Passed trials, and one that says nothing for this cause.
+fn unclear_for(cause: Option<Cause>) -> Vec<TrialRecord> {
+    let (_, trials) = sample::run();
+    let green = trials.into_iter().find(|trial| trial.verdict() == Verdict::Pass).unwrap();
+    let number = |number: u32| {
+        let mut trial = green.clone();
+        trial.schedule.trial = number;
+        trial.schedule.seed = u64::from(number);
+        trial
+    };
+    let mut all: Vec<TrialRecord> = (0..100).map(number).collect();
+    let judgement = all[7].judgements.first_mut().unwrap();
+    judgement.verdict = Verdict::Inconclusive;
+    judgement.reasons = vec![Reason { text: "not seen".into(), seq: None, cause }];
+    all
+}
+
+/// A tablet that corrupts what the harness then cannot read must not hide in the two percent.
+#[test]
+fn only_reasons_of_the_harness_are_borne_and_never_where_all_is_to_be_judged() {
+    let info = RunInfo { floor: 1, ..sample::info() };
+    let of = |info: &RunInfo, cause| Summary::build(info, &unclear_for(cause));
+    assert_eq!(of(&info, Some(Cause::ObserverGap)).verdict, Verdict::Pass);
+    let unnamed = of(&info, None);
+    assert_eq!(unnamed.verdict, Verdict::Inconclusive);
+    assert!(unnamed.verdict_reasons[0].contains("a broken tablet"), "{unnamed:?}");
+    let exhaustive = RunInfo { exhaustive: true, ..info.clone() };
+    assert_eq!(of(&exhaustive, Some(Cause::ObserverGap)).verdict, Verdict::Inconclusive);
+
+    // The same schedule again, and judged: made good, where the work is a list.
+    let mut trials = unclear_for(None);
+    let mut again = trials[0].clone();
+    again.schedule = trials[7].schedule.clone();
+    (again.schedule.trial, again.schedule.vdiff_uuid) = (100, "another".into());
+    trials.push(again);
+    let summary = Summary::build(&exhaustive, &trials);
+    assert_eq!((summary.verdict, summary.trials.again), (Verdict::Pass, 1));
+    assert!(summary.inconclusive.is_empty());
+    assert_eq!(Summary::build(&info, &trials).verdict, Verdict::Inconclusive);
+}
+
+/// A lost trial has no journal to speak of: what else is missing follows from that.
+#[test]
+fn a_lost_trial_is_the_harness_s_whatever_else_it_lacks() {
+    let mut trials = unclear_for(Some(Cause::TrialLost));
+    let more = Reason { text: "no head".into(), seq: None, cause: None };
+    trials[7].judgements[0].reasons.push(more);
+    assert!(Judgement::is_harness_alone(&trials[7].judgements));
+}
+
+/// Images are built and servers started before the first trial: that is no speed of trials.
+#[test]
+fn trials_an_hour_are_those_of_the_time_in_which_trials_ran() {
+    let (_, trials) = sample::run();
+    let info = RunInfo { duration_ms: 600_000, trials_ms: 60_000, ..sample::info() };
+    assert!((Summary::build(&info, &trials).trials_per_hour - 480.0).abs() < 0.1);
 }

@@ -31,7 +31,9 @@ impl Dealer for Hunt {
 
     fn ended(&mut self, trial: &TrialRecord, directory: &Path) {
         match self.running.remove(&trial.number()) {
-            Some(Purpose::Record(script)) => self.recorded(script, trial, directory),
+            Some(Purpose::Record { script, tries }) => {
+                self.recorded(script, tries, trial, directory);
+            }
             Some(purpose) => self.struck(purpose, trial, directory),
             None => {}
         }
@@ -82,6 +84,10 @@ impl Dealer for Hunt {
             tables.join(","),
             bug.map_or("no bug", reports::schedule::Bug::name),
         )
+    }
+
+    fn is_exhaustive(&self) -> bool {
+        self.options.is_exhaustive()
     }
 
     fn part(&self) -> Part {

@@ -26,13 +26,15 @@ pub(super) fn can_strike(fault: Fault, entry: &Entry) -> bool {
     !by_operator || (entry.script.is_plain() && entry.listed.point.phase.is_some())
 }
 
-/// A shard's part.
+/// A shard's part: by each point's own key. Machines record different lists, in different orders; a
+/// place in the list would make a point everybody's or nobody's.
 pub(super) fn part<'a>(
     entries: impl IntoIterator<Item = &'a Entry>,
     shard: Option<(u32, u32)>,
 ) -> impl Iterator<Item = &'a Entry> {
-    let mine = move |place: u32| shard.is_none_or(|(index, of)| place % of == index - 1);
-    (0..).zip(entries).filter(move |(place, _)| mine(*place)).map(|(_, entry)| entry)
+    let mine =
+        move |entry: &&Entry| shard.is_none_or(|(index, of)| entry.listed.key().shard(of) == index);
+    entries.into_iter().filter(mine)
 }
 
 /// The points of all scripts, each once: in the first script whose every recording has its kind, or

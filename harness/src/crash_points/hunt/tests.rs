@@ -165,6 +165,35 @@ fn shards_share_the_points_without_overlap() {
     assert_eq!(joined, whole);
 }
 
+/// A machine under another load hears other things first, and some that nobody else does.
+fn list_of(machine: usize) -> Vec<Entry> {
+    let mut said = conversation(1, 9);
+    let place = machine % said.len();
+    said.rotate_left(place);
+    if machine > 0 {
+        let fingerprint = format!("only on machine {machine}");
+        let timed = Recorded { fingerprint, ..said[0].clone() };
+        said.insert(0, timed);
+    }
+    list(&[vec![said.clone(), said], Vec::new(), Vec::new(), Vec::new()])
+}
+
+// Places in the list would give a point to two machines, or to none.
+#[test]
+fn shards_of_different_lists_strike_each_common_point_once() {
+    let common: BTreeSet<_> = list_of(0).iter().map(|entry| entry.listed.key()).collect();
+    let mut struck: Vec<_> = (1..=4)
+        .flat_map(|index| {
+            let all = list_of(index as usize);
+            let mine = part(&all, Some((index, 4))).map(|entry| entry.listed.key());
+            mine.collect::<Vec<_>>()
+        })
+        .filter(|key| common.contains(key))
+        .collect();
+    struck.sort_unstable();
+    assert_eq!(struck, common.into_iter().collect::<Vec<_>>());
+}
+
 #[test]
 fn what_was_not_covered_comes_first_and_enough_is_enough() {
     let mut first = Hunt::new(options());
@@ -209,20 +238,51 @@ fn a_window_is_struck_and_nothing_else() {
 fn judged(hunt: &mut Hunt, schedule: &Schedule, verdict: Verdict) {
     let mut trial = ended(schedule, true);
     trial.judgements[0].verdict = verdict;
-    let reason = reports::verdict::Reason { text: "not ready".to_owned(), seq: None };
+    let reason = reports::verdict::Reason { text: "not ready".to_owned(), seq: None, cause: None };
     trial.judgements[0].reasons.push(reason);
     hunt.ended(&trial, Path::new("/nowhere"));
 }
 
 // Of a run that says nothing nobody knows whether its points are those of a sound tablet.
 #[test]
-fn an_inconclusive_recording_ends_the_hunt() {
+fn a_recording_that_stays_inconclusive_ends_the_hunt() {
     let mut hunt = Hunt::new(options());
-    let schedule = hunt.next().unwrap();
-    judged(&mut hunt, &schedule, Verdict::Inconclusive);
+    for _ in 0..UNCLEAR_TRIES_MAX {
+        assert!(hunt.problem().is_none());
+        let schedule = hunt.next().unwrap();
+        assert!(schedule.steps.is_empty(), "the first script again");
+        judged(&mut hunt, &schedule, Verdict::Inconclusive);
+    }
     assert!(hunt.next().is_none());
     let problem = hunt.problem().unwrap();
     assert!(matches!(problem.downcast_ref(), Some(HuntError::Unclear { .. })));
+}
+
+// Killed there, the tablet may have broken what the harness then could not read: that is no coverage.
+#[test]
+fn a_strike_that_could_not_be_judged_is_struck_again_and_then_named() {
+    let strikes = |unclear_times: usize| {
+        let mut hunt = Hunt::new(options());
+        let directory = tempfile::tempdir().unwrap();
+        let lines: Vec<String> =
+            conversation(1, 9).iter().map(|said| serde_json::to_string(said).unwrap()).collect();
+        std::fs::write(directory.path().join(FILE), lines.join("\n")).unwrap();
+        let mut times = 0;
+        while let Some(schedule) = hunt.next() {
+            let mut trial = ended(&schedule, comes(&schedule));
+            if points(&schedule).iter().any(|p| p.nth == 9 && p.moment == Moment::Executed) {
+                times += 1;
+                if times <= unclear_times {
+                    trial.judgements[0].verdict = Verdict::Inconclusive;
+                }
+            }
+            hunt.ended(&trial, directory.path());
+        }
+        (times, hunt.left(), hunt.coverage().figures().never_reached.len())
+    };
+    assert_eq!(strikes(0), (1, 0, 0));
+    assert_eq!(strikes(2), (3, 0, 0), "the third one could be judged");
+    assert_eq!(strikes(9), (3, 1, 1), "no more than three, and it is not covered");
 }
 
 // A tablet that fails unstruck is a finding: the run must end in a verdict, and say what it lacks.

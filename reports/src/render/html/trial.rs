@@ -213,6 +213,7 @@ pub(super) fn words(event: &Event) -> Option<(&'static str, String)> {
         }
         Event::ScenarioFailed { why } => ("bad", format!("the scenario failed: {why}")),
         Event::HarnessTrouble { what } => ("bad", format!("the harness had trouble: {what}")),
+        Event::TrialLost { what } => ("bad", format!("the trial was lost: {what}")),
         Event::Note { text } => ("wait", text.clone()),
         Event::WorkflowRow { workflow, state, message, .. } => {
             ("good", format!("the workflow {workflow} is {state} {message}"))
