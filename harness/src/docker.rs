@@ -19,7 +19,7 @@ pub use calls::{Labelled, LabelledKind, MemoryAccount, RootFileSystem};
 pub(crate) use engine::PIECE;
 pub use engine::{ContainerState, Engine, EngineFacts};
 pub use exec::ExecOutput;
-pub use launch::{Container, ContainerSpec};
+pub use launch::{Container, ContainerSpec, narrow_receiving, narrow_sending};
 pub use run::{LABEL_OWNER, LABEL_RUN, NAME_PREFIX, Run, Site};
 pub(crate) use run::{OWNER_FILE, temporary_root};
 pub use streams::{EngineEvent, LogLine};

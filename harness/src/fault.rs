@@ -8,6 +8,7 @@ mod arrival;
 mod connections;
 mod demote;
 mod disk;
+mod effect;
 mod freeze;
 mod kill;
 mod lease;
@@ -25,13 +26,15 @@ use std::time::{Duration, Instant};
 
 use mysql_async::Conn;
 
-use reports::journal::{Event, Evidence, FaultLanded, Interrupted};
+use reports::journal::{Event, Evidence, FaultLanded, Interrupted, MissKind};
 use reports::schedule::{Fault, Link, Phase, Step};
 
 use crate::observer::Progress;
 use crate::tablet::Predecessor;
 use crate::trial::{ActError, Stage};
 use crate::trigger::{Hold, phase_of};
+use effect::Effect;
+pub(crate) use stream::GONE;
 
 /// A fault that was injected.
 #[derive(Clone, Debug)]
@@ -225,10 +228,15 @@ impl Strike<'_> {
         });
     }
 
-    /// Lands if the diff was hit where it was aimed at, or else misses.
-    fn proven(&self, evidence: Evidence, interrupted: Interrupted) -> Struck {
+    /// Lands if the diff was hit where it was aimed at, and the fault had its effect; or else misses.
+    fn proven(
+        &self,
+        evidence: Evidence,
+        interrupted: Interrupted,
+        effect: impl Into<Effect>,
+    ) -> Struck {
         match self.aim_error(&interrupted) {
-            None => self.landed(evidence, Some(interrupted)),
+            None => self.landed(evidence, Some(interrupted), effect.into()),
             Some(reason) => {
                 let ended = interrupted.state == "completed";
                 self.missed(reason, ended)
@@ -236,20 +244,40 @@ impl Strike<'_> {
         }
     }
 
-    fn landed(&self, evidence: Evidence, interrupted: Option<Interrupted>) -> Struck {
-        self.stage.journal().record(Event::FaultLanded(FaultLanded {
-            step: self.step,
-            fault: self.fault,
-            evidence,
-            interrupted,
-        }));
-        Struck { landed: true, ..Struck::missed(self.step, self.fault, false) }
+    fn landed(
+        &self,
+        evidence: Evidence,
+        interrupted: Option<Interrupted>,
+        effect: Effect,
+    ) -> Struck {
+        let Effect { hits, in_flight } = effect;
+        let (step, fault) = (self.step, self.fault);
+        let landed = FaultLanded { step, fault, evidence, interrupted, hits, in_flight };
+        if !landed.had_its_effect() {
+            let on_the_way = landed.in_flight.map_or_else(String::new, |way| {
+                let (rows, sent, table) = (way.rows(), way.sent, way.table);
+                format!(" ({rows} of the {sent} rows of {table} that were sent were on their way)")
+            });
+            let wanted = fault.facts().evidence;
+            return self.missed(format!("had no effect: not found{on_the_way}: {wanted}"), false);
+        }
+        self.stage.journal().record(Event::FaultLanded(landed));
+        Struck { landed: true, ..Struck::missed(step, fault, false) }
     }
 
     fn missed(&self, reason: String, diff_ended: bool) -> Struck {
+        self.missed_as(MissKind::of(diff_ended), reason)
+    }
+
+    /// The tablet said no: the oracles judge it.
+    fn refused(&self, reason: String) -> Struck {
+        self.missed_as(MissKind::Refused, reason)
+    }
+
+    fn missed_as(&self, kind: MissKind, reason: String) -> Struck {
         let (step, fault) = (self.step, self.fault);
-        self.stage.journal().record(Event::FaultMissed { step, fault, reason });
-        Struck::missed(step, fault, diff_ended)
+        self.stage.journal().record(Event::FaultMissed { step, fault, reason, kind });
+        Struck::missed(step, fault, kind == MissKind::Moot)
     }
 
     /// Why the diff was not hit in its middle. In the completing phase all rows are compared, and the

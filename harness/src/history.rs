@@ -8,6 +8,7 @@
 mod gtid;
 mod json_diff;
 mod render;
+mod statements;
 
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,9 @@ pub const TABLES: [&str; 4] = ["vdiff", "vdiff_table", "vdiff_log", "vreplicatio
 
 /// A history larger than this is refused instead of filling the harness's memory.
 const TEXT_BYTES_MAX: usize = 512 * 1024 * 1024;
+
+/// Of a statement that is told.
+const STATEMENT_MAX: usize = 200;
 
 /// MySQL's `ER_MASTER_FATAL_ERROR_READING_BINLOG`.
 const FATAL_ERROR_READING_BINLOG: u16 = 1236;
@@ -84,6 +88,17 @@ pub enum HistoryError {
         gtid: String,
         /// What is wrong with it.
         what: String,
+    },
+    /// Rows were changed by a statement that does not say which.
+    #[error(
+        "transaction {gtid} changes the sidecar tables by a statement, which does not tell their rows: \
+         {statement}"
+    )]
+    Hidden {
+        /// In which transaction.
+        gtid: String,
+        /// Its beginning.
+        statement: String,
     },
     /// The binlog ended early.
     #[error("the binlog held {seen} of the {expected} transactions asked for")]
@@ -195,6 +210,12 @@ impl Reader<'_> {
                     }
                     self.begin(&gtid);
                 }
+                Some(EventData::QueryEvent(query)) if self.transaction.is_some() => {
+                    let (schema, text) = (query.schema(), query.query());
+                    if statements::hides_changes(&text, &schema, &self.options.sidecar_database) {
+                        return Err(self.hidden(&text));
+                    }
+                }
                 Some(EventData::RowsEvent(rows)) if self.transaction.is_some() => {
                     self.rows(&rows, stream, &event)?;
                 }
@@ -277,6 +298,12 @@ impl Reader<'_> {
             cursor_ordinal: None,
         });
         Ok(())
+    }
+
+    fn hidden(&self, statement: &str) -> HistoryError {
+        let gtid = self.transaction.as_ref().map_or("(none)", |transaction| &transaction.gtid);
+        let end = statement.floor_char_boundary(STATEMENT_MAX);
+        HistoryError::Hidden { gtid: gtid.to_owned(), statement: statement[..end].to_owned() }
     }
 
     fn undecodable(&self, table: &str, what: &dyn std::fmt::Display) -> HistoryError {

@@ -23,6 +23,7 @@ mod no_residue;
 mod outcome;
 mod progress;
 mod prompt_cancel;
+mod refusals;
 mod scenario;
 mod serves;
 mod storms;

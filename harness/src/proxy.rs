@@ -20,11 +20,13 @@ mod waiting;
 mod weather;
 
 pub use fingerprint::Reading;
-pub use grpc::{GrpcLink, GrpcProxy, Pings};
+pub use grpc::{GrpcLink, GrpcProxy, Pings, STREAM_WINDOW};
 pub use listener::Listener;
 pub use mysql::MysqlProxy;
 pub use normaliser::Normaliser;
-pub use switchboard::{Armed, Class, Exchange, Held, Passage, Said, Switchboard};
+pub use switchboard::{
+    Answered, Armed, Class, Exchange, Held, Open, Passage, Said, Switchboard, UnderWay,
+};
 pub use upstream::Upstream;
 pub use waiting::waiting_bytes;
 pub use weather::{Direction, Flow, Way, Weather, Weathered, Wire};

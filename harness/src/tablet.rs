@@ -233,6 +233,15 @@ impl TabletError {
         }
     }
 
+    /// The status of its answer, or of the transport; none: there was no call.
+    #[must_use]
+    pub fn code(&self) -> Option<String> {
+        match self {
+            Self::Rpc { source, .. } => Some(format!("{:?}", source.code())),
+            _ => None,
+        }
+    }
+
     /// Whether the tablet said that there is no such thing (as against: it did not answer).
     #[must_use]
     pub fn is_not_found(&self) -> bool {

@@ -11,7 +11,8 @@ use harness::cluster::Servers;
 use harness::docker::{Engine, Run};
 use harness::images::{self, Image, Images, Recipe};
 use harness::proxy::{
-    Armed, GrpcLink, GrpcProxy, Held, Normaliser, Pings, Switchboard, Upstream, Weather,
+    Armed, GrpcLink, GrpcProxy, Held, Normaliser, Pings, STREAM_WINDOW, Switchboard, Upstream,
+    Weather,
 };
 use reports::schedule::{CrashPoint, Link, Moment};
 use tablet_wire::etcdserverpb::kv_client::KvClient;
@@ -64,6 +65,7 @@ impl Bench {
             weather: Weather::default(),
             names: Normaliser::new([("/t0", "")]),
             pings: Pings::ETCD,
+            stream_window: STREAM_WINDOW,
         };
         let switchboard = Switchboard::default();
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));

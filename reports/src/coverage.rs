@@ -111,7 +111,9 @@ impl Coverage {
         let mut tries: BTreeMap<Fault, Tries> = BTreeMap::new();
         for record in &trial.records {
             match &record.event {
-                Event::FaultLanded(landed) if landed.step == FIRST_ORDER => {
+                Event::FaultLanded(landed)
+                    if landed.step == FIRST_ORDER && landed.had_its_effect() =>
+                {
                     let tries = tries.entry(landed.fault).or_default();
                     match is_judged {
                         true => tries.landed += 1,

@@ -13,7 +13,7 @@ mod looks;
 mod read;
 mod results;
 
-pub use landing::{Evidence, FaultLanded, Interrupted};
+pub use landing::{Evidence, FaultLanded, Hit, HitKind, InFlight, Interrupted, MissKind};
 pub use looks::{Answer, Held, Moment, Outcome, Residue, Roles, Told, Verbs};
 pub use read::{JournalError, line, parse, read};
 pub use results::{
@@ -153,6 +153,9 @@ pub enum Event {
         fault: Fault,
         /// Why.
         reason: String,
+        /// What became of it.
+        #[serde(default)]
+        kind: MissKind,
     },
     /// A fault was healed (process restarted, memory released, diff resumed).
     FaultHealed {
@@ -385,4 +388,27 @@ pub struct VdiffAction {
     pub took_ms: u64,
     /// From the call to its effect (state seen, row gone), where awaited.
     pub effect_ms: Option<u64>,
+    /// The tries that were not acknowledged, in order: those before this answer, and this one if it is
+    /// such a one. The same answer again and again is one entry.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tries: Vec<Try>,
+}
+
+/// A try of an operator's action that was not acknowledged, or several with the same answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Try {
+    /// The status that the tablet answered with; `no answer` where it did not.
+    pub code: String,
+    /// Its words.
+    pub text: String,
+    /// The tablet itself said no (as against: it was not reached, or did not answer).
+    pub refused: bool,
+    /// The diff's state in MySQL right after; none: no such row.
+    pub state: Option<String>,
+    /// How often in a row.
+    pub count: u32,
+    /// When the first of them was called, in milliseconds since the trial began.
+    pub first_ms: u64,
+    /// When the last of them was answered.
+    pub last_ms: u64,
 }

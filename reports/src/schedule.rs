@@ -159,6 +159,8 @@ pub enum Bug {
     LateRestartGuard,
     /// A diff that died between two tables compares the completed one again.
     CompletedTableAgain,
+    /// A source stream that broke off is taken for one that came to its end.
+    BrokenStreamIsEnd,
 }
 
 /// Deadlines, in milliseconds.
@@ -236,12 +238,13 @@ impl Step {
 
 impl Bug {
     /// Every bug of the zoo.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::RegistryBeforeInit,
         Self::WatchEndUnwrap,
         Self::SplitCheckpoint,
         Self::LateRestartGuard,
         Self::CompletedTableAgain,
+        Self::BrokenStreamIsEnd,
     ];
 
     /// Its name in schedules, on the command line and in the tablet's environment.
@@ -253,6 +256,7 @@ impl Bug {
             Self::SplitCheckpoint => "split-checkpoint",
             Self::LateRestartGuard => "late-restart-guard",
             Self::CompletedTableAgain => "completed-table-again",
+            Self::BrokenStreamIsEnd => "broken-stream-is-end",
         }
     }
 }

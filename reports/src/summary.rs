@@ -16,7 +16,7 @@ mod lives;
 mod recovery;
 mod shares;
 
-pub(crate) use landing::evidence_in_words;
+pub(crate) use landing::landed_in_words;
 pub use landing::{Landing, landings, recoveries_ms};
 pub use lives::{Return, compared_twice, returns};
 pub use recovery::Recovery;

@@ -47,7 +47,7 @@ impl Points {
         for record in self.stage.records() {
             match record.event {
                 Event::FaultLanded(fault) if fault.step < points => landed += 1,
-                Event::FaultMissed { step, fault, reason } if step < points => {
+                Event::FaultMissed { step, fault, reason, .. } if step < points => {
                     bail!("the fault {fault} at a crash point did not land: {reason}")
                 }
                 _ => {}

@@ -86,6 +86,11 @@ pub struct Config {
     #[arg(long, env = "TABLET_VDIFF_PACKET_BYTES", default_value_t = 65_536,
           value_parser = clap::value_parser!(u64).range(PACKET_BYTES_MIN..=PACKET_BYTES_MAX))]
     pub vdiff_packet_bytes: u64,
+    /// The HTTP/2 window of a source's row stream, in bytes: what may be on its way unread. Without it,
+    /// the library's (2 MiB).
+    #[arg(long, env = "TABLET_VDIFF_STREAM_WINDOW_BYTES",
+          value_parser = clap::value_parser!(u32).range(1024..=0x7fff_ffff))]
+    pub vdiff_stream_window_bytes: Option<u32>,
     /// Unclean starts without progress after which a diff rests in an error.
     #[arg(long, env = "TABLET_VDIFF_MAX_ATTEMPTS", default_value_t = 5,
           value_parser = clap::value_parser!(u32).range(1..))]
@@ -215,6 +220,7 @@ impl Config {
             checkpoint_rows: self.vdiff_checkpoint_rows,
             checkpoint_interval: Duration::from_millis(self.vdiff_checkpoint_interval_ms),
             packet_bytes: usize::try_from(self.vdiff_packet_bytes).unwrap_or(usize::MAX),
+            stream_window_bytes: self.vdiff_stream_window_bytes,
             max_attempts: self.vdiff_max_attempts,
             retry_min: Duration::from_millis(self.vdiff_retry_min_ms),
             retry_max: Duration::from_millis(self.vdiff_retry_max_ms),

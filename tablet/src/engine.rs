@@ -23,7 +23,7 @@ use tonic::Status;
 
 pub use identity::{Epoch, TabletAlias, TabletAliasError};
 pub use settings::{LiveSettings, MysqlSettings, Pressure, VdiffOptions};
-pub use stats::{VdiffPhase, VdiffProgress, VdiffStats};
+pub use stats::{StreamShown, VdiffPhase, VdiffProgress, VdiffStats};
 pub use topology::{HeldLock, LocateError, LockError, LockGuard, NamedLocks, TabletLocator};
 
 use crate::seeded_bugs::SeededBugs;

@@ -87,6 +87,12 @@ async fn debug_vars(State(shown): State<Shown>) -> Json<Value> {
             (uuid, shown)
         })
         .collect();
+    let streams: Vec<Value> = shown
+        .stats
+        .streams()
+        .into_iter()
+        .map(|stream| json!({ "query": stream.query, "rows_sent": stream.rows_sent }))
+        .collect();
     Json(json!({
         "VDiffCount": shown.stats.controllers.load(Ordering::Relaxed),
         "VDiffActionsTotal": shown.stats.actions_total.load(Ordering::Relaxed),
@@ -95,7 +101,9 @@ async fn debug_vars(State(shown): State<Shown>) -> Json<Value> {
         "VDiffCheckpointsTotal": shown.stats.checkpoints_total.load(Ordering::Relaxed),
         "VDiffPhase": phases,
         "VDiffRowsPerSecond": shown.limits.rows_per_second(),
+        "VDiffSourceRowsTaken": shown.stats.source_rows_taken.load(Ordering::Relaxed),
         "RowStreamsOpen": shown.stats.row_streams_open.load(Ordering::Relaxed),
+        "RowStreams": streams,
         "RssBytes": memory.rss,
         "TasksAlive": metrics::tasks_alive(),
         "MemoryLimitBytes": memory.limit,
@@ -154,6 +162,10 @@ mod tests {
         let stats = Arc::new(VdiffStats::default());
         stats.set("u-1", progress);
         stats.actions_total.store(2, Ordering::Relaxed);
+        let ended = stats.stream_begins("select * from a");
+        let open = stats.stream_begins("select * from b");
+        stats.stream_sends(open, 7);
+        stats.stream_ends(ended);
         Shown {
             state: StateCell::default(),
             memory: watch::Sender::new(reading).subscribe(),
@@ -181,6 +193,9 @@ mod tests {
         assert_eq!(vars["TabletType"], "UNKNOWN");
         assert_eq!(vars["VDiffActionsTotal"], 2);
         assert_eq!(vars["Stopping"], false);
+        // The harness tells by them how many rows were on their way when a fault struck.
+        let open = json!([{ "query": "select * from b", "rows_sent": 7 }]);
+        assert_eq!((&vars["RowStreams"], &vars["RowStreamsOpen"]), (&open, &json!(1)));
     }
 
     // The harness lets a held tablet go when it sees this.

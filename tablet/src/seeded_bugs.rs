@@ -24,16 +24,19 @@ pub enum SeededBug {
     LateRestartGuard,
     /// A diff that died between two tables compares the completed one again.
     CompletedTableAgain,
+    /// A source stream that broke off is taken for one that came to its end.
+    BrokenStreamIsEnd,
 }
 
 impl SeededBug {
     /// Every known bug.
-    pub const ALL: [SeededBug; 5] = [
+    pub const ALL: [SeededBug; 6] = [
         SeededBug::RegistryBeforeInit,
         SeededBug::WatchEndUnwrap,
         SeededBug::SplitCheckpoint,
         SeededBug::LateRestartGuard,
         SeededBug::CompletedTableAgain,
+        SeededBug::BrokenStreamIsEnd,
     ];
 
     /// The name by which the environment switches it on.
@@ -44,6 +47,7 @@ impl SeededBug {
             SeededBug::SplitCheckpoint => "split-checkpoint",
             SeededBug::LateRestartGuard => "late-restart-guard",
             SeededBug::CompletedTableAgain => "completed-table-again",
+            SeededBug::BrokenStreamIsEnd => "broken-stream-is-end",
         }
     }
 }
@@ -56,6 +60,7 @@ pub struct SeededBugs {
     split_checkpoint: bool,
     late_restart_guard: bool,
     completed_table_again: bool,
+    broken_stream_is_end: bool,
 }
 
 /// Why a list of bugs was refused.
@@ -86,6 +91,7 @@ impl SeededBugs {
                 SeededBug::SplitCheckpoint => self.split_checkpoint,
                 SeededBug::LateRestartGuard => self.late_restart_guard,
                 SeededBug::CompletedTableAgain => self.completed_table_again,
+                SeededBug::BrokenStreamIsEnd => self.broken_stream_is_end,
             }
     }
 
@@ -114,6 +120,7 @@ impl FromStr for SeededBugs {
                 Some(SeededBug::SplitCheckpoint) => bugs.split_checkpoint = true,
                 Some(SeededBug::LateRestartGuard) => bugs.late_restart_guard = true,
                 Some(SeededBug::CompletedTableAgain) => bugs.completed_table_again = true,
+                Some(SeededBug::BrokenStreamIsEnd) => bugs.broken_stream_is_end = true,
                 None => {
                     let known = SeededBug::ALL.map(SeededBug::name).join(", ");
                     return Err(SeededBugsError::Unknown(name.to_owned(), known));

@@ -39,7 +39,11 @@ pub(super) fn merge(args: &MergeArgs) -> Result<Exit, Failure> {
 }
 
 pub(super) async fn faults() -> Result<Exit, Failure> {
-    putln!("{:<22} {:<42} what it does; what it needs", "fault", "triggers");
+    putln!(
+        "{:<22} {:<42} what it does, and needs; its effect, and what proves it",
+        "fault",
+        "triggers"
+    );
     for fault in Fault::ALL {
         let triggers: Vec<&str> = TriggerKind::ALL
             .into_iter()
@@ -49,6 +53,8 @@ pub(super) async fn faults() -> Result<Exit, Failure> {
         let facts = fault.facts();
         putln!("{:<22} {:<42} {}", facts.name, triggers.join(", "), facts.does);
         putln!("{:<65} needs {}", "", facts.needs);
+        putln!("{:<65} effect: {}", "", facts.effect);
+        putln!("{:<65} proven by: {}", "", facts.evidence);
     }
     putln!("\nWhat of it works on this host:");
     doctor().await

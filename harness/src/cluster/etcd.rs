@@ -119,6 +119,13 @@ impl Etcd {
         Ok(answer.into_inner().kvs.into_iter().next().map(key_value))
     }
 
+    /// How many watchers it serves, by its own count; none when it does not tell.
+    pub async fn watchers(&self) -> Option<u64> {
+        let address = format!("{}/metrics", self.host_address());
+        let client = reqwest::Client::builder().timeout(CALL).no_proxy().build().ok()?;
+        watchers_in(&client.get(address).send().await.ok()?.text().await.ok()?)
+    }
+
     /// Every key that begins with `prefix`, in order.
     pub async fn list_prefix(&self, prefix: &str) -> Result<Vec<KeyValue>, ClusterError> {
         let request = RangeRequest {
@@ -303,6 +310,13 @@ fn key_value(kv: tablet_wire::etcdserverpb::KeyValue) -> KeyValue {
     }
 }
 
+/// From etcd's metrics.
+fn watchers_in(metrics: &str) -> Option<u64> {
+    let value =
+        metrics.lines().find_map(|line| line.strip_prefix("etcd_debugging_mvcc_watcher_total "))?;
+    value.trim().parse::<f64>().ok().map(|count| count as u64)
+}
+
 /// The first key after all that begin with `prefix`.
 fn end_of_prefix(prefix: &str) -> Vec<u8> {
     let mut end = prefix.as_bytes().to_vec();
@@ -318,6 +332,15 @@ fn end_of_prefix(prefix: &str) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    // Watchers that are not counted would be faults of etcd that hit nobody.
+    #[test]
+    fn watchers_are_read_from_the_metrics() {
+        let metrics = "# TYPE etcd_debugging_mvcc_watcher_total gauge\n\
+             etcd_debugging_mvcc_watcher_total 4\netcd_other 9\n";
+        assert_eq!(watchers_in(metrics), Some(4));
+        assert_eq!(watchers_in("etcd_other 9\n"), None);
+    }
 
     #[test]
     fn a_prefix_ends_before_its_neighbour() {

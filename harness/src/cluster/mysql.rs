@@ -8,7 +8,7 @@ use mysql_async::{Conn, Opts, OptsBuilder, Pool, PoolConstraints, PoolOpts};
 
 use super::disk::SmallDisk;
 use super::{BOOT, ClusterError};
-use crate::docker::{Container, ContainerSpec, Engine, Run};
+use crate::docker::{Container, ContainerSpec, Engine, Run, narrow_sending};
 use crate::images::{Image, MYSQL_SETTINGS};
 
 /// MySQL's port inside the container.
@@ -287,6 +287,7 @@ fn spec(image: &Image, what: &str, password: &str) -> ContainerSpec {
         files,
         ports: vec![PORT],
         volumes: vec![DATA.to_owned()],
+        sysctls: vec![narrow_sending()],
         ..Default::default()
     }
 }

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
-use reports::journal::Evidence;
+use reports::journal::{Evidence, Hit, HitKind};
 
-use super::{Strike, Struck};
+use super::{Strike, Struck, effect};
 use crate::trial::{ActError, During};
 
 const WHAT: &str = "killing the target tablet's connections";
@@ -23,6 +23,7 @@ pub(super) async fn inject(strike: &Strike<'_>) -> Result<Struck, ActError> {
     let user = stage.target().tablet().user_names().pop().unwrap_or_default();
     let pool = stage.environment().servers.target.pool();
     let mut conn = pool.get_conn().await.during(WHAT)?;
+    let used = effect::in_use(&mut conn, &user).await?;
     let killed = connections_of(&mut conn, &user).await?;
     if killed.is_empty() {
         return Ok(strike.missed(format!("{user} has no connection"), false));
@@ -49,7 +50,9 @@ pub(super) async fn inject(strike: &Strike<'_>) -> Result<Struck, ActError> {
         }
     }
     let what = format!("connections {killed:?} of {user} were killed, and are gone");
-    Ok(strike.proven(Evidence::Observed { what }, strike.interrupted(&before)))
+    let in_use = used.into_iter().filter(|(id, _)| killed.contains(id));
+    let hits: Vec<Hit> = in_use.map(|(_, name)| effect::hit(HitKind::Connection, name)).collect();
+    Ok(strike.proven(Evidence::Observed { what }, strike.interrupted(&before), hits))
 }
 
 async fn connections_of(conn: &mut Conn, user: &str) -> Result<BTreeSet<u64>, ActError> {

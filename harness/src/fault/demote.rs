@@ -3,10 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use reports::journal::{Event, Evidence};
+use reports::journal::{Event, Evidence, HitKind};
 use serde_json::Value;
 
-use super::{Strike, Struck};
+use super::{Strike, Struck, effect};
 use crate::trial::{ActError, During, SHARD, Stage, TARGET_KEYSPACE};
 
 /// A tablet that is still primary after this time will not follow.
@@ -44,7 +44,10 @@ pub(super) async fn inject(strike: &Strike<'_>) -> Result<Struck, ActError> {
         }
     };
     let interrupted = strike.interrupted(&before);
-    let struck = strike.proven(Evidence::State { before: was, after }, interrupted);
+    let role =
+        format!("the role {was} of the target tablet, when the shard record named {usurper}");
+    let role = effect::hit(HitKind::Role, role);
+    let struck = strike.proven(Evidence::State { before: was, after }, interrupted, role);
     Ok(struck.lasting_until(Instant::now() + REPLICA_FOR))
 }
 

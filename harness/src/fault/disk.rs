@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use reports::journal::Evidence;
+use reports::journal::{Evidence, Hit, HitKind};
 
-use super::{Strike, Struck};
+use super::{Strike, Struck, effect};
 use crate::observer::Progress;
 use crate::trial::{ActError, During, Stage};
 
@@ -44,7 +44,10 @@ pub(super) async fn inject(strike: &Strike<'_>) -> Result<Struck, ActError> {
                 "the disk has no room for another byte; the diff stands still at {} rows",
                 still.1.rows_compared
             );
-            let struck = strike.proven(Evidence::Observed { what }, interrupted);
+            let write = stopped_write(stage, &still.1).await?;
+            let hits: Vec<Hit> =
+                write.into_iter().map(|what| effect::hit(HitKind::Write, what)).collect();
+            let struck = strike.proven(Evidence::Observed { what }, interrupted, hits);
             return Ok(struck.lasting_until(until));
         }
         if full.elapsed() >= HIT_WITHIN {
@@ -52,6 +55,32 @@ pub(super) async fn inject(strike: &Strike<'_>) -> Result<Struck, ActError> {
             return Ok(strike.missed(reason, false).lasting_until(until));
         }
     }
+}
+
+/// A write of the tablet that waits for room, or that was refused for want of it.
+async fn stopped_write(stage: &Stage, now: &Progress) -> Result<Option<String>, ActError> {
+    if now.state.as_deref() == Some("error") {
+        return Ok(Some("a write of the diff, which failed: it is in state error".to_owned()));
+    }
+    let what = "looking for a write that waits for room";
+    let user = stage.target().tablet().user_names().pop().unwrap_or_default();
+    let look = async {
+        let mut conn = stage.environment().servers.target.connect().await.during(what)?;
+        effect::in_use(&mut conn, &user).await
+    };
+    let found = tokio::time::timeout(LOOK_AGAIN, look).await;
+    let Ok(used) = found else { return Ok(None) };
+    let writes = ["update ", "insert ", "delete ", "commit"];
+    let writes = |name: &&String| {
+        let name = name.to_lowercase();
+        writes.iter().any(|word| name.contains(word))
+    };
+    let used = used?;
+    Ok(used
+        .iter()
+        .map(|(_, name)| name)
+        .find(writes)
+        .map(|name| format!("a write that waits: {name}")))
 }
 
 fn moved(before: &Progress, now: &Progress) -> bool {

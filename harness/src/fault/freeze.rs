@@ -3,9 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use reports::journal::Evidence;
+use reports::journal::{Evidence, Hit, HitKind};
 
-use super::{Strike, Struck};
+use super::{Strike, Struck, effect};
 use crate::observer::ProcessState;
 use crate::tablet::{Signal, TabletError};
 use crate::trial::{ActError, During, Stage};
@@ -14,6 +14,8 @@ use crate::trial::{ActError, During, Stage};
 const USUAL: Duration = Duration::from_secs(7);
 /// A stopped process is seen stopped in this time.
 const SEEN_WITHIN: Duration = Duration::from_secs(2);
+/// Longer than a paced diff goes without a checkpoint.
+const STILL_FOR: Duration = Duration::from_millis(250);
 const LOOK: Duration = Duration::from_millis(5);
 
 pub(super) async fn inject(strike: &Strike<'_>) -> Result<Struck, ActError> {
@@ -29,8 +31,31 @@ pub(super) async fn inject(strike: &Strike<'_>) -> Result<Struck, ActError> {
     }
     let what = format!("the process was seen stopped; for {} ms", lasts.as_millis());
     tracing::debug!(means, "frozen");
+    let Some(process) = standing_still(strike).await? else {
+        let reason = "the diff moved while its process was stopped".to_owned();
+        return Ok(strike.missed(reason, false).lasting_until(until));
+    };
     let interrupted = strike.interrupted(&before);
-    Ok(strike.proven(Evidence::Observed { what }, interrupted).lasting_until(until))
+    Ok(strike.proven(Evidence::Observed { what }, interrupted, process).lasting_until(until))
+}
+
+/// The stopped process, if the diff stands still with it; a fault on top may find MySQL away.
+pub(super) async fn standing_still(strike: &Strike<'_>) -> Result<Option<Hit>, ActError> {
+    let incarnation = strike.stage.target().state_now().incarnation();
+    let process = format!("the process of incarnation {incarnation}, stopped");
+    if strike.on_top {
+        return Ok(Some(effect::hit(HitKind::Process, process)));
+    }
+    let first = strike.stage.progress_if_any().await?.unwrap_or_default();
+    // Not to wait for anything: a diff that moves writes in this time.
+    tokio::time::sleep(STILL_FOR).await;
+    let then = strike.stage.progress_if_any().await?.unwrap_or_default();
+    if first != then {
+        return Ok(None);
+    }
+    let rows = then.rows_compared;
+    let process = format!("{process}; the diff stands still at {rows} rows for {STILL_FOR:?}");
+    Ok(Some(effect::hit(HitKind::Process, process)))
 }
 
 /// Sends SIGSTOP to the target tablet; none when it does not run.

@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use reports::journal::{Event, Evidence, Interrupted, Side};
+use reports::journal::{Event, Evidence, Hit, HitKind, Interrupted, Side};
 use reports::schedule::{Fault, Phase};
 
-use super::{GIVEN_UP, Strike, Struck, arrival, is_given_up, release};
+use super::effect::Effect;
+use super::{GIVEN_UP, Strike, Struck, arrival, effect, is_given_up, release};
 use crate::observer::{ProcessState, Progress};
 use crate::tablet::{Means, OomEvidence, Signal, TabletError};
 use crate::trial::{ActError, Action, During, Stage};
@@ -102,16 +103,46 @@ pub(super) async fn inject(
             }
         },
     };
+    died(strike, incarnation, exit_code, evidence, before).await
+}
+
+/// What the death left, and what it hit.
+async fn died(
+    strike: &Strike<'_>,
+    incarnation: u32,
+    exit_code: i64,
+    evidence: Evidence,
+    before: Option<Progress>,
+) -> Result<Struck, ActError> {
     let interrupted = read_interrupted(strike, before).await?;
-    if strike.fault == Fault::RowSurgery {
-        let uuid = strike.stage.uuid()?;
-        let rows = strike.stage.delete_row_by_hand(&uuid).await?;
-        strike.stage.journal().note(format!("{rows} row of vdiff deleted by hand: {uuid}"));
-    }
+    let effect = match strike.fault {
+        Fault::RowSurgery => by_hand(strike).await?,
+        _ => Effect::from(process(incarnation, exit_code, interrupted.as_ref())),
+    };
     Ok(match interrupted {
-        Some(interrupted) => strike.proven(evidence, interrupted),
-        None => strike.landed(evidence, None),
+        Some(interrupted) => strike.proven(evidence, interrupted, effect),
+        None => strike.landed(evidence, None, effect),
     })
+}
+
+/// The process that died, and what it was at.
+fn process(incarnation: u32, exit_code: i64, at: Option<&Interrupted>) -> Hit {
+    let work = at.map_or_else(
+        || "before there was a diff".to_owned(),
+        |diff| format!("{} of {} rows compared", diff.rows_compared, diff.rows_total),
+    );
+    let text = format!(
+        "incarnation {incarnation} of the target tablet, which ended with {exit_code}: {work}"
+    );
+    effect::hit(HitKind::Process, text)
+}
+
+async fn by_hand(strike: &Strike<'_>) -> Result<Effect, ActError> {
+    let uuid = strike.stage.uuid()?;
+    let rows = strike.stage.delete_row_by_hand(&uuid).await?;
+    strike.stage.journal().note(format!("{rows} row of vdiff deleted by hand: {uuid}"));
+    let row = effect::hit(HitKind::Row, format!("the row of {uuid}, deleted by hand"));
+    Ok(if rows > 0 { Effect::from(row) } else { Effect::none() })
 }
 
 pub(super) async fn heal(stage: &Stage, struck: &Struck) -> Result<(), ActError> {
@@ -179,8 +210,9 @@ async fn wait_exit(strike: &Strike<'_>, incarnation: u32) -> Result<Option<i64>,
     Ok(None)
 }
 
-/// The diff as it lies in MySQL between death and restart. What the dead process had sent may still
-/// be at work there: its last statements are waited for.
+/// The diff as it lies in MySQL between death and restart. Nothing is waited for: a statement that the
+/// dead process had sent may still commit after this look, so it can tell fewer rows than the next
+/// incarnation will find, and no oracle takes it for the exact state.
 async fn read_interrupted(
     strike: &Strike<'_>,
     before: Option<Progress>,

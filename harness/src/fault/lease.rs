@@ -3,9 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use reports::journal::{Event, Evidence};
+use reports::journal::{Event, Evidence, Hit, HitKind, Interrupted};
 
-use super::{Strike, Struck, release};
+use super::{Strike, Struck, effect, release};
 use crate::trial::{ActError, During, Stage};
 use crate::trigger::Hold;
 
@@ -21,7 +21,7 @@ pub(super) async fn inject(
 ) -> Result<Struck, ActError> {
     let revoked = revoke(strike).await;
     release(hold).await?;
-    let Some((lease, struck)) = revoked? else {
+    let Some((lease, struck, hits)) = revoked? else {
         return Ok(strike.missed("the target tablet holds no lease".to_owned(), false));
     };
     let stage = strike.stage;
@@ -41,27 +41,33 @@ pub(super) async fn inject(
         }
     };
     let evidence = Evidence::State { before: lease_text(Some(lease)), after };
-    Ok(strike.proven(evidence, struck))
+    Ok(strike.proven(evidence, struck, hits))
 }
 
-async fn revoke(
-    strike: &Strike<'_>,
-) -> Result<Option<(i64, reports::journal::Interrupted)>, ActError> {
+async fn revoke(strike: &Strike<'_>) -> Result<Option<(i64, Interrupted, Vec<Hit>)>, ActError> {
     let stage = strike.stage;
     let before = stage.progress().await?;
     let Some(lease) = lease_of(stage).await? else { return Ok(None) };
     strike.injected(format!("{} revoked in etcd", lease_text(Some(lease))));
     let etcd = &stage.environment().servers.etcd;
     etcd.revoke(lease).await.during("revoking the target tablet's lease")?;
-    Ok(Some((lease, strike.interrupted(&before))))
+    // A key that outlives its lease was not relied upon.
+    let is_gone = lease_of(stage).await? != Some(lease);
+    let text = format!("{}, and {} with it", lease_text(Some(lease)), key_of(stage));
+    let hits = if is_gone { vec![effect::hit(HitKind::Lease, text)] } else { Vec::new() };
+    Ok(Some((lease, strike.interrupted(&before), hits)))
+}
+
+/// The key of the target tablet's incarnation.
+pub(super) fn key_of(stage: &Stage) -> String {
+    let alias = &stage.target().tablet().spec().alias;
+    let cell = alias.split('-').next().unwrap_or_default();
+    format!("{}/{cell}/tablets/{alias}/incarnation", stage.topo_root())
 }
 
 /// The lease that the key of the target tablet's incarnation is bound to.
 async fn lease_of(stage: &Stage) -> Result<Option<i64>, ActError> {
-    let alias = &stage.target().tablet().spec().alias;
-    let cell = alias.split('-').next().unwrap_or_default();
-    let key = format!("{}/{cell}/tablets/{alias}/incarnation", stage.topo_root());
-    let found = stage.environment().servers.etcd.get(&key).await;
+    let found = stage.environment().servers.etcd.get(&key_of(stage)).await;
     let found = found.during("reading the target tablet's incarnation in etcd")?;
     Ok(found.map(|found| found.lease).filter(|lease| *lease != 0))
 }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use reports::journal::Evidence;
+use reports::journal::{Evidence, HitKind};
 use reports::schedule::Fault;
 
-use super::{GIVEN_UP, Strike, Struck, arrival, is_given_up, kill, release};
+use super::{GIVEN_UP, Strike, Struck, arrival, effect, is_given_up, kill, release};
 use crate::trial::{ActError, Action, Stage};
 use crate::trigger::Hold;
 
@@ -45,13 +45,18 @@ pub(super) async fn inject(
     }
     let wanted = if action == Action::Delete { "gone" } else { "stopped" };
     if !answer.acknowledged || after_state != wanted {
+        let refused = answer.tries.iter().any(|tried| tried.refused);
         let error = answer.error.unwrap_or_default();
         let reason = format!("wanted {wanted}, found {after_state}; the tablet said: {error:?}");
-        return Ok(strike.missed(reason, false));
+        return Ok(match refused {
+            true => strike.refused(reason),
+            false => strike.missed(reason, false),
+        });
     }
     let interrupted = strike.interrupted(&before);
+    let row = format!("the row of {uuid}: {} before, {after_state} after", interrupted.state);
     let evidence = Evidence::State { before: interrupted.state.clone(), after: after_state };
-    Ok(strike.proven(evidence, interrupted))
+    Ok(strike.proven(evidence, interrupted, effect::hit(HitKind::Row, row)))
 }
 
 pub(super) async fn heal(stage: &Stage, struck: &Struck) -> Result<(), ActError> {

@@ -24,6 +24,10 @@ pub(super) async fn inject(strike: &Strike<'_>) -> Result<Struck, ActError> {
         freeze::heal(stage).await?;
         return Ok(strike.missed("the process was not seen stopped".to_owned(), false));
     }
+    let Some(process) = freeze::standing_still(strike).await? else {
+        freeze::heal(stage).await?;
+        return Ok(strike.missed("the diff moved while its process was stopped".to_owned(), false));
+    };
     let progress = stage.progress().await?;
     let mut interrupted = strike.interrupted(&progress);
     interrupted.phase = interrupted.phase.or(strike.interrupted(&before).phase);
@@ -32,7 +36,7 @@ pub(super) async fn inject(strike: &Strike<'_>) -> Result<Struck, ActError> {
         "incarnation {} is frozen, the next one was started beside it",
         predecessor.incarnation
     );
-    let mut struck = strike.proven(Evidence::Observed { what }, interrupted);
+    let mut struck = strike.proven(Evidence::Observed { what }, interrupted, process);
     struck.harm.predecessor = Some(predecessor);
     Ok(struck)
 }

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use reports::journal::{Evidence, Side};
 use reports::schedule::Fault;
 
-use super::{Strike, Struck};
+use super::effect::Effect;
+use super::{Strike, Struck, effect};
 use crate::cluster::MysqlServer;
 use crate::trial::{ActError, During, Stage};
 
@@ -19,6 +20,7 @@ pub(super) async fn restart_etcd(strike: &Strike<'_>) -> Result<Struck, ActError
     let etcd = &strike.stage.environment().servers.etcd;
     let before = strike.stage.progress().await?;
     let interrupted = strike.interrupted(&before);
+    let effect = effect::of_etcd(strike.stage).await?;
     let began = Instant::now();
     strike.injected("etcd's container restarted through the engine");
     etcd.restart().await.during("restarting etcd")?;
@@ -27,13 +29,18 @@ pub(super) async fn restart_etcd(strike: &Strike<'_>) -> Result<Struck, ActError
         "etcd's process was replaced; it answers again after {} ms",
         began.elapsed().as_millis()
     );
-    Ok(strike.proven(Evidence::Observed { what }, interrupted))
+    Ok(strike.proven(Evidence::Observed { what }, interrupted, effect))
 }
 
 /// Kills a server; it stays down until the fault is healed.
 pub(super) async fn kill(strike: &Strike<'_>) -> Result<Struck, ActError> {
     let before = strike.look().await?;
     let interrupted = strike.interrupted(&before);
+    let mut effect = match strike.on_top {
+        // The fault below may keep the witness from answering.
+        true => of_server(strike).await.unwrap_or_default(),
+        false => of_server(strike).await?,
+    };
     let name = server_name(strike.fault);
     strike.injected(format!("SIGKILL to {name} through the engine"));
     let (exit_code, down) = match mysql(strike.stage, strike.fault) {
@@ -46,7 +53,19 @@ pub(super) async fn kill(strike: &Strike<'_>) -> Result<Struck, ActError> {
         "{name} ended with {exit_code}, and stays down for {} ms at least",
         down.as_millis()
     );
-    Ok(strike.proven(Evidence::Observed { what }, interrupted).lasting_until(until))
+    if strike.fault == Fault::MysqlSourceKill && effect.hits.is_empty() {
+        effect.hits = effect::call_to_source(strike).await?;
+    }
+    Ok(strike.proven(Evidence::Observed { what }, interrupted, effect).lasting_until(until))
+}
+
+/// Who leans on the server in the last moment before it dies.
+async fn of_server(strike: &Strike<'_>) -> Result<Effect, ActError> {
+    match strike.fault {
+        Fault::MysqlSourceKill => effect::of_source(strike.stage).await,
+        Fault::MysqlKill => effect::of_mysql(strike).await,
+        _ => effect::of_etcd(strike.stage).await,
+    }
 }
 
 /// Starts a killed server, and waits until it answers.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use reports::journal::{Evidence, Side};
 
-use super::{Strike, Struck};
+use super::{Strike, Struck, effect};
 use crate::observer::ProcessState;
 use crate::tablet::Signal;
 use crate::trial::{ActError, During, Stage};
@@ -18,6 +18,11 @@ pub(super) async fn inject(strike: &Strike<'_>) -> Result<Struck, ActError> {
         return Ok(strike.missed("the source tablet does not run".to_owned(), false));
     };
     let before = strike.look().await?;
+    let mut effect = match strike.on_top {
+        // Its MySQL may be away.
+        true => effect::of_source(strike.stage).await.unwrap_or_default(),
+        false => effect::of_source(strike.stage).await?,
+    };
     source.expect_exit(strike.step, KILLED);
     let means = source.tablet().kill(Signal::SIGKILL).await.during("killing the source tablet")?;
     strike.injected(format!("SIGKILL {means}"));
@@ -25,7 +30,10 @@ pub(super) async fn inject(strike: &Strike<'_>) -> Result<Struck, ActError> {
         Some(ProcessState::Exited { exit_code, scheduled_by, .. })
             if scheduled_by == Some(strike.step) =>
         {
-            Ok(strike.proven(Evidence::Exit { exit_code }, strike.interrupted(&before)))
+            if effect.hits.is_empty() {
+                effect.hits = effect::call_to_source(strike).await?;
+            }
+            Ok(strike.proven(Evidence::Exit { exit_code }, strike.interrupted(&before), effect))
         }
         other => {
             source.expect_no_exit(strike.step);

@@ -8,17 +8,19 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use mysql_async::prelude::Queryable;
-use reports::journal::{Event, Evidence};
+use reports::journal::{Event, Evidence, Hit, HitKind};
 
-use super::{Strike, Struck};
+use super::{Strike, Struck, effect};
 use crate::trial::{ActError, During, SOURCE_DB};
 
 /// The table that the reader reads, in the source's database; no workflow has it.
-const TABLE: &str = "chaos_reader";
+pub(super) const TABLE: &str = "chaos_reader";
 /// Packets that are read before the reader goes away.
 const PACKETS: usize = 2;
 /// The snapshot transaction must be gone in this time.
 const GONE_WITHIN: Duration = Duration::from_secs(5);
+/// What the evidence of a snapshot that has ended begins with.
+pub(crate) const GONE: &str = "gone";
 /// Not more often: the server refreshes its list of transactions only when it is left alone for 100 ms.
 const LOOK: Duration = Duration::from_millis(150);
 
@@ -40,27 +42,34 @@ pub(super) async fn inject(strike: &Strike<'_>) -> Result<Struck, ActError> {
         let reason = "the snapshot transaction was over before the reader went".to_owned();
         return Ok(strike.missed(reason, false));
     }
+    let user = stage.source().tablet().user_names().pop().unwrap_or_default();
+    let stream_of = |id: &u64| {
+        let text =
+            format!("the row stream of {TABLE}: MySQL still sends on connection {id} of {user}");
+        effect::hit(HitKind::RowStream, text)
+    };
+    let hits: Vec<Hit> = ours.iter().map(stream_of).collect();
     drop(stream);
     let began = Instant::now();
     let mut tick = tokio::time::interval(LOOK);
-    let what = loop {
+    let after = loop {
         tick.tick().await;
         let left = snapshots(strike, &ours).await?;
         let after = began.elapsed().as_millis();
         if left.is_empty() {
-            break format!(
-                "its snapshot transaction (connections {ours:?}) was gone after {after} ms"
-            );
+            break format!("{GONE} after {after} ms");
         }
         if began.elapsed() >= GONE_WITHIN {
             stage.journal().record(Event::DeadlinePassed {
                 waiting_for: format!("the snapshot transaction of a gone reader to end ({left:?})"),
                 after_ms: u64::try_from(after).unwrap_or(u64::MAX),
             });
-            break format!("its snapshot transaction {left:?} was still there after {after} ms");
+            break format!("still there after {after} ms: {left:?}");
         }
     };
-    Ok(strike.proven(Evidence::Observed { what }, strike.interrupted(&before_diff)))
+    let before = "a snapshot for a reader".to_owned();
+    let evidence = Evidence::State { before, after };
+    Ok(strike.proven(evidence, strike.interrupted(&before_diff), hits))
 }
 
 /// 64 rows of 256 KiB: 16 MiB, where buffers on the way hold about one.

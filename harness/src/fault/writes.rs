@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
-use reports::journal::Evidence;
+use reports::journal::{Evidence, HitKind};
 use reports::schedule::Fault;
 
-use super::{Strike, Struck};
+use super::{Strike, Struck, effect};
 use crate::trial::{ActError, During, Stage};
 
 /// Longer than the tablet's longest pause between two tries, of two seconds.
@@ -63,8 +63,9 @@ pub(super) async fn inject(strike: &Strike<'_>) -> Result<Struck, ActError> {
     };
     let mut struck = match hit {
         Some(what) => {
+            let write = effect::hit(HitKind::Write, what.clone());
             let what = format!("{what}, {} ms after it began", began.elapsed().as_millis());
-            strike.proven(Evidence::Observed { what }, interrupted)
+            strike.proven(Evidence::Observed { what }, interrupted, write)
         }
         None => strike.missed(format!("no write of {user} came in {HIT_WITHIN:?}"), false),
     };

@@ -2,7 +2,7 @@
 //! is not killed, and either slows down and completes or rests in the ephemeral error
 //! "memory pressure". Judged in trials with a squeeze; an `oom` that the schedule asks for is exempt.
 
-use reports::journal::{Event, Side, observers};
+use reports::journal::{Event, Evidence, Side, observers};
 use reports::schedule::Fault;
 use reports::verdict::{Invariant, Judgement};
 
@@ -14,7 +14,6 @@ pub(super) fn judge(view: &View<'_>) -> Judgement {
     let Some(schedule) = view.schedule() else {
         return Examination::new(Invariant::I9, view).finish();
     };
-    let is_squeeze = |fault: Fault| fault == Fault::MemorySqueeze;
     if !schedule.steps.iter().any(|step| is_squeeze(step.fault)) {
         return Examination::not_applicable(Invariant::I9);
     }
@@ -26,6 +25,7 @@ pub(super) fn judge(view: &View<'_>) -> Judgement {
     exam.needs_observer(view, observers::PROCESS);
     survives(&mut exam, view);
     stays_under(&mut exam, view, schedule.pace.memory_limit_bytes);
+    gives_way(&mut exam, view);
     answers(&mut exam, view);
     exam.finish()
 }
@@ -48,6 +48,23 @@ fn survives(exam: &mut Examination, view: &View<'_>) {
             format!("expected the tablet to live through the squeeze; it ended with {code}")
         });
     }
+}
+
+/// Where memory ran short, the diff stepped back and said why.
+fn gives_way(exam: &mut Examination, view: &View<'_>) {
+    for record in view.records {
+        let Event::FaultLanded(landed) = &record.event else { continue };
+        let Evidence::State { after, .. } = &landed.evidence else { continue };
+        if is_squeeze(landed.fault) && landed.had_its_effect() {
+            exam.check(after.starts_with("error (memory pressure)"), Some(record.seq), || {
+                format!("expected the diff to give way under the squeeze; found: {after}")
+            });
+        }
+    }
+}
+
+fn is_squeeze(fault: Fault) -> bool {
+    fault == Fault::MemorySqueeze
 }
 
 fn stays_under(exam: &mut Examination, view: &View<'_>, limit: u64) {

@@ -1,7 +1,8 @@
 //! I7, no residue: no connection, statement, transaction, lock or lease of a dead incarnation is left
 //! in MySQL and etcd; the living hold no more than at rest; a deleted diff leaves no row behind.
 
-use reports::journal::{Event, Residue};
+use reports::journal::{Event, Evidence, Residue};
+use reports::schedule::Fault;
 use reports::verdict::{Invariant, Judgement};
 
 use super::examination::Examination;
@@ -20,6 +21,7 @@ pub(super) fn judge(view: &View<'_>) -> Judgement {
     for residue in &residues {
         is_empty(&mut exam, residue);
     }
+    snapshots_end(&mut exam, view);
     held::does_not_grow(&mut exam, view);
     for verbs in verbs::tried(view) {
         let orphans = &verbs.what.orphans;
@@ -30,6 +32,19 @@ pub(super) fn judge(view: &View<'_>) -> Judgement {
         });
     }
     exam.finish()
+}
+
+/// The snapshot of a reader that went away ends.
+fn snapshots_end(exam: &mut Examination, view: &View<'_>) {
+    for record in view.records {
+        let Event::FaultLanded(landed) = &record.event else { continue };
+        let Evidence::State { after, .. } = &landed.evidence else { continue };
+        if landed.fault == Fault::RpcDrop {
+            exam.check(after.starts_with(crate::fault::GONE), Some(record.seq), || {
+                format!("expected the snapshot of a reader that went away to end; it was {after}")
+            });
+        }
+    }
 }
 
 fn is_empty(exam: &mut Examination, residue: &At<&Residue>) {

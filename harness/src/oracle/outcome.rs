@@ -10,7 +10,7 @@ use reports::verdict::{Cause, Invariant, Judgement};
 use super::examination::Examination;
 use super::history::{Diff, text};
 use super::view::View;
-use super::{progress, verbs};
+use super::{progress, refusals, verbs};
 
 pub(super) fn judge(view: &View<'_>) -> Judgement {
     let mut exam = Examination::new(Invariant::I3, view);
@@ -36,7 +36,7 @@ pub(super) fn judge(view: &View<'_>) -> Judgement {
     exam.finish()
 }
 
-/// Every scheduled fault landed or missed; at least one of them landed, but in a trial that explores.
+/// Every scheduled fault landed, with its effect, or missed; at least one of them landed, but in a trial that explores.
 fn steps_are_told(exam: &mut Examination, view: &View<'_>) {
     let Some(schedule) = view.schedule() else { return };
     let missed = view.events(|event| match event {
@@ -47,7 +47,12 @@ fn steps_are_told(exam: &mut Examination, view: &View<'_>) {
     for (index, step) in schedule.steps.iter().enumerate() {
         let has_landed = landed.iter().any(|landing| landing.what.0 == index);
         let has_missed = missed.iter().any(|miss| miss.what.0 == index);
-        if !has_landed && !has_missed {
+        let in_vain = view.without_effect().into_iter().find(|seq_step| seq_step.1 == index);
+        if let Some((seq, _)) = in_vain.filter(|_| !has_landed) {
+            let (fault, wanted) = (step.fault, step.fault.facts().evidence);
+            let text = format!("step {index} ({fault}): its effect is not proven: {wanted}");
+            exam.missing(Some(seq), text);
+        } else if !has_landed && !has_missed {
             let text = format!("step {index} ({}) neither landed nor missed", step.fault);
             exam.missing(None, text);
         }
@@ -84,19 +89,26 @@ fn settles(exam: &mut Examination, view: &View<'_>) {
     }
 }
 
-/// The operator resumes what the operator stopped, and nothing else.
+/// The operator resumes what the operator stopped, once for each stop, and nothing else; and what the
+/// operator asks of a ready tablet is taken.
 fn unaided(exam: &mut Examination, view: &View<'_>) {
     let mut stopped: Vec<&str> = Vec::new();
     for action in &view.actions {
         let uuid = action.what.uuid.as_str();
+        let refused = !action.what.acknowledged && action.what.tries.iter().any(|it| it.refused);
         match action.what.action.as_str() {
-            "stop" => stopped.push(uuid),
+            // A stop of a stopped diff is no further one; a refused stop is none.
+            "stop" if !refused && !stopped.contains(&uuid) => stopped.push(uuid),
             "resume" if action.what.acknowledged => {
                 exam.check(stopped.contains(&uuid), Some(action.seq), || {
                     format!("expected the diff {uuid} to go on unaided; it had to be resumed")
                 });
+                stopped.retain(|other| *other != uuid);
             }
             _ => {}
+        }
+        if matches!(action.what.action.as_str(), "create" | "resume") {
+            refusals::end_in_time(exam, view, action);
         }
     }
 }

@@ -8,6 +8,7 @@ use reports::verdict::{Invariant, Judgement};
 use super::comes_back::DEMOTION_MS_MAX;
 use super::examination::Examination;
 use super::no_panic::TERMINATION_MS_MAX;
+use super::refusals;
 use super::view::{At, View};
 
 pub(super) fn judge(view: &View<'_>) -> Judgement {
@@ -27,6 +28,7 @@ pub(super) fn judge(view: &View<'_>) -> Judgement {
     let deadline_ms = view.schedule().map_or(0, |schedule| schedule.deadlines.cancel_ms);
     for action in &cancels {
         takes_effect(&mut exam, view, action, deadline_ms);
+        refusals::are_none(&mut exam, view, action);
         if action.what.action == "stop" && action.what.acknowledged {
             is_resumable(&mut exam, view, action);
         }

@@ -2,6 +2,7 @@
 //! fail, and for each kind of evidence one that must be inconclusive.
 
 mod diff_cases;
+mod effects;
 mod evidence_cases;
 mod history_cases;
 mod laws;

@@ -219,12 +219,23 @@ impl<'a> View<'a> {
         })
     }
 
-    /// Faults that landed.
+    /// Faults that landed, with their effect.
     pub(super) fn landed(&self) -> Vec<At<(usize, Fault)>> {
         self.events(|event| match event {
-            Event::FaultLanded(landed) => Some((landed.step, landed.fault)),
+            Event::FaultLanded(landed) if landed.had_its_effect() => {
+                Some((landed.step, landed.fault))
+            }
             _ => None,
         })
+    }
+
+    /// Steps whose fault is told as landed with nothing that proves its effect, with their records.
+    pub(super) fn without_effect(&self) -> Vec<(u64, usize)> {
+        let told = self.events(|event| match event {
+            Event::FaultLanded(landed) if !landed.had_its_effect() => Some(landed.step),
+            _ => None,
+        });
+        told.into_iter().map(|told| (told.seq, told.what)).collect()
     }
 }
 

@@ -145,12 +145,17 @@ fn phase_works_with(fault: Fault, phase: Phase) -> Result<(), &'static str> {
         | Fault::Cancel
         | Fault::Delete
         | Fault::RowSurgery
-        | Fault::SourceKill
         | Fault::LeaseExpiry
         | Fault::Freeze => match phase {
             Phase::Snapshot | Phase::Streaming | Phase::Reconcile => Ok(()),
             Phase::Completing => {
                 Err("the diff completes before it can take effect; use an earlier phase")
+            }
+        },
+        Fault::SourceKill => match phase {
+            Phase::Snapshot | Phase::Streaming => Ok(()),
+            Phase::Reconcile | Phase::Completing => {
+                Err("the table's row stream has ended then; use an earlier phase")
             }
         },
         Fault::MemorySqueeze => Err("it takes seconds, and a phase is held only for a moment"),

@@ -97,6 +97,8 @@ enum Second {
 const TIMES: &[Draw] = &[Draw::Progress, Draw::Time];
 const EARLY: &[Draw] =
     &[Draw::Progress, Draw::Time, Draw::At(Phase::Streaming), Draw::At(Phase::Reconcile)];
+/// What acts on the source's row stream: it has ended when a table is reconciled.
+const STREAMED: &[Draw] = &[Draw::Progress, Draw::Time, Draw::At(Phase::Streaming)];
 const ANY: &[Draw] = &[
     Draw::Progress,
     Draw::Time,
@@ -126,7 +128,7 @@ const SLOTS: &[Slot] = &[
     rest(Fault::RowSurgery, Draw::Progress, TIMES, Second::None),
     more(Fault::MysqlKill, Draw::Progress, TIMES, Second::None),
     more(Fault::MysqlSourceKill, Draw::Progress, TIMES, Second::None),
-    more(Fault::SourceKill, Draw::Progress, EARLY, Second::None),
+    more(Fault::SourceKill, Draw::Progress, STREAMED, Second::None),
     more(Fault::MysqlConnectionKill, Draw::At(Phase::Snapshot), ANY, Second::None),
     more(Fault::MysqlReadonly, Draw::Progress, TIMES, Second::None),
     more(Fault::LockTable, Draw::Progress, TIMES, Second::None),

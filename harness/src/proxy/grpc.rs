@@ -60,7 +60,12 @@ pub struct GrpcLink {
     pub names: Normaliser,
     /// How each side would find out that the other is frozen.
     pub pings: Pings,
+    /// Bytes of one stream that the proxy takes before its reader has asked for them.
+    pub stream_window: u32,
 }
+
+/// Of one stream, as tonic's clients have it; its servers have less.
+pub const STREAM_WINDOW: u32 = 2 << 20;
 
 /// HTTP/2's pings; each is to be answered before the next would be due.
 #[derive(Clone, Copy, Debug)]

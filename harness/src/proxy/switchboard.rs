@@ -5,6 +5,8 @@
 //! exchange ([`Switchboard::begin`]) and asks at each moment whether it may go on
 //! ([`Switchboard::pass`]). An exchange whose client has died while it was held is dropped, never sent.
 
+mod traffic;
+
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,6 +15,9 @@ use std::time::Instant;
 
 use reports::schedule::{CrashPoint, Link, Moment, Phase};
 use tokio::sync::oneshot;
+
+use traffic::Traffic;
+pub use traffic::{Answered, Open, UnderWay};
 
 /// An exchange is kept for findings with at most so many bytes of its text.
 const TEXT_MAX: usize = 400;
@@ -105,6 +110,7 @@ struct Shared {
     /// Spares the lock where nothing is armed.
     is_armed: AtomicBool,
     state: Mutex<State>,
+    traffic: Arc<Traffic>,
 }
 
 #[derive(Debug, Default)]
@@ -161,6 +167,34 @@ impl Switchboard {
         let state = self.state();
         let on = state.conversation.iter().filter(|exchange| exchange.link == link);
         on.max_by_key(|exchange| (exchange.connection, exchange.at)).cloned()
+    }
+
+    /// Something is under way on a link from now on, until what is returned is dropped.
+    #[must_use]
+    pub fn under_way(&self, link: Link, connection: u64, fingerprint: Arc<str>) -> UnderWay {
+        self.shared.traffic.begin(Open { link, connection, fingerprint })
+    }
+
+    /// What is under way on a link now.
+    #[must_use]
+    pub fn open_on(&self, link: Link) -> Vec<Open> {
+        self.shared.traffic.open_on(link)
+    }
+
+    /// An exchange has its answer.
+    pub fn answered(&self, exchange: &Exchange) {
+        self.shared.traffic.answered(Answered {
+            link: exchange.link,
+            fingerprint: Arc::clone(&exchange.fingerprint),
+            began: exchange.at,
+            took: exchange.at.elapsed(),
+        });
+    }
+
+    /// The last answers on a link, oldest first.
+    #[must_use]
+    pub fn answers_on(&self, link: Link) -> Vec<Answered> {
+        self.shared.traffic.answers_on(link)
     }
 
     /// Holds the exchange of this point when it comes. One point at a time: an earlier one is disarmed.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use mysql_async::prelude::Queryable;
-use reports::journal::{Event, Side, VdiffAction};
+use reports::journal::{Event, Side, Try, VdiffAction};
 
 use super::waits::{answered, millis};
 use super::{ActError, During, SHARD, SOURCE_KEYSPACE, Stage, TARGET_DB, WORKFLOW, Waited};
@@ -11,6 +11,8 @@ use crate::tablet::TabletError;
 
 /// How often an action that was not answered for a passing reason is tried again.
 const TRY_AGAIN: Duration = Duration::from_millis(100);
+/// So many different answers to one action are kept apart.
+const TRIES_MAX: usize = 32;
 
 /// What an operator does to a VDiff.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,32 +159,39 @@ impl Stage {
     }
 
     /// Stops, resumes or deletes a VDiff and waits for the effect (for stop: `stopped` in MySQL; for
-    /// delete: the row is gone; a resume has none of its own).
+    /// delete: the row is gone; a resume has none of its own). A refusal has none, and is not waited for.
     ///
     /// # Errors
     /// When the harness fails; what the tablet answers stands in the result and the journal.
     pub async fn act_on(&self, action: Action, uuid: &str) -> Result<VdiffAction, ActError> {
         let began = Instant::now();
         let mut answer = self.act(action, uuid, self.cancel_within()).await;
+        let refused = answer.tries.iter().any(|tried| tried.refused);
         let effect = match action {
+            _ if refused => false,
             Action::Stop => self.wait_state_quietly(Some("stopped")).await?,
             Action::Delete => self.wait_state_quietly(None).await?,
             Action::Create | Action::Resume => false,
         };
+        if !answer.tries.is_empty() {
+            let state = self.state_of(uuid).await?;
+            answer.tries.iter_mut().for_each(|tried| tried.state.clone_from(&state));
+        }
         answer.effect_ms = effect.then(|| millis(began.elapsed()));
         self.journal().record(Event::VdiffAction(answer.clone()));
         Ok(answer)
     }
 
     /// Does an action again and again until it is acknowledged, or seen done in MySQL: the tablet may
-    /// just be starting, or die over it. False when the deadline passes. The last answer is recorded,
-    /// and those over which the tablet died.
+    /// just be starting, or die over it. False when the deadline passes. The last answer is recorded
+    /// with all tries before it, and those over which the tablet died.
     ///
     /// # Errors
     /// When the harness fails.
     pub async fn insist(&self, action: Action, uuid: &str) -> Result<bool, ActError> {
         let began = Instant::now();
         let mut tick = tokio::time::interval(TRY_AGAIN);
+        let mut tries = Vec::new();
         loop {
             tick.tick().await;
             let before = self.target().state_now();
@@ -190,13 +199,19 @@ impl Stage {
             let mut answer = self.act(action, uuid, self.cancel_within()).await;
             let acknowledged = answer.acknowledged;
             let died = self.target().state_now() != before;
-            let seen = self.is_done(action, uuid).await?;
+            let state = self.state_of(uuid).await?;
+            for mut tried in answer.tries.drain(..) {
+                tried.state.clone_from(&state);
+                add_try(&mut tries, tried);
+            }
+            let seen = is_done(action, state.as_deref());
             if acknowledged && seen && matches!(action, Action::Stop | Action::Delete) {
                 answer.effect_ms = Some(millis(called.elapsed()));
             }
             let is_done = acknowledged || seen;
             let is_last = is_done || began.elapsed() >= self.ready_within();
             if is_last || died {
+                answer.tries = std::mem::take(&mut tries);
                 self.journal().record(Event::VdiffAction(answer));
             }
             if is_done && action == Action::Create {
@@ -208,19 +223,13 @@ impl Stage {
         }
     }
 
-    /// Whether an action that was not acknowledged has happened all the same.
-    async fn is_done(&self, action: Action, uuid: &str) -> Result<bool, ActError> {
-        let state = match self.progress_of(uuid).await {
-            Ok(progress) => progress.state,
-            Err(error) if error.is_missing_table() => None,
-            Err(error) => return Err(error),
-        };
-        Ok(match action {
-            Action::Create => state.is_some(),
-            Action::Stop => state.as_deref() == Some("stopped"),
-            Action::Resume => state.as_deref().is_some_and(|state| state != "stopped"),
-            Action::Delete => state.is_none(),
-        })
+    /// The state of a VDiff in MySQL; none: there is no such row, or no such table.
+    async fn state_of(&self, uuid: &str) -> Result<Option<String>, ActError> {
+        match self.progress_of(uuid).await {
+            Ok(progress) => Ok(progress.state),
+            Err(error) if error.is_missing_table() => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Deletes a VDiff's row by hand, as the operator of the incident did.
@@ -246,12 +255,26 @@ impl Stage {
                 Action::Delete => tablet.vdiff_delete(WORKFLOW, uuid).await,
             }
         };
+        let first_ms = self.journal().now_ms();
         let answer: Result<Result<_, TabletError>, _> = tokio::time::timeout(within, call).await;
-        let error = match answer {
-            Ok(Ok(_)) => None,
-            Ok(Err(error)) => Some(crate::trial::chain(&error)),
-            Err(_) => Some(format!("no answer within {} ms", millis(within))),
+        let no_answer = || "no answer".to_owned();
+        let (error, code, refused) = match answer {
+            Ok(Ok(_)) => (None, String::new(), false),
+            Ok(Err(error)) => {
+                let code = error.code().unwrap_or_else(no_answer);
+                (Some(crate::trial::chain(&error)), code, error.is_refusal())
+            }
+            Err(_) => (Some(format!("no answer within {} ms", millis(within))), no_answer(), false),
         };
+        let tries = error.clone().map(|text| Try {
+            code,
+            text,
+            refused,
+            state: None,
+            count: 1,
+            first_ms,
+            last_ms: self.journal().now_ms(),
+        });
         VdiffAction {
             action: action.name().to_owned(),
             uuid: uuid.to_owned(),
@@ -259,6 +282,7 @@ impl Stage {
             error,
             took_ms: millis(began.elapsed()),
             effect_ms: None,
+            tries: tries.into_iter().collect(),
         }
     }
 
@@ -276,5 +300,63 @@ impl Stage {
                 return Ok(false);
             }
         }
+    }
+}
+
+/// Whether an action that was not acknowledged has happened all the same.
+fn is_done(action: Action, state: Option<&str>) -> bool {
+    match action {
+        Action::Create => state.is_some(),
+        Action::Stop => state == Some("stopped"),
+        Action::Resume => state.is_some_and(|state| state != "stopped"),
+        Action::Delete => state.is_none(),
+    }
+}
+
+/// Adds a try; the same answer again is counted.
+fn add_try(tries: &mut Vec<Try>, tried: Try) {
+    let is_full = tries.len() >= TRIES_MAX;
+    match tries.last_mut() {
+        Some(last) if is_full || is_same(last, &tried) => {
+            last.count += 1;
+            last.last_ms = tried.last_ms;
+        }
+        Some(_) | None => tries.push(tried),
+    }
+}
+
+fn is_same(last: &Try, tried: &Try) -> bool {
+    (&last.code, &last.text, last.refused, &last.state)
+        == (&tried.code, &tried.text, tried.refused, &tried.state)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // What was refused on the way to a yes is not lost, and does not fill the journal.
+    #[test]
+    fn each_refused_try_is_told_and_the_same_one_is_counted() {
+        let tried = |text: &str, at_ms: u64| Try {
+            code: "Unavailable".to_owned(),
+            text: text.to_owned(),
+            refused: true,
+            state: None,
+            count: 1,
+            first_ms: at_ms,
+            last_ms: at_ms + 5,
+        };
+        let mut tries = Vec::new();
+        for (text, at_ms) in [("closed", 0), ("closed", 100), ("busy", 200), ("closed", 300)] {
+            add_try(&mut tries, tried(text, at_ms));
+        }
+        let told: Vec<_> = tries.iter().map(|it| (it.text.as_str(), it.count)).collect();
+        assert_eq!(told, [("closed", 2), ("busy", 1), ("closed", 1)]);
+        assert_eq!((tries[0].first_ms, tries[0].last_ms), (0, 105));
+        for number in 0..100 {
+            add_try(&mut tries, tried(&number.to_string(), 400));
+        }
+        assert_eq!(tries.iter().map(|it| it.count).sum::<u32>(), 104);
+        assert_eq!(tries.len(), TRIES_MAX);
     }
 }

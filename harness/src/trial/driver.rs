@@ -8,7 +8,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use reports::journal::{Event, Side};
+use reports::journal::{Event, MissKind, Side};
 use reports::run::TrialRecord;
 use reports::schedule::{Schedule, Step, Trigger};
 use tokio_util::sync::CancellationToken;
@@ -116,7 +116,7 @@ async fn drive(stage: &Stage) -> Result<(), ActError> {
     let striker = Box::pin(strike_points(stage, &points, &done));
     let (operated, struck) = tokio::join!(operator, striker);
     struck?;
-    if let Taken::CrashLoop = operated? {
+    if let Taken::GivenUp = operated? {
         return Ok(());
     }
     let settled = stage.wait_settled(stage.settle_within()).await?;
@@ -130,11 +130,15 @@ async fn drive(stage: &Stage) -> Result<(), ActError> {
 async fn operate(stage: &Stage, steps: &[(usize, &Step)]) -> Result<Taken, ActError> {
     stage.launch().await?;
     stage.start_workflow().await?;
-    stage.create_vdiff(&stage.schedule().vdiff_uuid).await?;
+    if !stage.insist(super::Action::Create, &stage.schedule().vdiff_uuid).await? {
+        // Its tries stand in the journal: the oracles judge them.
+        stage.journal().note("given up: the tablet did not take the VDiff");
+        return Ok(Taken::GivenUp);
+    }
     let mut at_work = Vec::new();
     for (index, step) in steps {
-        if let Taken::CrashLoop = take_step(stage, *index, step, &mut at_work).await? {
-            return Ok(Taken::CrashLoop);
+        if let Taken::GivenUp = take_step(stage, *index, step, &mut at_work).await? {
+            return Ok(Taken::GivenUp);
         }
     }
     // From here on nothing is hurt any more: everything must converge.
@@ -186,7 +190,8 @@ async fn strike_points(
             let reason = "the crash point before it was the last one";
             for (step, never) in &points[place + 1..] {
                 let (step, fault, reason) = (*step, never.fault, reason.to_owned());
-                stage.journal().record(Event::FaultMissed { step, fault, reason });
+                let kind = MissKind::NotReached;
+                stage.journal().record(Event::FaultMissed { step, fault, reason, kind });
             }
             return Ok(());
         }
@@ -202,7 +207,7 @@ fn arm(stage: &Stage, next: Option<&(usize, &Step)>) {
 
 enum Taken {
     On,
-    CrashLoop,
+    GivenUp,
 }
 
 /// Waits for the trigger, injects, heals; an aim that was gone is redrawn: earlier, and in a new diff
@@ -222,7 +227,7 @@ async fn take_step(
         let aimed = Step { trigger: trigger.clone(), ..step.clone() };
         let struck = stage.attempt(index, &aimed).await?;
         if crash_loop(stage) {
-            return Ok(Taken::CrashLoop);
+            return Ok(Taken::GivenUp);
         }
         let goes_on = on_top || (struck.landed && on_top_follows);
         match was_injected(stage, index) {
@@ -247,7 +252,7 @@ async fn take_step(
         let waited = stage.wait_ready(Side::Target, stage.ready_within(), Duration::ZERO).await;
         if crash_loop(stage) {
             stage.journal().note(format!("given up: {waited:?}"));
-            return Ok(Taken::CrashLoop);
+            return Ok(Taken::GivenUp);
         }
     }
     Ok(Taken::On)

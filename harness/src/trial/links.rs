@@ -10,12 +10,13 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use reports::journal::Side;
-use reports::schedule::Link;
+use reports::schedule::{Link, Pace};
 
 use super::parts::Names;
 use super::{ActError, During, Environment};
 use crate::proxy::{
-    GrpcLink, GrpcProxy, MysqlProxy, Normaliser, Pings, Switchboard, Upstream, Weather,
+    GrpcLink, GrpcProxy, MysqlProxy, Normaliser, Pings, STREAM_WINDOW, Switchboard, Upstream,
+    Weather,
 };
 use crate::tablet::{ContainerTablet, Wiring};
 
@@ -48,6 +49,7 @@ impl Links {
         environment: &Environment,
         names: &Names<'_>,
         switchboard: &Switchboard,
+        pace: &Pace,
     ) -> Result<Links, ActError> {
         let what = "starting the wire proxy";
         let network = environment.run.network();
@@ -69,6 +71,7 @@ impl Links {
             weather: to_etcd.clone(),
             names: normal.clone(),
             pings: Pings::ETCD,
+            stream_window: STREAM_WINDOW,
         };
         let tablet = Arc::clone(&source_tablet);
         let source = GrpcLink {
@@ -79,6 +82,11 @@ impl Links {
             weather: to_source.clone(),
             names: normal.clone(),
             pings: Pings::TABLETS,
+            // As much as the target tablet asks for itself: the proxy is one more buffer on the way.
+            stream_window: match pace.rows_per_second {
+                0 => STREAM_WINDOW,
+                _ => u32::try_from(pace.packet_bytes).unwrap_or(STREAM_WINDOW),
+            },
         };
         let weather = to_mysql.clone();
         let mysql = MysqlProxy::start(gateway, mysql, switchboard.clone(), normal, weather)

@@ -48,7 +48,8 @@ fn spec(schedule: &Schedule, names: &Names<'_>, side: Side) -> TabletSpec {
         Side::Target => ("zone1-0000000200", TARGET_KEYSPACE, TARGET_DB),
     };
     if side == Side::Source {
-        // The diff's pace is the target's business; its source streams as fast as it is read.
+        // The diff's pace is the target's business; its source streams as fast as it is read, and what
+        // lies between the two is bounded by the target's window.
         pace.rows_per_second = 0;
         pace.memory_limit_bytes = pace.memory_limit_bytes.max(SOURCE_MEMORY_BYTES);
     }

@@ -89,7 +89,7 @@ impl Stage {
         let switchboard = Switchboard::default();
         let names = Names { stage: name, sidecar_db: &sidecar_db, topo_root: &topo_root };
         let links = match schedule.is_proxied() {
-            true => Some(Links::start(environment, &names, &switchboard).await?),
+            true => Some(Links::start(environment, &names, &switchboard, &schedule.pace).await?),
             false => None,
         };
         let [source, target] = [Side::Source, Side::Target].map(|side| {

@@ -1,6 +1,6 @@
 //! Faults as acts on a stage: what a scenario says in one line.
 
-use reports::journal::Event;
+use reports::journal::{Event, MissKind};
 use reports::schedule::Step;
 
 use super::{ActError, Stage};
@@ -57,7 +57,8 @@ impl Stage {
             None => (NEVER_REACHED.to_owned(), true),
         };
         let (step, fault) = (index, step.fault);
-        self.journal().record(Event::FaultMissed { step, fault, reason });
+        let kind = MissKind::of(diff_ended);
+        self.journal().record(Event::FaultMissed { step, fault, reason, kind });
         Ok(Struck::missed(step, fault, diff_ended))
     }
 }

@@ -60,6 +60,8 @@ pub(super) fn known(bug: Bug) -> Known {
             Moment::Before,
             &[Invariant::I4],
         ),
+        // The rows that were outstanding are missing on the source: the target's are told as extra.
+        Bug::BrokenStreamIsEnd => everywhere(Fault::SourceKill, &[Invariant::I4]),
     }
 }
 

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::journal::{Evidence, FaultLanded, Record};
+use crate::journal::{Evidence, FaultLanded, Hit, HitKind, MissKind, Record};
 use crate::render::sample;
 use crate::schedule::Step;
 
@@ -138,10 +138,16 @@ fn trial(point: &CrashPoint, landed: bool) -> TrialRecord {
             fault: Fault::Sigkill,
             evidence: Evidence::Exit { exit_code: 137 },
             interrupted: None,
+            hits: vec![Hit { kind: HitKind::Process, what: "incarnation 1".into() }],
+            in_flight: None,
         })
     };
-    let missed =
-        Event::FaultMissed { step: 0, fault: Fault::Sigkill, reason: "it did not come".into() };
+    let missed = Event::FaultMissed {
+        step: 0,
+        fault: Fault::Sigkill,
+        reason: "it did not come".into(),
+        kind: MissKind::NotReached,
+    };
     let events = if landed { vec![hit(0), hit(1)] } else { vec![missed, hit(1)] };
     trial.records = (0..).zip(events).map(|(seq, event)| Record { seq, at_ms: 0, event }).collect();
     trial

@@ -15,6 +15,82 @@ pub struct FaultLanded {
     pub evidence: Evidence,
     /// The diff as it lay in MySQL between death and restart (for faults aimed at a diff's middle).
     pub interrupted: Option<Interrupted>,
+    /// What it hit, by name. Without one of the kinds that the catalogue asks for, it had no effect that
+    /// is proven, and has not landed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hits: Vec<Hit>,
+    /// What lay between the source and the comparison then, where a row stream was open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_flight: Option<InFlight>,
+}
+
+impl FaultLanded {
+    /// Whether its hits prove the effect that the catalogue promises.
+    #[must_use]
+    pub fn had_its_effect(&self) -> bool {
+        let proven_by = self.fault.facts().proven_by;
+        self.hits.iter().any(|hit| proven_by.contains(&hit.kind) && !hit.what.is_empty())
+    }
+}
+
+/// One thing that a fault hit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hit {
+    /// What kind of thing.
+    pub kind: HitKind,
+    /// Its name, and by which sign it was hit.
+    pub what: String,
+}
+
+/// What a fault may hit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HitKind {
+    /// A tablet's process that was at work on the diff: it ended, or stood still.
+    Process,
+    /// A row of the diff: an operator's verb, or hand, changed it.
+    Row,
+    /// A row stream with rows outstanding: MySQL had not sent the last of them.
+    RowStream,
+    /// A call to the source tablet that was about to be made, or was refused.
+    Call,
+    /// A statement or call that was on its way over a link.
+    Exchange,
+    /// Exchanges that took longer, measured against those before.
+    Delay,
+    /// A connection to MySQL in use.
+    Connection,
+    /// A write that was refused, or waited.
+    Write,
+    /// The tablet's memory: it gave way.
+    Memory,
+    /// A lease with a key bound to it.
+    Lease,
+    /// A watch in etcd.
+    Watch,
+    /// The role of a primary.
+    Role,
+    /// A tablet that starts, and is not ready without it.
+    Start,
+}
+
+/// Rows on their way at one moment: sent by the source tablet, and not compared yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InFlight {
+    /// The table that is streamed.
+    pub table: String,
+    /// Rows that the source tablet has sent in this stream.
+    pub sent: u64,
+    /// Rows of it that the target tablet has taken since the stream began.
+    pub compared: u64,
+}
+
+impl InFlight {
+    /// Rows in the buffers on the way, and in the target tablet since its last checkpoint.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.sent.saturating_sub(self.compared)
+    }
 }
 
 /// A fault's own evidence.
@@ -57,6 +133,27 @@ pub enum Evidence {
         /// Text.
         what: String,
     },
+}
+
+/// What became of a fault that did not land.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MissKind {
+    /// The harness did not get as far, or the fault had no effect that is proven.
+    #[default]
+    NotReached,
+    /// The tablet said no. The oracles judge that.
+    Refused,
+    /// The diff had ended.
+    Moot,
+}
+
+impl MissKind {
+    /// Of a miss of which only this is known.
+    #[must_use]
+    pub fn of(diff_ended: bool) -> Self {
+        if diff_ended { Self::Moot } else { Self::NotReached }
+    }
 }
 
 /// The sidecar state of an interrupted diff.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::coverage::{Coverage, Occurrence, PointKey};
 use crate::journal::{
-    Event, Evidence, FaultLanded, Interrupted, Record, Sample, Side, TabletExited, TabletStarted,
-    TrialStarted, Truth, VdiffAction,
+    Event, Evidence, FaultLanded, Hit, Interrupted, Record, Sample, Side, TabletExited,
+    TabletStarted, TrialStarted, Truth, VdiffAction,
 };
 use crate::run::{Host, RunInfo, TrialRecord};
 use crate::schedule::{
@@ -284,6 +284,7 @@ fn begin(tape: &mut Tape, schedule: &Schedule) {
             error: None,
             took_ms: 18,
             effect_ms: None,
+            tries: Vec::new(),
         }),
     );
 }
@@ -318,6 +319,13 @@ fn strike(tape: &mut Tape, shape: &Shape, at_ms: u64) {
                 rows_total: ROWS,
                 phase: Some(shape.phase),
             }),
+            hits: fault
+                .facts()
+                .proven_by
+                .iter()
+                .map(|kind| Hit { kind: *kind, what: "incarnation 1".into() })
+                .collect(),
+            in_flight: None,
         }),
     );
 }

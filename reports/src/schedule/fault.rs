@@ -1,9 +1,11 @@
 //! The catalogue of faults: what each one is called, does and needs, and what must come of it. One
 //! place, so that planner, oracles and reports cannot disagree.
 
+mod catalogue;
+
 use serde::{Deserialize, Serialize};
 
-use crate::journal::Side;
+use crate::journal::{HitKind, Side};
 
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -106,200 +108,13 @@ pub struct FaultFacts {
     pub lasts: bool,
     /// It acts on a link, in the wire proxy.
     pub on_link: bool,
+    /// What its effect is: without it, it has not landed.
+    pub effect: &'static str,
+    /// Which evidence proves the effect.
+    pub evidence: &'static str,
+    /// The kinds of hits that are this evidence; one of them is enough.
+    pub proven_by: &'static [HitKind],
 }
-
-const ENGINE: &str = "a container engine";
-const MEMORY: &str = "a memory limit that holds; the helper in the tablet's image";
-const ANSWERS: &str = "a tablet that answers";
-const OWN_SERVERS: &str = "servers of its own";
-const PROXY: &str = "an engine on this host: the wire proxy lives in the harness";
-const OWN_ROOT: &str = "a topology root of its own";
-
-/// A fault that both tablets live through and that is over when it was injected.
-const PASSING: FaultFacts = FaultFacts {
-    name: "",
-    does: "",
-    needs: ENGINE,
-    ends: None,
-    outcome: DiffOutcome::Completes,
-    keeps_unready: &[],
-    disturbs_readiness: true,
-    hurts: Hurts::NobodyElse,
-    lasts: false,
-    on_link: false,
-};
-
-/// A fault that the target tablet dies of.
-const DEADLY: FaultFacts = FaultFacts { ends: Some((Side::Target, 137)), ..PASSING };
-
-/// A fault that keeps the target tablet unready until it is healed.
-const LASTING: FaultFacts = FaultFacts { keeps_unready: &[Side::Target], lasts: true, ..PASSING };
-
-/// A fault of servers that goes on until it is healed.
-const OUTAGE: FaultFacts = FaultFacts { needs: OWN_SERVERS, hurts: Hurts::Servers, ..LASTING };
-
-/// In the order of [`Fault::ALL`].
-const CATALOGUE: [FaultFacts; 25] = [
-    FaultFacts { name: "sigkill", does: "the target tablet gets SIGKILL", ..DEADLY },
-    FaultFacts {
-        name: "sigterm",
-        does: "the target tablet gets SIGTERM, and ends in order",
-        ends: Some((Side::Target, 0)),
-        ..PASSING
-    },
-    FaultFacts {
-        name: "oom",
-        does: "the kernel's OOM killer kills the target tablet",
-        needs: MEMORY,
-        ..DEADLY
-    },
-    FaultFacts {
-        name: "memory-squeeze",
-        does: "its container's memory is filled slowly, and released",
-        needs: MEMORY,
-        ..PASSING
-    },
-    FaultFacts {
-        name: "cancel",
-        does: "the VDiff is stopped, and resumed",
-        needs: ANSWERS,
-        outcome: DiffOutcome::CompletesWhenResumed,
-        disturbs_readiness: false,
-        ..PASSING
-    },
-    FaultFacts {
-        name: "delete",
-        does: "the VDiff is deleted, and a new one created",
-        needs: ANSWERS,
-        outcome: DiffOutcome::GoneAndFollowed,
-        disturbs_readiness: false,
-        ..PASSING
-    },
-    FaultFacts {
-        name: "rpc-drop",
-        does: "the reader of a row stream goes away",
-        needs: ANSWERS,
-        disturbs_readiness: false,
-        ..PASSING
-    },
-    FaultFacts {
-        name: "row-surgery",
-        does: "killed, and the VDiff's row deleted by hand before the restart",
-        outcome: DiffOutcome::GoneAndFollowed,
-        ..DEADLY
-    },
-    FaultFacts {
-        name: "etcd-restart",
-        does: "etcd restarts: every watch ends",
-        needs: OWN_SERVERS,
-        keeps_unready: &[Side::Source, Side::Target],
-        hurts: Hurts::Servers,
-        ..PASSING
-    },
-    FaultFacts {
-        name: "host-crash",
-        does: "the target tablet and its MySQL die together",
-        needs: OWN_SERVERS,
-        keeps_unready: &[Side::Target],
-        hurts: Hurts::Servers,
-        ..DEADLY
-    },
-    FaultFacts {
-        name: "mysql-kill",
-        does: "the target's MySQL gets SIGKILL, is down for a while, and recovers",
-        ..OUTAGE
-    },
-    FaultFacts {
-        name: "mysql-source-kill",
-        does: "the source's MySQL gets SIGKILL, is down for a while, and recovers",
-        keeps_unready: &[Side::Source],
-        ..OUTAGE
-    },
-    FaultFacts {
-        name: "source-kill",
-        does: "the source tablet gets SIGKILL, and is started again",
-        ends: Some((Side::Source, 137)),
-        ..PASSING
-    },
-    FaultFacts {
-        name: "mysql-connection-kill",
-        does: "KILL of every connection of the target tablet in its MySQL",
-        needs: "a MySQL user of each incarnation's own",
-        ..PASSING
-    },
-    FaultFacts {
-        name: "mysql-readonly",
-        does: "the target's MySQL is super_read_only for a while",
-        needs: "servers of its own, with the performance schema on",
-        ..OUTAGE
-    },
-    FaultFacts {
-        name: "lock-table",
-        does: "a table lock holds up checkpoints for longer than a statement waits for one",
-        needs: "a sidecar database of its own",
-        ..LASTING
-    },
-    FaultFacts {
-        name: "disk-full",
-        does: "the disk of the target's MySQL is filled up, and freed",
-        needs: "servers of its own, MySQL on a tmpfs volume of limited size",
-        hurts: Hurts::Disk,
-        ..OUTAGE
-    },
-    FaultFacts {
-        name: "etcd-kill",
-        does: "etcd gets SIGKILL, and is down for longer than the tablets' leases",
-        keeps_unready: &[Side::Source, Side::Target],
-        ..OUTAGE
-    },
-    FaultFacts {
-        name: "lease-expiry",
-        does: "the target tablet's lease is revoked in etcd: to it the same as run out",
-        needs: OWN_ROOT,
-        disturbs_readiness: false,
-        ..PASSING
-    },
-    FaultFacts {
-        name: "freeze",
-        does: "the target tablet gets SIGSTOP, and SIGCONT before or after its lease ends",
-        ..LASTING
-    },
-    FaultFacts {
-        name: "demote",
-        does: "another alias is primary by a newer term, then the tablet by a yet newer one",
-        needs: OWN_ROOT,
-        ..LASTING
-    },
-    FaultFacts {
-        name: "tablet-replace",
-        does: "a new container takes the frozen tablet's alias; the old one is thawed later",
-        ends: Some((Side::Target, 3)),
-        lasts: true,
-        ..PASSING
-    },
-    FaultFacts {
-        name: "partition",
-        does: "a link of the target tablet is cut, for less or more than its lease",
-        needs: PROXY,
-        on_link: true,
-        ..LASTING
-    },
-    FaultFacts {
-        name: "latency",
-        does: "every byte on a link of the target tablet comes later for a while",
-        needs: PROXY,
-        keeps_unready: &[],
-        on_link: true,
-        ..LASTING
-    },
-    FaultFacts {
-        name: "reset",
-        does: "every connection of a link of the target tablet is reset",
-        needs: PROXY,
-        on_link: true,
-        ..PASSING
-    },
-];
 
 impl Fault {
     /// Every fault of the catalogue.
@@ -334,7 +149,7 @@ impl Fault {
     /// What is known of it.
     #[must_use]
     pub const fn facts(self) -> FaultFacts {
-        CATALOGUE[self as usize]
+        catalogue::CATALOGUE[self as usize]
     }
 
     /// Its name in schedules and reports.
@@ -379,6 +194,8 @@ mod tests {
             assert_eq!(spelt.as_str(), Some(facts.name));
             assert!(names.insert(facts.name), "{}", facts.name);
             assert!(!facts.does.is_empty() && !facts.needs.is_empty(), "{}", facts.name);
+            assert!(!facts.effect.is_empty() && !facts.evidence.is_empty(), "{}", facts.name);
+            assert!(!facts.proven_by.is_empty(), "{}", facts.name);
         }
     }
 

@@ -1,6 +1,6 @@
 //! Landed faults and recoveries, as journals tell them.
 
-use crate::journal::{Event, Evidence, Record};
+use crate::journal::{Event, Evidence, FaultLanded, Record};
 use crate::run::TrialRecord;
 use crate::schedule::{CrashPoint, Fault, Phase, Trigger};
 
@@ -60,14 +60,14 @@ pub fn landings(trial: &TrialRecord) -> Vec<Landing> {
                 sampled = Some(sample.rows_compared as f64 / sample.rows_total as f64);
             }
             Event::FaultInjected { step, .. } => injected_ms.push((*step, record.at_ms)),
-            Event::FaultLanded(landed) => {
+            Event::FaultLanded(landed) if landed.had_its_effect() => {
                 let interrupted = landed.interrupted.as_ref();
                 let injected = injected_ms.iter().rev().find(|(step, _)| *step == landed.step);
                 landings.push(Landing {
                     step: landed.step,
                     at_ms: injected.map_or(record.at_ms, |(_, at_ms)| *at_ms),
                     fault: landed.fault,
-                    evidence: evidence_in_words(&landed.evidence),
+                    evidence: landed_in_words(landed),
                     fraction: interrupted.map(|diff| diff.fraction()).or(sampled),
                     phase: phase_of(landed, &trial.schedule),
                     point: point_of(trial, landed.step),
@@ -107,9 +107,23 @@ pub fn recoveries_ms(records: &[Record]) -> Vec<u64> {
     times
 }
 
-/// Evidence as a person reads it.
+/// What proves a fault, and what it hit, as a person reads it.
 #[must_use]
-pub(crate) fn evidence_in_words(evidence: &Evidence) -> String {
+pub(crate) fn landed_in_words(landed: &FaultLanded) -> String {
+    let mut words = evidence_in_words(&landed.evidence);
+    for hit in &landed.hits {
+        words.push_str("; hit ");
+        words.push_str(&hit.what);
+    }
+    if let Some(way) = &landed.in_flight {
+        let (rows, table) = (way.rows(), &way.table);
+        words.push_str(&format!("; {rows} rows of {table} on their way"));
+    }
+    words
+}
+
+/// Evidence as a person reads it.
+fn evidence_in_words(evidence: &Evidence) -> String {
     match evidence {
         Evidence::Exit { exit_code } => format!("the process ended with {exit_code}"),
         Evidence::OomCounter { baseline, count, exit_code } => format!(

@@ -32,6 +32,8 @@ pub struct VdiffOptions {
     pub checkpoint_interval: Duration,
     /// A packet of rows is sent when it has grown to this size.
     pub packet_bytes: usize,
+    /// The HTTP/2 window of a source's row stream; none: the library's.
+    pub stream_window_bytes: Option<u32>,
     /// Unclean starts without progress after which a diff rests in a lasting error.
     pub max_attempts: u32,
     /// The first wait before an ephemeral error is retried.

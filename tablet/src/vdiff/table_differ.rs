@@ -1,6 +1,7 @@
 //! The comparison of one table: two ordered streams are merged, counts, samples and cursor are saved
 //! together every so often, and on every way out.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
@@ -138,6 +139,9 @@ impl TableDiffer<'_> {
             }
             work.report.count(step, source, target, &sampler);
             work.consume(step, sides)?;
+            if step != Step::ExtraTarget {
+                self.context.deps.stats.source_rows_taken.fetch_add(1, Ordering::Relaxed);
+            }
             rows += 1;
             if rows.is_multiple_of(LOOK_EVERY) || work.unsaved >= self.rows_max() {
                 pressure = self.look_around()?;
@@ -229,10 +233,9 @@ impl TableDiffer<'_> {
     }
 
     fn note_saved(&self, work: &mut Work) {
-        use std::sync::atomic::Ordering::Relaxed;
         let stats = &self.context.deps.stats;
-        stats.checkpoints_total.fetch_add(1, Relaxed);
-        stats.rows_compared_total.fetch_add(work.unsaved, Relaxed);
+        stats.checkpoints_total.fetch_add(1, Ordering::Relaxed);
+        stats.rows_compared_total.fetch_add(work.unsaved, Ordering::Relaxed);
         work.unsaved = 0;
         work.saved_at = Instant::now();
         self.show(VdiffPhase::Streaming, work);

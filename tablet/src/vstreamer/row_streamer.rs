@@ -1,7 +1,6 @@
 //! The stream itself: lock, position, snapshot, unlock, rows.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -94,9 +93,9 @@ impl RowStreamer {
         let (sender, receiver) = mpsc::channel(1);
         let streamer = self.clone();
         self.tasks.spawn(async move {
-            let _open = OpenStream::count(&streamer.stats);
+            let open = OpenStream::begin(&streamer.stats, &request.query);
             let work = async {
-                let last = match streamer.produce(&request, &sender).await {
+                let last = match streamer.produce(&request, &open, &sender).await {
                     Ok(()) => Part::End,
                     Err(error) => Part::Item(Box::new(Err(error))),
                 };
@@ -138,6 +137,7 @@ impl RowStreamer {
     async fn produce(
         &self,
         request: &StreamRequest,
+        open: &OpenStream,
         sender: &mpsc::Sender<Part>,
     ) -> Result<(), StreamError> {
         let wanted = select::parse(&request.query)?;
@@ -146,21 +146,17 @@ impl RowStreamer {
         let after = request.after.as_deref();
         let statement = select::statement(&schema, &columns, &self.db_name, after)?;
         let header = header(&schema, &columns, gtid);
-        if send(sender, header).await.is_err() {
-            return Err(StreamError::Ended);
-        }
+        send(sender, header).await?;
         let mut rows = session.stream("streaming rows", statement, ROW_DEADLINE).await?;
         let mut packet = Packet::default();
         while let Some(row) = rows.next().await? {
             packet.push(encode_row(row.unwrap()));
-            if packet.bytes >= self.packet_bytes
-                && send(sender, packet.take(&schema, &columns)).await.is_err()
-            {
-                return Err(StreamError::Ended);
+            if packet.bytes >= self.packet_bytes {
+                open.send(sender, packet.take(&schema, &columns)).await?;
             }
         }
-        if !packet.rows.is_empty() && send(sender, packet.take(&schema, &columns)).await.is_err() {
-            return Err(StreamError::Ended);
+        if !packet.rows.is_empty() {
+            open.send(sender, packet.take(&schema, &columns)).await?;
         }
         drop(rows);
         // The snapshot ends here; should this fail, the connection is killed.
@@ -197,18 +193,32 @@ impl RowStreamer {
     }
 }
 
-struct OpenStream(Arc<VdiffStats>);
+/// A stream as it is shown to who looks.
+struct OpenStream {
+    stats: Arc<VdiffStats>,
+    number: u64,
+}
 
 impl OpenStream {
-    fn count(stats: &Arc<VdiffStats>) -> OpenStream {
-        stats.row_streams_open.fetch_add(1, Ordering::Relaxed);
-        OpenStream(Arc::clone(stats))
+    fn begin(stats: &Arc<VdiffStats>, query: &str) -> OpenStream {
+        OpenStream { stats: Arc::clone(stats), number: stats.stream_begins(query) }
+    }
+
+    async fn send(
+        &self,
+        sender: &mpsc::Sender<Part>,
+        packet: VStreamRowsResponse,
+    ) -> Result<(), StreamError> {
+        let rows = packet.rows.len() as u64;
+        send(sender, packet).await?;
+        self.stats.stream_sends(self.number, rows);
+        Ok(())
     }
 }
 
 impl Drop for OpenStream {
     fn drop(&mut self) {
-        self.0.row_streams_open.fetch_sub(1, Ordering::Relaxed);
+        self.stats.stream_ends(self.number);
     }
 }
 

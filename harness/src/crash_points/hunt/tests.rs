@@ -1,6 +1,6 @@
 //! A hunt over made-up trials: what is dealt, in which order, and when it ends.
 
-use reports::journal::{Evidence, FaultLanded, Record};
+use reports::journal::{Evidence, FaultLanded, Hit, MissKind, Record};
 use reports::schedule::{Link, Moment, Phase, Trigger};
 use reports::verdict::{Invariant, Judgement, Verdict};
 
@@ -41,8 +41,20 @@ fn ended(schedule: &Schedule, lands: bool) -> TrialRecord {
                 fault,
                 evidence: Evidence::Exit { exit_code: 137 },
                 interrupted: None,
+                hits: fault
+                    .facts()
+                    .proven_by
+                    .iter()
+                    .map(|kind| Hit { kind: *kind, what: "it".into() })
+                    .collect(),
+                in_flight: None,
             }),
-            false => Event::FaultMissed { step, fault, reason: String::new() },
+            false => Event::FaultMissed {
+                step,
+                fault,
+                reason: String::new(),
+                kind: MissKind::NotReached,
+            },
         }
     });
     let records = (0..).zip(events).map(|(seq, event)| Record { seq, at_ms: 0, event }).collect();

@@ -1,6 +1,6 @@
 //! I3, I4, I6, I7: what is judged by the diff's end.
 
-use reports::journal::{Difference, DifferenceKind, Event};
+use reports::journal::{Difference, DifferenceKind, Event, MissKind};
 use reports::schedule::Fault;
 use reports::verdict::Invariant::{I3, I4, I6, I7};
 use reports::verdict::Verdict::{Fail, Inconclusive, Pass};
@@ -90,6 +90,7 @@ fn a_diff_resumes_and_completes_unaided() {
                                 step,
                                 fault,
                                 reason: "the diff had ended".into(),
+                                kind: MissKind::Moot,
                             };
                         }
                     })

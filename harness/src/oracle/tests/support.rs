@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use reports::journal::{
-    Difference, DifferenceKind, Event, Evidence, FaultLanded, FinalReport, Interrupted, Moment,
-    Record, Residue, Sample, Side, SidecarChange, TableReport, TableTruth, TabletExited,
+    Difference, DifferenceKind, Event, Evidence, FaultLanded, FinalReport, Hit, Interrupted,
+    Moment, Record, Residue, Sample, Side, SidecarChange, TableReport, TableTruth, TabletExited,
     TabletStarted, TrialStarted, Truth, VdiffAction, observers,
 };
 use reports::schedule::{Deadlines, Fault, Pace, Phase, Schedule, Step, Trigger, Workload};
@@ -251,8 +251,17 @@ impl JournalBuilder {
                 self.exit(3_040, 1, exit_code, Some(0));
                 Evidence::Exit { exit_code }
             }
+            (Fault::MemorySqueeze, _) => {
+                let after = "error (memory pressure) at 84 % of the limit";
+                Evidence::State { before: "started".into(), after: after.into() }
+            }
+            (Fault::RpcDrop, _) => {
+                Evidence::State { before: "a snapshot".into(), after: "gone after 20 ms".into() }
+            }
             _ => Evidence::State { before: "started".into(), after: "stopped".into() },
         };
+        let hits = fault.facts().proven_by.iter();
+        let hits = hits.map(|kind| Hit { kind: *kind, what: "what it aims at".into() }).collect();
         self.add(
             3_100,
             Event::FaultLanded(FaultLanded {
@@ -265,6 +274,8 @@ impl JournalBuilder {
                     rows_total: 3 * STEP_ROWS,
                     phase: Some(Phase::Streaming),
                 }),
+                hits,
+                in_flight: None,
             }),
         );
         match fault {
@@ -511,6 +522,7 @@ pub(super) fn action(name: &str, uuid: &str) -> Event {
         error: None,
         took_ms: 20,
         effect_ms: None,
+        tries: Vec::new(),
     })
 }
 

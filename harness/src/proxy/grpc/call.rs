@@ -20,7 +20,7 @@ use super::connection::{Body, BoxError, Connection, Fate, fate};
 use super::fingerprint::{self, Shape};
 use super::frames::MESSAGE_MAX;
 use super::requests::Requests;
-use crate::proxy::{Class, Exchange};
+use crate::proxy::{Class, Exchange, UnderWay};
 
 /// Requests of a stream that wait for their answer; of more, the oldest are answered by nothing.
 const UNANSWERED_MAX: usize = 64;
@@ -41,6 +41,7 @@ pub(super) struct Call {
     /// Cancelled when the answers are over, or nobody reads them any more.
     pub(super) over: CancellationToken,
     said: Mutex<Said>,
+    _under_way: UnderWay,
 }
 
 struct Said {
@@ -75,6 +76,7 @@ async fn unary(
     };
     let spoken = fingerprint::read(head.uri.path(), &message, &connection.link.names);
     let exchange = connection.begin(spoken.saying());
+    let _under_way = connection.under_way(Arc::clone(&exchange.fingerprint));
     connection.pass(&exchange, Moment::Before).await;
 
     let request = Request::from_parts(head, Whole::new(message, None).boxed_unsync());
@@ -93,6 +95,7 @@ async fn unary(
             Err(_limit) => return Ok(refusal(EXHAUSTED, "the answer is too great for the proxy")),
         },
     };
+    connection.switchboard.answered(&exchange);
     connection.pass(&exchange, Moment::Executed).await;
     let mut body = Whole::new(data, trailers);
     body.replied = Some(replied(connection, exchange));
@@ -182,9 +185,11 @@ pub(super) fn replied(connection: &Arc<Connection>, exchange: Exchange) -> onesh
 
 impl Call {
     fn new(connection: Arc<Connection>, path: &str) -> Self {
-        let said =
-            Said { fingerprint: fingerprint::method(path).into(), unanswered: VecDeque::new() };
+        let method: Arc<str> = fingerprint::method(path).into();
+        let under_way = connection.under_way(Arc::clone(&method));
+        let said = Said { fingerprint: method, unanswered: VecDeque::new() };
         Self {
+            _under_way: under_way,
             connection,
             path: path.to_owned(),
             over: CancellationToken::new(),
@@ -215,6 +220,9 @@ impl Call {
             let mut said = self.said();
             (said.unanswered.pop_front(), Arc::clone(&said.fingerprint))
         };
+        if let Some(exchange) = &answered {
+            self.connection.switchboard.answered(exchange);
+        }
         answered.unwrap_or_else(|| {
             let fingerprint = format!("{fingerprint} {what}");
             let class = match what {

@@ -22,10 +22,8 @@ use tokio_util::task::TaskTracker;
 use super::GrpcLink;
 use super::call;
 use super::delivery::Delivery;
-use crate::proxy::{Direction, Exchange, Passage, Said, Switchboard, Weathered};
+use crate::proxy::{Direction, Exchange, Passage, Said, Switchboard, UnderWay, Weathered};
 
-/// Of one stream. As tonic's clients have it; its servers have less.
-const STREAM_WINDOW: u32 = 2 << 20;
 /// Of a connection: several streams whose readers are slow leave room for others.
 const CONNECTION_WINDOW: u32 = 16 << 20;
 /// More calls of one connection wait for others to end.
@@ -109,13 +107,13 @@ async fn run(
     socket.set_nodelay(true)?;
     let to_server = link.upstream.connect().await?;
     let to_server = TokioIo::new(Weathered::new(to_server, &link.weather, Direction::ToClient));
-    let pings = link.pings;
+    let (pings, window) = (link.pings, link.stream_window);
     let handshake = hyper::client::conn::http2::Builder::new(tasks.clone())
         .timer(TokioTimer::new())
         .keep_alive_interval(pings.server)
         .keep_alive_timeout(pings.server)
         .keep_alive_while_idle(pings.idle)
-        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_stream_window_size(window)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .handshake(to_server);
     let (server, mut server_side) = tokio::time::timeout(OPEN, handshake).await??;
@@ -137,7 +135,7 @@ async fn run(
         .timer(TokioTimer::new())
         .keep_alive_interval(pings.client)
         .keep_alive_timeout(pings.client.unwrap_or(OPEN))
-        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_stream_window_size(window)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_concurrent_streams(CALLS_MAX)
         .auto_date_header(false)
@@ -181,6 +179,11 @@ impl Connection {
             announces: None,
             text: said.text.to_owned(),
         })
+    }
+
+    /// A call is under way from now on.
+    pub(super) fn under_way(&self, fingerprint: Arc<str>) -> UnderWay {
+        self.switchboard.under_way(self.link.link, self.number, fingerprint)
     }
 
     /// Waits until an exchange may go on. When its client goes away the caller is dropped.

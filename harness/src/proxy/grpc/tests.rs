@@ -91,6 +91,7 @@ impl Bench {
             weather: Weather::default(),
             names: Normaliser::new([("/t0", "")]),
             pings: PINGS,
+            stream_window: super::STREAM_WINDOW,
         };
         let switchboard = Switchboard::default();
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));

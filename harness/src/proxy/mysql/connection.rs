@@ -2,6 +2,7 @@
 //! both; an exchange that is held holds this connection only.
 
 use std::io;
+use std::sync::Arc;
 
 use reports::schedule::{Link, Moment};
 
@@ -47,6 +48,8 @@ impl<'a> Connection<'a> {
             let request = Request::read(message, &self.statements, &self.shared.names);
             let (follows, effect) = (request.follows, request.effect.clone());
             let exchange = self.begin(request);
+            let open = Arc::clone(&exchange.fingerprint);
+            let under_way = self.shared.switchboard.under_way(Link::Mysql, self.number, open);
             if self.may(&exchange, Moment::Before).await == On::Ends {
                 return Ok(());
             }
@@ -54,9 +57,12 @@ impl<'a> Connection<'a> {
             if follows == Follows::Bytes {
                 return self.wires.pass_bytes().await;
             }
-            if self.follow(&exchange, follows, effect).await? == On::Ends
-                || self.may(&exchange, Moment::Replied).await == On::Ends
-            {
+            if self.follow(&exchange, follows, effect).await? == On::Ends {
+                return Ok(());
+            }
+            drop(under_way);
+            self.shared.switchboard.answered(&exchange);
+            if self.may(&exchange, Moment::Replied).await == On::Ends {
                 return Ok(());
             }
         }

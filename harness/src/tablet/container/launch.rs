@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use reports::journal::Side;
+
 use super::{ContainerTablet, MysqlUser};
-use crate::docker::{ContainerSpec, ContainerState, DockerError};
+use crate::docker::{ContainerSpec, ContainerState, DockerError, narrow_receiving, narrow_sending};
 use crate::tablet::cgroup::{CgroupPaths, belongs_to};
 use crate::tablet::{Client, Started};
 
@@ -96,6 +98,10 @@ impl ContainerTablet {
             option("vdiff-retry-max-ms", &spec.retry_max_ms),
             option("lease-ttl-seconds", &spec.lease_ttl_seconds),
         ];
+        // A paced diff holds its source back: what is on the way unread is a packet or two.
+        if pace.rows_per_second > 0 && spec.side == Side::Target {
+            command.push(option("vdiff-stream-window-bytes", &pace.packet_bytes));
+        }
         command.extend(spec.options.iter().cloned());
         let bug = spec.bug.map(|bug| ("TABLET_SEEDED_BUGS".to_owned(), bug.name().to_owned()));
         ContainerSpec {
@@ -108,6 +114,7 @@ impl ContainerTablet {
             // Larger than the limit: the limit must be reached first.
             shm_bytes: Some(pace.memory_limit_bytes.saturating_mul(2)),
             hosts: wiring.hosts.clone(),
+            sysctls: vec![narrow_sending(), narrow_receiving()],
             ..Default::default()
         }
     }

@@ -69,7 +69,7 @@ fn faults(trial: &TrialRecord) -> Markup {
         .records
         .iter()
         .filter_map(|record| match &record.event {
-            Event::FaultMissed { step, fault, reason } => Some((*step, fault.name(), reason)),
+            Event::FaultMissed { step, fault, reason, .. } => Some((*step, fault.name(), reason)),
             _ => None,
         })
         .collect();
@@ -185,8 +185,7 @@ pub(super) fn words(event: &Event) -> Option<(&'static str, String)> {
             ("fault", format!("{fault} injected: {means}"))
         }
         Event::FaultLanded(e) => {
-            let evidence = crate::summary::evidence_in_words(&e.evidence);
-            ("fault", format!("{} landed: {evidence}", e.fault))
+            ("fault", format!("{} landed: {}", e.fault, crate::summary::landed_in_words(e)))
         }
         Event::FaultMissed { fault, reason, .. } => ("wait", format!("{fault} missed: {reason}")),
         Event::FaultHealed { fault, .. } => ("good", format!("{fault} healed")),

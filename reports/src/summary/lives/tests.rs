@@ -46,7 +46,14 @@ impl Tape {
         };
         self.add(exit_ms, Event::TabletExited(exit));
         let evidence = Evidence::Exit { exit_code: 137 };
-        let landed = FaultLanded { step: 0, fault, evidence, interrupted: None };
+        let landed = FaultLanded {
+            step: 0,
+            fault,
+            evidence,
+            interrupted: None,
+            hits: Vec::new(),
+            in_flight: None,
+        };
         self.add(exit_ms, Event::FaultLanded(landed))
     }
 

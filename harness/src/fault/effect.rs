@@ -1,0 +1,222 @@
+//! What a fault hits, looked up in the last moment before it strikes: by name, from witnesses that the
+//! tablet does not control (MySQL's processlist, etcd's own counts, the wire proxy).
+
+use std::time::{Duration, Instant};
+
+use mysql_async::Conn;
+use mysql_async::prelude::Queryable;
+use reports::journal::{Hit, HitKind, InFlight, Side};
+use reports::schedule::Phase;
+use serde_json::Value;
+
+use super::Strike;
+use super::stream::TABLE as READERS_TABLE;
+use crate::trial::{ActError, During, SOURCE_DB, Stage};
+
+/// A tablet that runs shows its variables in this time.
+const VARS_WITHIN: Duration = Duration::from_secs(1);
+/// A diff that needs its source, and has no stream open, asks for one in this time.
+const CALLS_WITHIN: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_millis(20);
+/// Of a statement or an error, for people.
+const WORDS: usize = 80;
+
+/// What a fault hit, and what was on its way then.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Effect {
+    pub(super) hits: Vec<Hit>,
+    pub(super) in_flight: Option<InFlight>,
+}
+
+impl Effect {
+    /// Nothing that is known.
+    pub(super) fn none() -> Self {
+        Self::default()
+    }
+}
+
+impl From<Hit> for Effect {
+    fn from(hit: Hit) -> Self {
+        Self { hits: vec![hit], in_flight: None }
+    }
+}
+
+impl From<Vec<Hit>> for Effect {
+    fn from(hits: Vec<Hit>) -> Self {
+        Self { hits, in_flight: None }
+    }
+}
+
+pub(super) fn hit(kind: HitKind, what: impl Into<String>) -> Hit {
+    Hit { kind, what: what.into() }
+}
+
+/// The row streams that the source tablet reads for a diff, each with rows outstanding: MySQL still sends.
+/// The look at MySQL comes last, so that it is the nearest to what follows.
+pub(super) async fn of_source(stage: &Stage) -> Result<Effect, ActError> {
+    let in_flight = in_flight(stage).await;
+    let hits = row_streams(stage).await?;
+    Ok(Effect { hits, in_flight })
+}
+
+async fn row_streams(stage: &Stage) -> Result<Vec<Hit>, ActError> {
+    let what = "listing the source tablet's row streams";
+    let user = stage.source().tablet().user_names().pop().unwrap_or_default();
+    let pool = stage.environment().servers.source.pool();
+    let mut conn = pool.get_conn().await.during(what)?;
+    let after = format!("`{SOURCE_DB}`.`");
+    let query = "select id, substring_index(substring_index(info, ?, -1), '`', 1), \
+         coalesce(state, '') from information_schema.processlist \
+         where user = ? and command <> 'Sleep' and info like 'select %' and locate(?, info) > 0";
+    type Row = (u64, String, String);
+    let rows: Vec<Row> = conn.exec(query, (&after, &user, &after)).await.during(what)?;
+    let of_diff = rows.into_iter().filter(|(_, table, _)| table != READERS_TABLE);
+    let name = |(id, table, state): Row| {
+        let text = format!(
+            "the row stream of {table}: MySQL still sends on connection {id} of {user} ({state})"
+        );
+        hit(HitKind::RowStream, text)
+    };
+    Ok(of_diff.map(name).collect())
+}
+
+/// By the tablets' own words: it says how much it was, and proves nothing.
+async fn in_flight(stage: &Stage) -> Option<InFlight> {
+    let vars = async |side: Side| {
+        let client = stage.tablet(side).tablet().client();
+        tokio::time::timeout(VARS_WITHIN, client.debug_vars()).await.ok()?.ok()
+    };
+    let (source, target) = tokio::join!(vars(Side::Source), vars(Side::Target));
+    of_vars(&source?, &target?)
+}
+
+fn of_vars(source: &Value, target: &Value) -> Option<InFlight> {
+    let of_diff = |stream: &&Value| {
+        stream["query"].as_str().is_some_and(|query| !query.contains(READERS_TABLE))
+    };
+    let stream = source["RowStreams"].as_array()?.iter().rev().find(of_diff)?;
+    let (_, table) = stream["query"].as_str()?.rsplit_once(" from ")?;
+    Some(InFlight {
+        table: table.to_owned(),
+        sent: stream["rows_sent"].as_u64()?,
+        compared: target["VDiffSourceRowsTaken"].as_u64()?,
+    })
+}
+
+/// That the target tablet calls for its source while that is away, where no stream was open when it went.
+pub(super) async fn call_to_source(strike: &Strike<'_>) -> Result<Vec<Hit>, ActError> {
+    if strike.phase == Some(Phase::Snapshot) {
+        let text = "the target tablet, held before it opens its row streams";
+        return Ok(vec![hit(HitKind::Call, text)]);
+    }
+    if strike.on_top {
+        let progress = strike.stage.sampled();
+        let outstanding = strike.stage.rows_total().saturating_sub(progress.rows_compared);
+        let text = format!("the diff under another fault: {outstanding} rows are outstanding");
+        let hits = vec![hit(HitKind::Call, text)];
+        return Ok(if outstanding > 0 { hits } else { Vec::new() });
+    }
+    let began = Instant::now();
+    let mut tick = tokio::time::interval(LOOK);
+    loop {
+        tick.tick().await;
+        if let Some(error) = error_of_source(strike.stage).await? {
+            let text = format!("the target tablet's call to its source: {}", words(&error));
+            return Ok(vec![hit(HitKind::Call, text)]);
+        }
+        if began.elapsed() >= CALLS_WITHIN {
+            return Ok(Vec::new());
+        }
+    }
+}
+
+/// The diff's error that names its source.
+async fn error_of_source(stage: &Stage) -> Result<Option<String>, ActError> {
+    let what = "reading the diff's error";
+    let mut conn = stage.environment().servers.target.pool().get_conn().await.during(what)?;
+    let query = format!(
+        "select cast(last_error as char) from `{}`.vdiff where vdiff_uuid = ? and state = 'error' \
+         and last_error like '%source%'",
+        stage.sidecar_db()
+    );
+    conn.exec_first(query, (stage.uuid()?,)).await.during(what)
+}
+
+/// The connections of a user that are in use: with a statement, or in a transaction.
+pub(super) async fn in_use(conn: &mut Conn, user: &str) -> Result<Vec<(u64, String)>, ActError> {
+    let query = "select p.id, coalesce(p.state, ''), coalesce(p.info, '') \
+         from information_schema.processlist p left join information_schema.innodb_trx t \
+         on t.trx_mysql_thread_id = p.id \
+         where p.user = ? and (p.command <> 'Sleep' or t.trx_id is not null)";
+    type Row = (u64, String, String);
+    let rows: Vec<Row> =
+        conn.exec(query, (user,)).await.during("listing a tablet's connections in use")?;
+    let name = |(id, state, info): Row| {
+        let doing = match info.is_empty() {
+            true => "in a transaction".to_owned(),
+            false => format!("{state}: {}", words(&info)),
+        };
+        (id, format!("connection {id} of {user}, {doing}"))
+    };
+    Ok(rows.into_iter().map(name).collect())
+}
+
+/// The target tablet's connections in use in its MySQL; or that it starts and needs its MySQL.
+pub(super) async fn of_mysql(strike: &Strike<'_>) -> Result<Effect, ActError> {
+    let stage = strike.stage;
+    let user = stage.target().tablet().user_names().pop().unwrap_or_default();
+    let what = "connecting to the target's MySQL";
+    let mut conn = stage.environment().servers.target.pool().get_conn().await.during(what)?;
+    let used = in_use(&mut conn, &user).await?;
+    if used.is_empty() && !stage.readiness_of(Side::Target).borrow().ready {
+        let text = "the target tablet, which starts and is not ready without it";
+        return Ok(hit(HitKind::Start, text).into());
+    }
+    Ok(used.into_iter().map(|(_, name)| hit(HitKind::Connection, name)).collect::<Vec<_>>().into())
+}
+
+/// The watches that etcd serves, and the lease that holds the target tablet's key.
+pub(super) async fn of_etcd(stage: &Stage) -> Result<Effect, ActError> {
+    let etcd = &stage.environment().servers.etcd;
+    let mut hits = Vec::new();
+    if let Some(watchers) = etcd.watchers().await.filter(|watchers| *watchers > 0) {
+        hits.push(hit(HitKind::Watch, format!("{watchers} watchers, by etcd's own count")));
+    }
+    let key = super::lease::key_of(stage);
+    let found = etcd.get(&key).await.during("reading the target tablet's key in etcd")?;
+    if let Some(found) = found.filter(|found| found.lease != 0) {
+        let text = format!("the lease {:x} that holds {key}", found.lease);
+        hits.push(hit(HitKind::Lease, text));
+    }
+    Ok(hits.into())
+}
+
+/// The beginning of a statement or an error.
+pub(super) fn words(text: &str) -> String {
+    let end = text.floor_char_boundary(WORDS);
+    match end < text.len() {
+        true => format!("{}…", &text[..end]),
+        false => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    // The reader of the fault rpc-drop has a stream of its own, which says nothing of the diff.
+    #[test]
+    fn what_is_in_flight_is_read_from_the_diffs_own_stream() {
+        let source = json!({ "RowStreams": [
+            { "query": "select * from corder", "rows_sent": 900 },
+            { "query": "select * from chaos_reader", "rows_sent": 3 },
+        ]});
+        let target = json!({ "VDiffSourceRowsTaken": 700 });
+        let found = of_vars(&source, &target).unwrap();
+        assert_eq!((found.table.as_str(), found.rows()), ("corder", 200));
+        assert_eq!(of_vars(&json!({ "RowStreams": [] }), &target), None);
+        assert_eq!(of_vars(&source, &json!({})), None);
+    }
+}
