@@ -16,22 +16,51 @@ pub struct Arguments {
     pub ignored_only: bool,
 }
 
-/// An option that the feature run does not know.
+/// An option that the feature run does not take.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "unknown option {option:?}: expected a part of a scenario's name, --list, --exact, --skip NAME, \
-     --nocapture or --test-threads N"
-)]
-pub struct UnknownOption {
-    option: String,
+pub enum BadOption {
+    /// Nobody knows it.
+    #[error(
+        "unknown option {option:?}: expected a part of a scenario's name, --list, --exact, --skip NAME, \
+         --nocapture or --test-threads N"
+    )]
+    Unknown {
+        /// The option.
+        option: String,
+    },
+    /// The test harness of Rust has it, and here it would be ignored.
+    #[error("the feature run does not take {option}: {why}")]
+    Refused {
+        /// The option.
+        option: String,
+        /// Why not.
+        why: &'static str,
+    },
+    /// It has no value.
+    #[error("{option} needs a value")]
+    NoValue {
+        /// The option.
+        option: String,
+    },
 }
+
+/// Options of the test harness of Rust that would change what is run or written, and why they do not.
+const REFUSED: [(&str, &str); 7] = [
+    ("--shuffle", "scenarios begin in the order of their files; run one by its name instead"),
+    ("--shuffle-seed", "scenarios begin in the order of their files; run one by its name instead"),
+    ("--logfile", "the report, features.json and junit.xml lie in reports/runs"),
+    ("--fail-fast", "every scenario that was asked for is run"),
+    ("--ensure-time", "a scenario says its own limits"),
+    ("--bench", "there are no benchmarks"),
+    ("--exclude-should-panic", "no scenario is to panic"),
+];
 
 impl Arguments {
     /// Parses the arguments after the program's name.
     ///
     /// # Errors
-    /// When an option is unknown.
-    pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Self, UnknownOption> {
+    /// When an option is unknown, refused or without its value.
+    pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Self, BadOption> {
         let mut parsed = Self::default();
         let mut arguments = arguments.into_iter();
         while let Some(argument) = arguments.next() {
@@ -43,17 +72,20 @@ impl Arguments {
                 "--list" => parsed.list = true,
                 "--exact" => parsed.exact = true,
                 "--ignored" => parsed.ignored_only = true,
-                "--skip" => parsed.skip.extend(value.or_else(|| arguments.next())),
+                "--skip" => match value.or_else(|| arguments.next()) {
+                    Some(name) => parsed.skip.push(name),
+                    None => return Err(BadOption::NoValue { option }),
+                },
                 // Accepted for the sake of the callers; the feature run has its own concurrency
                 // and always shows its output.
-                "--test-threads" | "--format" | "--color" | "-Z" | "--report-time" => {
-                    if value.is_none() {
-                        arguments.next();
+                "--test-threads" | "--format" | "--color" | "-Z" => {
+                    if value.or_else(|| arguments.next()).is_none() {
+                        return Err(BadOption::NoValue { option });
                     }
                 }
                 "--nocapture" | "--no-capture" | "--show-output" | "--include-ignored"
-                | "--quiet" | "-q" => {}
-                _ if option.starts_with('-') => return Err(UnknownOption { option }),
+                | "--quiet" | "-q" | "--test" | "--report-time" => {}
+                _ if option.starts_with('-') => return Err(refused(option)),
                 _ => parsed.filters.push(argument),
             }
         }
@@ -78,11 +110,18 @@ impl Arguments {
     }
 }
 
+fn refused(option: String) -> BadOption {
+    match REFUSED.iter().find(|(name, _)| *name == option) {
+        Some((_, why)) => BadOption::Refused { option, why },
+        None => BadOption::Unknown { option },
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn parse(arguments: &[&str]) -> Result<Arguments, UnknownOption> {
+    fn parse(arguments: &[&str]) -> Result<Arguments, BadOption> {
         Arguments::parse(arguments.iter().map(ToString::to_string))
     }
 
@@ -110,5 +149,23 @@ mod tests {
     fn an_unknown_option_is_named() {
         let error = parse(&["--frobnicate"]).unwrap_err();
         assert!(error.to_string().contains("\"--frobnicate\""), "{error}");
+    }
+
+    // With a value it would swallow the name of the scenario that was asked for, and run all.
+    #[test]
+    fn report_time_takes_no_value() {
+        let parsed = parse(&["--report-time", "kernel"]).unwrap();
+        assert_eq!(parsed.filters, ["kernel"]);
+    }
+
+    #[test]
+    fn what_would_be_ignored_is_refused_and_says_why() {
+        for option in ["--shuffle", "--logfile=x", "--fail-fast", "--shuffle-seed=1"] {
+            let error = parse(&[option]).unwrap_err().to_string();
+            assert!(error.contains("does not take"), "{error}");
+        }
+        for option in ["--skip", "--test-threads", "--format"] {
+            assert!(parse(&[option]).unwrap_err().to_string().contains("needs a value"));
+        }
     }
 }

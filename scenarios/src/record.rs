@@ -4,13 +4,15 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use cucumber::cli;
 use cucumber::event::{self, Cucumber, Feature, Rule, Scenario, Step};
-use cucumber::{Event, Writer, parser};
-use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+use cucumber::{Event, Writer, gherkin, parser};
 use serde::{Deserialize, Serialize};
+
+use crate::book::{Names, Place};
+use crate::junit;
 
 /// Counts of a feature run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,8 +25,12 @@ pub struct Counts {
     pub landed: u64,
     /// Steps without a definition, and the scenarios they stopped.
     pub skipped: u64,
-    /// Scenarios that failed.
+    /// Scenarios that failed: findings.
     pub failed: u64,
+    /// Scenarios that say nothing.
+    pub inconclusive: u64,
+    /// Scenarios in which the harness failed.
+    pub harness: u64,
     /// Feature files that could not be read.
     pub parsing_errors: u64,
 }
@@ -52,28 +58,58 @@ impl Floor {
     }
 }
 
+/// What a scenario came to, the worst last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum End {
+    /// Its steps and every invariant held.
+    Passed,
+    /// It says nothing: a fault did not land, or evidence is missing.
+    Inconclusive,
+    /// The harness failed.
+    Harness,
+    /// A step or an invariant did not hold.
+    Failed,
+}
+
+/// How a scenario ended, and why so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ended {
+    /// What it came to.
+    pub(crate) end: End,
+    /// Why it did not pass.
+    pub(crate) message: Option<String>,
+    /// What did not hold, and is excused by its tags.
+    pub(crate) excused: Vec<String>,
+}
+
+/// A scenario that was played.
 #[derive(Clone, Debug, Serialize)]
-struct ScenarioRecord {
-    feature: String,
-    name: String,
-    outcome: &'static str,
-    seconds: f64,
+pub(crate) struct ScenarioRecord {
+    pub(crate) feature: String,
+    pub(crate) name: String,
+    pub(crate) file: String,
+    pub(crate) line: usize,
+    pub(crate) outcome: End,
+    pub(crate) seconds: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    message: Option<String>,
+    pub(crate) message: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) excused: Vec<String>,
 }
 
 #[derive(Default)]
 struct State {
     counts: Counts,
     done: Vec<ScenarioRecord>,
-    running: BTreeMap<(String, usize), Running>,
+    running: BTreeMap<Place, Running>,
+    ended: BTreeMap<Place, Ended>,
     trouble: Option<std::io::Error>,
 }
 
 struct Running {
     since: Instant,
-    outcome: &'static str,
-    message: Option<String>,
+    failure: Option<String>,
 }
 
 /// The record, shared between the writer that cucumber drives and the steps that land faults.
@@ -81,13 +117,25 @@ struct Running {
 pub struct Record {
     state: Arc<Mutex<State>>,
     directory: PathBuf,
+    names: Arc<Names>,
 }
 
 impl Record {
     /// A record that is kept in this directory as `features.json` and `junit.xml`.
     #[must_use]
-    pub fn new(directory: &Path) -> Self {
-        Self { state: Arc::default(), directory: directory.to_owned() }
+    pub(crate) fn new(directory: &Path, names: Names) -> Self {
+        Self { state: Arc::default(), directory: directory.to_owned(), names: Arc::new(names) }
+    }
+
+    /// What the hook after a scenario found, which decides.
+    pub(crate) fn ended(&self, place: Place, ended: Ended) {
+        self.with(|state| state.ended.insert(place, ended));
+    }
+
+    /// The scenarios that are over.
+    #[must_use]
+    pub(crate) fn done(&self) -> Vec<ScenarioRecord> {
+        self.with(|state| state.done.clone())
     }
 
     /// Counts landed faults.
@@ -108,7 +156,7 @@ impl Record {
     pub fn save(&self) -> std::io::Result<()> {
         let (json, junit) = self.with(|state| {
             let document = serde_json::json!({ "counts": state.counts, "scenarios": state.done });
-            junit(state).map(|junit| (document.to_string(), junit))
+            junit::render(&state.done).map(|junit| (document.to_string(), junit))
         })?;
         std::fs::create_dir_all(&self.directory)?;
         std::fs::write(self.directory.join("features.json"), json)?;
@@ -122,28 +170,27 @@ impl Record {
 
     fn scenario<W>(
         &self,
-        feature: &str,
-        scenario: &event::Source<cucumber::gherkin::Scenario>,
+        feature: &gherkin::Feature,
+        scenario: &gherkin::Scenario,
         event: &Scenario<W>,
     ) {
-        let key = (feature.to_owned(), scenario.position.line);
+        let place = Place::of(feature, scenario);
         let ended = self.with(|state| match event {
             Scenario::Started => {
-                let running = Running { since: Instant::now(), outcome: "passed", message: None };
-                state.running.insert(key, running);
+                state.running.insert(place, Running { since: Instant::now(), failure: None });
                 false
             }
             Scenario::Background(step, event) | Scenario::Step(step, event) => {
-                state.step(&key, step, event);
+                state.step(&place, step, event);
                 false
             }
             Scenario::Hook(_, event::Hook::Failed(_, info)) => {
-                state.fail(&key, "failed", format!("in a hook: {}", panic_text(info)));
+                state.fail(&place, format!("in a hook: {}", panic_text(info)));
                 false
             }
             Scenario::Hook(..) | Scenario::Log(_) => false,
             Scenario::Finished => {
-                state.finish(&key, scenario.name.clone());
+                state.finish(&place, &self.names);
                 true
             }
         });
@@ -154,42 +201,53 @@ impl Record {
 }
 
 impl State {
-    fn step<W>(
-        &mut self,
-        key: &(String, usize),
-        step: &event::Source<cucumber::gherkin::Step>,
-        event: &Step<W>,
-    ) {
+    fn step<W>(&mut self, place: &Place, step: &gherkin::Step, event: &Step<W>) {
         match event {
             Step::Started => {}
             Step::Passed(..) => self.counts.steps += 1,
             Step::Skipped => {
                 self.counts.skipped += 1;
-                self.fail(key, "failed", format!("no such step: {}", step.value));
+                self.fail(place, format!("no such step: {}", step.value));
             }
             Step::Failed(_, _, _, error) => {
-                self.fail(key, "failed", format!("{}: {error}", step.value));
+                self.fail(place, format!("{}: {}", step.value, failure_text(error)));
             }
         }
     }
 
-    fn fail(&mut self, key: &(String, usize), outcome: &'static str, message: String) {
-        if let Some(running) = self.running.get_mut(key) {
-            running.outcome = outcome;
-            running.message.get_or_insert(message);
+    fn fail(&mut self, place: &Place, message: String) {
+        if let Some(running) = self.running.get_mut(place) {
+            running.failure.get_or_insert(message);
         }
     }
 
-    fn finish(&mut self, key: &(String, usize), name: String) {
-        let Some(running) = self.running.remove(key) else { return };
+    fn finish(&mut self, place: &Place, names: &Names) {
+        let Some(running) = self.running.remove(place) else { return };
+        // Without a word of the hook the scenario was not ended in order.
+        let ended = self.ended.remove(place).unwrap_or(Ended {
+            end: End::Harness,
+            message: Some("the scenario was not ended in order".to_owned()),
+            excused: Vec::new(),
+        });
         self.counts.scenarios += 1;
-        self.counts.failed += u64::from(running.outcome == "failed");
+        match ended.end {
+            End::Passed => {}
+            End::Inconclusive => self.counts.inconclusive += 1,
+            End::Harness => self.counts.harness += 1,
+            End::Failed => self.counts.failed += 1,
+        }
+        let failure = running.failure.filter(|_| ended.end != End::Passed);
+        let told: Vec<String> = failure.into_iter().chain(ended.message).collect();
+        let name = names.get(place).cloned();
         self.done.push(ScenarioRecord {
-            feature: key.0.clone(),
-            name,
-            outcome: running.outcome,
+            feature: name.as_ref().map_or_else(String::new, |name| name.feature.clone()),
+            file: name.as_ref().map_or_else(String::new, |name| name.file.clone()),
+            name: name.map_or_else(String::new, |name| name.scenario),
+            line: place.line,
+            outcome: ended.end,
             seconds: running.since.elapsed().as_secs_f64(),
-            message: running.message,
+            message: (!told.is_empty()).then(|| told.join("\n")),
+            excused: ended.excused,
         });
     }
 }
@@ -200,10 +258,10 @@ impl<W: 'static> Writer<W> for Record {
     async fn handle_event(&mut self, event: parser::Result<Event<Cucumber<W>>>, _: &Self::Cli) {
         match event.map(Event::into_inner) {
             Ok(Cucumber::Feature(feature, Feature::Scenario(scenario, event))) => {
-                self.scenario(&feature.name, &scenario, &event.event);
+                self.scenario(&feature, &scenario, &event.event);
             }
             Ok(Cucumber::Feature(feature, Feature::Rule(_, Rule::Scenario(scenario, event)))) => {
-                self.scenario(&feature.name, &scenario, &event.event)
+                self.scenario(&feature, &scenario, &event.event);
             }
             Ok(_) => {}
             Err(_) => self.with(|state| state.counts.parsing_errors += 1),
@@ -220,25 +278,12 @@ fn panic_text(info: &event::Info) -> String {
         .unwrap_or_else(|| "(no text)".to_owned())
 }
 
-fn junit(state: &State) -> std::io::Result<String> {
-    let mut suites: BTreeMap<&str, TestSuite> = BTreeMap::new();
-    for record in &state.done {
-        let status = match &record.message {
-            None => TestCaseStatus::success(),
-            Some(message) => {
-                let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
-                status.set_message(message.clone());
-                status
-            }
-        };
-        let mut case = TestCase::new(record.name.clone(), status);
-        case.set_time(Duration::from_secs_f64(record.seconds));
-        let suite = || TestSuite::new(record.feature.clone());
-        suites.entry(&record.feature).or_insert_with(suite).add_test_case(case);
+/// A step's failure in words: what it said, without what cucumber puts around it.
+pub(crate) fn failure_text(error: &event::StepError) -> String {
+    match error {
+        event::StepError::Panic(info) => panic_text(info),
+        event::StepError::NotFound | event::StepError::AmbiguousMatch(_) => error.to_string(),
     }
-    let mut report = Report::new("features");
-    report.add_test_suites(suites.into_values());
-    report.to_string().map_err(std::io::Error::other)
 }
 
 #[cfg(test)]
@@ -259,5 +304,47 @@ mod tests {
             let missed = floor.missed_by(&too_little).unwrap();
             assert!(missed.contains("floor 2") && missed.contains("floor 3"), "{missed}");
         }
+    }
+
+    fn record_of(places: &[(&str, usize)]) -> Record {
+        let name = |(file, line): &(&str, usize)| {
+            let place = Place { path: PathBuf::from(file), line: *line };
+            let (feature, scenario) = (format!("Twin ({file})"), "killed".to_owned());
+            (place, crate::book::Name { feature, scenario, file: (*file).to_owned() })
+        };
+        Record::new(Path::new("unused"), places.iter().map(name).collect())
+    }
+
+    fn play(record: &Record, place: &Place, ended: Option<Ended>) {
+        let running = Running { since: Instant::now(), failure: Some("a step: no".to_owned()) };
+        record.with(|state| state.running.insert(place.clone(), running));
+        if let Some(ended) = ended {
+            record.ended(place.clone(), ended);
+        }
+        record.with(|state| state.finish(place, &record.names));
+    }
+
+    // Two files with one feature name and the same lines, at the same time.
+    #[test]
+    fn twins_are_two_and_each_has_its_own_outcome() {
+        let record = record_of(&[("a.feature", 8), ("b.feature", 8)]);
+        let at = |file: &str| Place { path: PathBuf::from(file), line: 8 };
+        let ended = |end| Some(Ended { end, message: None, excused: Vec::new() });
+        play(&record, &at("a.feature"), ended(End::Passed));
+        play(&record, &at("b.feature"), ended(End::Failed));
+        let counts = record.counts();
+        assert_eq!((counts.scenarios, counts.failed), (2, 1));
+        let done = record.done();
+        assert_eq!((done[0].file.as_str(), done[0].outcome), ("a.feature", End::Passed));
+        assert_eq!((done[1].file.as_str(), done[1].outcome), ("b.feature", End::Failed));
+        let junit = junit::render(&done).unwrap();
+        assert_eq!(junit.matches("<testsuite name").count(), 2, "{junit}");
+    }
+
+    #[test]
+    fn a_scenario_of_which_the_hook_says_nothing_is_not_green() {
+        let record = record_of(&[("a.feature", 8)]);
+        play(&record, &Place { path: PathBuf::from("a.feature"), line: 8 }, None);
+        assert_eq!(record.done()[0].outcome, End::Harness);
     }
 }

@@ -6,6 +6,7 @@ mod then;
 mod when;
 
 use cucumber::Parameter;
+use harness::plan;
 use reports::schedule::{Fault, Phase, Trigger};
 
 use point::{Manner, Point};
@@ -54,22 +55,41 @@ impl std::str::FromStr for Harm {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "the target's MySQL is killed" => Ok(Self(Fault::MysqlKill)),
-            "the source's MySQL is killed" => Ok(Self(Fault::MysqlSourceKill)),
-            "the source tablet is killed" => Ok(Self(Fault::SourceKill)),
-            "etcd is killed" => Ok(Self(Fault::EtcdKill)),
-            "the target tablet's connections are killed" => Ok(Self(Fault::MysqlConnectionKill)),
-            "the target's MySQL takes no writes" => Ok(Self(Fault::MysqlReadonly)),
-            "the table of checkpoints is locked" => Ok(Self(Fault::LockTable)),
-            "the target tablet's lease ends" => Ok(Self(Fault::LeaseExpiry)),
-            "another tablet becomes primary" => Ok(Self(Fault::Demote)),
-            "a new container takes the frozen target tablet's alias" => {
-                Ok(Self(Fault::TabletReplace))
-            }
-            other => Err(format!("unknown harm `{other}`")),
-        }
+        let harm = HARMS.iter().find(|(said, _)| *said == text);
+        harm.map(|(_, fault)| Self(*fault)).ok_or_else(|| format!("unknown harm `{text}`"))
     }
+}
+
+/// Harms in words.
+const HARMS: [(&str, Fault); 10] = [
+    ("the target's MySQL is killed", Fault::MysqlKill),
+    ("the source's MySQL is killed", Fault::MysqlSourceKill),
+    ("the source tablet is killed", Fault::SourceKill),
+    ("etcd is killed", Fault::EtcdKill),
+    ("the target tablet's connections are killed", Fault::MysqlConnectionKill),
+    ("the target's MySQL takes no writes", Fault::MysqlReadonly),
+    ("the table of checkpoints is locked", Fault::LockTable),
+    ("the target tablet's lease ends", Fault::LeaseExpiry),
+    ("another tablet becomes primary", Fault::Demote),
+    ("a new container takes the frozen target tablet's alias", Fault::TabletReplace),
+];
+
+/// Steps of `when.rs` that say their fault in words of their own, and may hurt more than the tablet.
+const IN_WORDS: [(&str, Fault); 2] = [
+    ("etcd is restarted", Fault::EtcdRestart),
+    ("the target tablet and its MySQL die together", Fault::HostCrash),
+];
+
+/// The fault that a step injects, as far as it can hurt others; asked before anything is started.
+///
+/// # Errors
+/// When it names a fault that there is not.
+pub(crate) fn fault_in(step: &str) -> Result<Option<Fault>, String> {
+    if let Some((name, _)) = step.strip_prefix("the fault \"").and_then(|it| it.split_once('"')) {
+        return plan::parse_fault(name).map(Some);
+    }
+    let mut known = HARMS.iter().chain(&IN_WORDS);
+    Ok(known.find(|(said, _)| step.starts_with(said)).map(|(_, fault)| *fault))
 }
 
 /// A moment at which something goes wrong.

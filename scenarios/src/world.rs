@@ -1,27 +1,23 @@
 //! The world of a scenario: what was said of the trial, the stage it plays on, and its judgement.
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use harness::fault::{self, Struck};
 use harness::plan;
-use harness::trial::{Action, Stage, WORKFLOW, Waited};
-use reports::TrialRecord;
-use reports::journal::{Record, Side};
+use harness::trial::{ActError, Action, Stage, WORKFLOW, Waited};
+use reports::journal::{Event, Record, Scenario, Side};
 use reports::schedule::{Bug, Fault, Step, Trigger};
-use reports::verdict::{Invariant, Judgement, Verdict};
+use reports::verdict::Judgement;
 use tokio::sync::OwnedMutexGuard;
 
+use crate::book;
 use crate::points::Points;
 use crate::said::Said;
 use crate::suite::Suite;
 
-/// Collecting a trial's evidence takes at most this long.
-const COLLECT_WITHIN: Duration = Duration::from_secs(120);
-/// Removing its containers takes at most this long.
-const CLOSE_WITHIN: Duration = Duration::from_secs(60);
+mod judging;
 
 static SUITE: OnceLock<Arc<Suite>> = OnceLock::new();
 
@@ -42,10 +38,21 @@ pub(crate) struct World {
     said: Said,
     own_servers: Option<OwnedMutexGuard<()>>,
     small_disk: bool,
+    scenario: Option<Scenario>,
     stage: Option<Arc<Stage>>,
     points: Option<Points>,
     struck: Vec<Struck>,
     judgements: Option<Vec<Judgement>>,
+    stopped: Mutex<Option<Stopped>>,
+}
+
+/// Why a scenario could not go on, when that is no finding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Stopped {
+    /// A fault did not land, an act of the harness failed, or the scenario asks for what cannot be.
+    Doubt(String),
+    /// There is nothing to play on: no engine, image or server.
+    Harness(String),
 }
 
 impl std::fmt::Debug for World {
@@ -63,11 +70,41 @@ impl World {
             said: Said::default(),
             own_servers: None,
             small_disk: false,
+            scenario: None,
             stage: None,
             points: None,
             struck: Vec::new(),
             judgements: None,
+            stopped: Mutex::default(),
         })
+    }
+
+    /// Says which scenario this is.
+    pub(crate) fn name(&mut self, scenario: Scenario) {
+        self.scenario = Some(scenario);
+    }
+
+    /// Why the scenario cannot go on, as an error that is no finding.
+    pub(crate) fn doubt(&self, why: impl Into<String>) -> anyhow::Error {
+        let why = why.into();
+        self.stop(Stopped::Doubt(why.clone()));
+        anyhow::Error::msg(why)
+    }
+
+    fn stop(&self, why: Stopped) {
+        self.stopped.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
+    }
+
+    fn stopped(&self) -> Option<Stopped> {
+        self.stopped.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What an act of the harness came to; that it failed is no finding.
+    ///
+    /// # Errors
+    /// When it failed.
+    pub(crate) fn acted<T>(&self, act: Result<T, ActError>) -> anyhow::Result<T> {
+        act.map_err(|error| self.doubt(error.chain()))
     }
 
     /// Waits for the turn of a scenario that hurts its servers, or fills a disk.
@@ -81,10 +118,11 @@ impl World {
     /// # Errors
     /// When the workflow is there already.
     pub(crate) fn said(&mut self) -> anyhow::Result<&mut Said> {
-        ensure!(
-            self.stage.is_none(),
-            "say this before the workflow: its tables are loaded and its tablets started by then"
-        );
+        if self.stage.is_some() {
+            let late =
+                "say this before the workflow: its tables are loaded and its tablets started";
+            return Err(self.doubt(late));
+        }
         Ok(&mut self.said)
     }
 
@@ -105,23 +143,43 @@ impl World {
     /// # Errors
     /// When the harness fails.
     pub(crate) async fn open(&mut self) -> anyhow::Result<()> {
-        ensure!(self.stage.is_none(), "a scenario has one workflow");
+        if self.stage.is_some() {
+            return Err(self.doubt("a scenario has one workflow"));
+        }
         let schedule = self.said.schedule(self.trial)?;
+        for step in &schedule.steps {
+            self.servers_suffice(step.fault)?;
+        }
         let own = self.own_servers.is_some();
         let mut needs = schedule.clone();
         if self.small_disk {
             let start = Trigger::Progress { fraction: 0.0 };
             needs.steps.push(Step::new(start, Fault::DiskFull));
         }
-        let environment = self.suite.environment(&needs, own, self.said.seeded).await?;
+        let environment = match self.suite.environment(&needs, own, self.said.seeded).await {
+            Ok(environment) => environment,
+            Err(error) => {
+                self.stop(Stopped::Harness(format!("{error:#}")));
+                return Err(error);
+            }
+        };
         let name = format!("f{:03}", self.trial);
         let directory = self.suite.trial_directory(self.trial);
-        let stage = Stage::open(&environment, &schedule, &name, &directory).await?;
-        let stage = self.stage.insert(Arc::new(stage));
-        self.points = Points::begin(stage);
-        stage.launch().await?;
-        stage.start_workflow().await?;
-        Ok(())
+        let stage = Stage::open(&environment, &schedule, &name, &directory).await;
+        let stage = Arc::new(self.acted(stage)?);
+        self.stage = Some(Arc::clone(&stage));
+        if let Some(scenario) = self.scenario.clone() {
+            stage.journal().record(Event::Scenario(scenario));
+        }
+        self.points = Points::begin(&stage);
+        self.acted(stage.launch().await)?;
+        self.acted(stage.start_workflow().await)
+    }
+
+    /// Refuses a fault that hurts servers which others use.
+    fn servers_suffice(&self, fault: Fault) -> anyhow::Result<()> {
+        let own = self.own_servers.is_some();
+        book::servers_suffice(fault, own, self.small_disk).map_err(|why| self.doubt(why))
     }
 
     /// The stage, for acts; not once the trial was judged.
@@ -129,11 +187,11 @@ impl World {
     /// # Errors
     /// When there is no workflow yet, or the trial was judged.
     pub(crate) fn stage(&self) -> anyhow::Result<&Arc<Stage>> {
-        ensure!(
-            self.judgements.is_none(),
-            "the trial was judged by a step before this one, which ended it: say this earlier"
-        );
-        self.stage.as_ref().context("say `Given a workflow …` first")
+        if self.judgements.is_some() {
+            let late = "a step before this one judged the trial, which ended it: say this earlier";
+            return Err(self.doubt(late));
+        }
+        self.stage.as_ref().ok_or_else(|| self.doubt("say `Given a workflow …` first"))
     }
 
     /// Creates a VDiff.
@@ -146,7 +204,7 @@ impl World {
             0 => stage.schedule().vdiff_uuid.clone(),
             nth => plan::following_uuid(stage.schedule(), nth),
         };
-        Ok(stage.create_vdiff(&uuid).await?)
+        self.acted(stage.create_vdiff(&uuid).await)
     }
 
     /// Waits for the trigger and injects the fault, which must land.
@@ -175,10 +233,13 @@ impl World {
     /// # Errors
     /// When it missed: the scenario says nothing then.
     pub(crate) async fn strike_with(&mut self, step: Step) -> anyhow::Result<()> {
-        let struck = self.stage()?.strike(step).await?;
+        self.servers_suffice(step.fault)?;
+        let struck = self.acted(self.stage()?.strike(step).await)?;
         let landed = struck.landed;
         self.struck.push(struck);
-        ensure!(landed, "the fault did not land: {}", self.why_missed());
+        if !landed {
+            return Err(self.doubt(format!("the fault did not land: {}", self.why_missed())));
+        }
         self.suite.record().landed(1);
         Ok(())
     }
@@ -188,9 +249,10 @@ impl World {
     /// # Errors
     /// When the harness fails.
     pub(crate) async fn strike_now(&mut self, fault: Fault) -> anyhow::Result<()> {
+        self.servers_suffice(fault)?;
         let stage = self.stage()?;
         let step = stage.add_step(Step::new(Trigger::Progress { fraction: 0.0 }, fault));
-        let struck = fault::inject(stage, step, fault, None).await?;
+        let struck = self.acted(fault::inject(stage, step, fault, None).await)?;
         self.struck.push(struck);
         Ok(())
     }
@@ -202,7 +264,7 @@ impl World {
     fn why_missed(&self) -> String {
         let records = self.records();
         let missed = records.into_iter().rev().find_map(|record| match record.event {
-            reports::journal::Event::FaultMissed { reason, .. } => Some(reason),
+            Event::FaultMissed { reason, .. } => Some(reason),
             _ => None,
         });
         missed.unwrap_or_else(|| "for an unknown reason".to_owned())
@@ -214,8 +276,9 @@ impl World {
     /// When there was none, or the harness fails.
     pub(crate) async fn heal(&self, faults: &[Fault]) -> anyhow::Result<()> {
         let last = self.struck.iter().rev().find(|struck| faults.contains(&struck.fault));
-        let struck = last.with_context(|| format!("none of {faults:?} was injected before"))?;
-        Ok(self.stage()?.heal(struck).await?)
+        let never = || self.doubt(format!("none of {faults:?} was injected before"));
+        let struck = last.ok_or_else(never)?;
+        self.acted(self.stage()?.heal(struck).await)
     }
 
     /// Ends the harm of all faults that are still at work.
@@ -223,15 +286,17 @@ impl World {
     /// # Errors
     /// As [`World::heal`].
     pub(crate) async fn heal_all(&self) -> anyhow::Result<()> {
-        ensure!(!self.struck.is_empty(), "no fault was injected before");
+        if self.struck.is_empty() {
+            return Err(self.doubt("no fault was injected before"));
+        }
         let records = self.records();
         let healed = |step: usize| {
             records.iter().any(
-                |record| matches!(record.event, reports::journal::Event::FaultHealed { step: it, .. } if it == step),
+                |record| matches!(record.event, Event::FaultHealed { step: it, .. } if it == step),
             )
         };
         let at_work = self.struck.iter().filter(|struck| !healed(struck.step)).cloned().collect();
-        Ok(fault::heal_all(self.stage()?, at_work).await?)
+        self.acted(fault::heal_all(self.stage()?, at_work).await)
     }
 
     /// Waits until the target tablet was struck at all of its crash points, and is started again.
@@ -240,11 +305,14 @@ impl World {
     /// When there are none, one was not reached, or the harness fails.
     pub(crate) async fn pass_points(&mut self) -> anyhow::Result<()> {
         self.stage()?;
-        let points = self.points.as_mut().context(
-            "no crash point is armed: say `Given the target tablet will be killed …` before the \
-             workflow",
-        )?;
-        let landed = points.pass().await?;
+        let Some(mut points) = self.points.take() else {
+            let none = "no crash point is armed: say `Given the target tablet will be killed …` \
+                        before the workflow";
+            return Err(self.doubt(none));
+        };
+        let passed = points.pass().await;
+        self.points = Some(points);
+        let landed = passed.map_err(|error| self.doubt(format!("{error:#}")))?;
         self.suite.record().landed(landed);
         Ok(())
     }
@@ -254,74 +322,9 @@ impl World {
     pub(crate) fn was_resumed_by_hand(&self) -> bool {
         let resumed = Action::Resume.name();
         self.records().iter().any(|record| match &record.event {
-            reports::journal::Event::VdiffAction(action) => action.action == resumed,
+            Event::VdiffAction(action) => action.action == resumed,
             _ => false,
         })
-    }
-
-    /// Collects the evidence, ends the trial and judges it, once.
-    ///
-    /// # Errors
-    /// When the harness fails.
-    pub(crate) async fn judge(&mut self) -> anyhow::Result<&[Judgement]> {
-        if self.judgements.is_none() {
-            if let Some(points) = self.points.take() {
-                points.end().await;
-            }
-            let stage = self.stage.as_ref().context("say `Given a workflow …` first")?;
-            tokio::time::timeout(COLLECT_WITHIN, stage.collect())
-                .await
-                .context("the evidence was not collected in time")?;
-            self.end().await?;
-        }
-        self.judgements.as_deref().context("the trial was not judged")
-    }
-
-    /// The invariants must have passed (or not be touched by this trial).
-    ///
-    /// # Errors
-    /// With what the oracles say, when one did not pass.
-    pub(crate) async fn must_hold(&mut self, which: &[Invariant]) -> anyhow::Result<()> {
-        let which: BTreeSet<Invariant> = which.iter().copied().collect();
-        let judged = self.judge().await?;
-        let mut broken = Vec::new();
-        let mut passed = 0_u32;
-        for judgement in judged.iter().filter(|judgement| which.contains(&judgement.invariant)) {
-            match (judgement.not_applicable, judgement.verdict) {
-                (true, _) => {}
-                (false, Verdict::Pass) => passed += 1,
-                (false, Verdict::Fail | Verdict::Inconclusive) => broken.push(told(judgement)),
-            }
-        }
-        ensure!(broken.is_empty(), "{}", broken.join("\n"));
-        ensure!(passed > 0, "none of {which:?} was tried by this trial");
-        Ok(())
-    }
-
-    /// Ends and judges the trial, wherever the scenario stopped; removes its containers.
-    ///
-    /// # Errors
-    /// When the harness fails.
-    pub(crate) async fn end(&mut self) -> anyhow::Result<()> {
-        if self.judgements.is_some() {
-            return Ok(());
-        }
-        if let Some(points) = self.points.take() {
-            points.end().await;
-        }
-        let Some(stage) = self.stage.as_ref() else { return Ok(()) };
-        let closed = tokio::time::timeout(CLOSE_WITHIN, stage.close()).await;
-        stage.journal().finish().context("writing the journal")?;
-        let records = stage.records();
-        let judgements = harness::oracle::judge(&records);
-        let schedule = stage.executed_schedule();
-        reports::schedule::save(
-            &schedule,
-            &self.suite.trial_directory(self.trial).join("schedule.json"),
-        )?;
-        self.suite.keep(TrialRecord { schedule, records, judgements: judgements.clone() });
-        self.judgements = Some(judgements);
-        closed.context("the scenario's tablets were not removed in time")
     }
 
     /// Waits until the diff is in this state.
@@ -329,7 +332,7 @@ impl World {
     /// # Errors
     /// When it is not, in time.
     pub(crate) async fn wait_state(&self, state: &str, within: Duration) -> anyhow::Result<()> {
-        yes(self.stage()?.wait_state(state, within).await?)
+        yes(self.acted(self.stage()?.wait_state(state, within).await)?)
     }
 
     /// The VDiff's last error, as `show` tells it.
@@ -338,7 +341,9 @@ impl World {
     /// When the tablet does not answer.
     pub(crate) async fn shown_error(&self) -> anyhow::Result<String> {
         let stage = self.stage()?;
-        let rows = stage.target().tablet().vdiff_show(WORKFLOW, &stage.uuid()?).await?;
+        let uuid = self.acted(stage.uuid())?;
+        let shown = stage.target().tablet().vdiff_show(WORKFLOW, &uuid).await;
+        let rows = shown.map_err(|error| self.doubt(format!("asking show: {error}")))?;
         let error = rows.first().and_then(|row| row.get("last_error")).cloned().flatten();
         Ok(error.unwrap_or_default())
     }
@@ -353,8 +358,8 @@ impl World {
         within: Duration,
     ) -> anyhow::Result<()> {
         let stage = self.stage()?;
-        yes(stage.wait_settled(within).await?)?;
-        let found = stage.progress().await?.state;
+        yes(self.acted(stage.wait_settled(within).await)?)?;
+        let found = self.acted(stage.progress().await)?.state;
         ensure!(
             found.as_deref() == Some(state),
             "expected the VDiff to be {state}, found {found:?}: {}",
@@ -378,9 +383,4 @@ fn yes(waited: Waited) -> anyhow::Result<()> {
         Waited::Yes { .. } => Ok(()),
         Waited::No { reason } => bail!("waited in vain for {reason}"),
     }
-}
-
-fn told(judgement: &Judgement) -> String {
-    let reasons: Vec<&str> = judgement.reasons.iter().map(|reason| reason.text.as_str()).collect();
-    format!("{:?} {:?}: {}", judgement.invariant, judgement.verdict, reasons.join("; "))
 }

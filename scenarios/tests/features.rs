@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use scenarios::Options;
+use harness::cli::Exit;
 use scenarios::args::Arguments;
 use scenarios::record::Floor;
+use scenarios::{BadFeatures, Options, RunError};
 use tokio_util::sync::CancellationToken;
 
 fn main() -> ExitCode {
@@ -14,26 +15,25 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => {
             eprintln!("error: {error}");
-            return ExitCode::from(64);
+            return Exit::Usage.into();
         }
     };
-    match execute(arguments) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::from(3)
-        }
-    }
+    let exit = execute(arguments).unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        let is_input = error.is::<BadFeatures>()
+            || matches!(error.downcast_ref(), Some(RunError::Features(_)));
+        if is_input { Exit::Usage } else { Exit::Harness }
+    });
+    exit.into()
 }
 
-fn execute(arguments: Arguments) -> anyhow::Result<bool> {
+fn execute(arguments: Arguments) -> anyhow::Result<Exit> {
     let options = options(arguments)?;
     if options.arguments.list {
         for name in scenarios::list(&options)? {
             println!("{name}: test");
         }
-        return Ok(true);
+        return Ok(Exit::Pass);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let outcome = runtime.block_on(async {
@@ -53,17 +53,20 @@ fn execute(arguments: Arguments) -> anyhow::Result<bool> {
     let counts = &outcome.counts;
     println!("report   {}", outcome.report.display());
     println!("landed   {} faults in {} scenarios", counts.landed, counts.scenarios);
+    for excused in &outcome.excused {
+        println!("excused  {excused}");
+    }
     for reason in &outcome.reasons {
         println!("FAIL     {reason}");
     }
     // The closing line of a test run, as runners read it.
-    let verdict = if outcome.reasons.is_empty() { "ok" } else { "FAILED" };
+    let verdict = if outcome.exit == Exit::Pass { "ok" } else { "FAILED" };
+    let not_passed = counts.failed + counts.inconclusive + counts.harness;
     println!(
-        "test result: {verdict}. {} passed; {} failed; 0 ignored; 0 measured; 0 filtered out",
-        counts.scenarios - counts.failed,
-        counts.failed
+        "test result: {verdict}. {} passed; {not_passed} failed; 0 ignored; 0 measured; 0 filtered out",
+        counts.scenarios - not_passed,
     );
-    Ok(outcome.reasons.is_empty())
+    Ok(outcome.exit)
 }
 
 fn options(arguments: Arguments) -> anyhow::Result<Options> {

@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 
-use harness::cli::{self, FeatureRequest, FeatureRun};
-use scenarios::Options;
+use harness::cli::{self, FeatureError, FeatureRequest, FeatureRun};
 use scenarios::args::Arguments;
+use scenarios::{Options, RunError};
 
 fn main() -> ExitCode {
     cli::main(std::env::args_os(), &|request, stop| Box::pin(run(request, stop)))
@@ -13,7 +13,7 @@ fn main() -> ExitCode {
 async fn run(
     request: FeatureRequest,
     stop: &tokio_util::sync::CancellationToken,
-) -> Result<FeatureRun, cli::FeatureError> {
+) -> Result<FeatureRun, FeatureError> {
     let options = Options {
         features: request.directory,
         arguments: Arguments { filters: request.names, ..Arguments::default() },
@@ -22,8 +22,14 @@ async fn run(
         images: request.images,
         clean_tablet: request.clean_tablet,
     };
-    let outcome = scenarios::run(&options, stop).await?;
+    let outcome = scenarios::run(&options, stop).await.map_err(|error| match error {
+        RunError::Features(bad) => FeatureError::Features(Box::new(bad)),
+        RunError::Harness(error) => FeatureError::Harness(error.into()),
+    })?;
     Ok(FeatureRun {
+        exit: outcome.exit,
+        inconclusive: outcome.counts.inconclusive,
+        excused: outcome.excused,
         scenarios: outcome.counts.scenarios,
         landed: outcome.counts.landed,
         reasons: outcome.reasons,

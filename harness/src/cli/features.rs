@@ -6,7 +6,7 @@ use std::pin::Pin;
 use tokio_util::sync::CancellationToken;
 
 use super::arguments::FeaturesArgs;
-use super::{Exit, Failure};
+use super::{Exit, Failure, putln};
 use crate::images::ImageOptions;
 
 /// Runs features.
@@ -16,8 +16,16 @@ pub type FeatureRunner =
         &'a CancellationToken,
     ) -> Pin<Box<dyn Future<Output = Result<FeatureRun, FeatureError>> + 'a>>;
 
-/// Why features could not be run: an error and its causes.
-pub type FeatureError = Box<dyn std::error::Error + Send + Sync>;
+/// Why features were not run.
+#[derive(Debug, thiserror::Error)]
+pub enum FeatureError {
+    /// The features are wrong, and nothing was started.
+    #[error(transparent)]
+    Features(Box<dyn std::error::Error + Send + Sync>),
+    /// The harness failed.
+    #[error(transparent)]
+    Harness(Box<dyn std::error::Error + Send + Sync>),
+}
 
 /// Which features to run.
 #[derive(Clone, Debug)]
@@ -37,12 +45,18 @@ pub struct FeatureRequest {
 /// What a feature run came to.
 #[derive(Clone, Debug)]
 pub struct FeatureRun {
+    /// With which code to exit.
+    pub exit: Exit,
     /// Scenarios that ran.
     pub scenarios: u64,
+    /// Scenarios that say nothing.
+    pub inconclusive: u64,
     /// Faults that landed.
     pub landed: u64,
     /// Why it is not green; empty when it is.
     pub reasons: Vec<String>,
+    /// What did not hold, and is excused by a tag.
+    pub excused: Vec<String>,
     /// The page to read.
     pub report: PathBuf,
 }
@@ -62,24 +76,29 @@ pub(super) async fn run(
         images: args.images.options(false),
         clean_tablet: args.clean_tablet,
     };
-    let mut run =
-        features(request, stop).await.map_err(|error| Failure::harness(error.as_ref()))?;
-    if run.scenarios == 0 && run.reasons.is_empty() {
-        run.reasons
-            .push("nothing was tried: no scenario has one of these texts in its name".to_owned());
-    }
+    let run = features(request, stop).await.map_err(|error| match &error {
+        FeatureError::Features(_) => Failure::usage(&error),
+        FeatureError::Harness(_) => Failure::harness(&error),
+    })?;
     if let Some(junit) = &args.out.junit {
         std::fs::copy(out.join("junit.xml"), junit).map_err(|error| Failure::harness(&error))?;
     }
-    for reason in &run.reasons {
-        println!("FAIL     {reason}");
+    for excused in &run.excused {
+        putln!("excused  {excused}");
     }
-    let verdict = if run.reasons.is_empty() { "PASS" } else { "FAIL" };
-    println!("{verdict}     {} scenarios, {} faults landed", run.scenarios, run.landed);
-    println!("report   {}", run.report.display());
-    Ok(match (run.reasons.is_empty(), run.scenarios, stop.is_cancelled()) {
-        (_, _, true) | (_, 0, _) => Exit::Inconclusive,
-        (true, _, _) => Exit::Pass,
-        (false, _, _) => Exit::Finding,
-    })
+    let word = match run.exit {
+        Exit::Pass => "PASS",
+        Exit::Finding => "FAIL",
+        Exit::Inconclusive | Exit::Harness | Exit::Usage => "UNCLEAR",
+    };
+    for reason in &run.reasons {
+        putln!("{word:<8} {reason}");
+    }
+    let unclear = match run.inconclusive {
+        0 => String::new(),
+        count => format!(", {count} inconclusive"),
+    };
+    putln!("{word:<8} {} scenarios, {} faults landed{unclear}", run.scenarios, run.landed);
+    putln!("report   {}", run.report.display());
+    Ok(run.exit)
 }

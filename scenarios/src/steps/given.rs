@@ -120,12 +120,12 @@ async fn with_workflow(
 
 #[given("the operator has stopped the workflow")]
 async fn stopped_workflow(world: &mut World) -> anyhow::Result<()> {
-    Ok(world.stage()?.rest_workflow(false).await?)
+    world.acted(world.stage()?.rest_workflow(false).await)
 }
 
 #[given("the operator has frozen the workflow")]
 async fn frozen_workflow(world: &mut World) -> anyhow::Result<()> {
-    Ok(world.stage()?.rest_workflow(true).await?)
+    world.acted(world.stage()?.rest_workflow(true).await)
 }
 
 #[given(expr = "a VDiff of {string} is running")]

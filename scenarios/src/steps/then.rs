@@ -36,7 +36,7 @@ async fn stopped(world: &mut World) -> anyhow::Result<()> {
 
 #[then("the VDiff is gone")]
 async fn gone(world: &mut World) -> anyhow::Result<()> {
-    let state = world.stage()?.progress().await?.state;
+    let state = world.acted(world.stage()?.progress().await)?.state;
     ensure!(state.is_none(), "expected no row of the VDiff, found it {state:?}");
     Ok(())
 }
@@ -74,7 +74,7 @@ async fn demoted(world: &mut World, within: u64) -> anyhow::Result<()> {
 
 #[then("the VDiff is left for the next primary to resume")]
 async fn left(world: &mut World) -> anyhow::Result<()> {
-    let state = world.stage()?.progress().await?.state;
+    let state = world.acted(world.stage()?.progress().await)?.state;
     let open = matches!(state.as_deref(), Some("pending" | "started"));
     ensure!(open, "expected it pending or started, found {state:?}");
     Ok(())

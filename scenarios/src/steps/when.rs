@@ -134,5 +134,5 @@ async fn delete(world: &mut World, at: At) -> anyhow::Result<()> {
 
 #[when("another tablet becomes the primary of the target shard")]
 async fn usurp(world: &mut World) -> anyhow::Result<()> {
-    Ok(world.stage()?.probe_term().await?)
+    world.acted(world.stage()?.probe_term().await)
 }

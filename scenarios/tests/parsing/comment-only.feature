@@ -1,0 +1,2 @@
+# Feature: later
+#   Scenario: to be written
