@@ -12,6 +12,7 @@ pub mod conversation;
 mod descriptors;
 mod faults;
 mod kernel_log;
+mod peak;
 mod readiness;
 
 use std::collections::BTreeMap;

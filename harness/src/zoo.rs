@@ -37,6 +37,8 @@ pub struct ZooOptions {
     pub game: Game,
     /// The seed.
     pub seed: u64,
+    /// Trials at a time.
+    pub jobs: usize,
     /// Where runs and `zoo.json` go.
     pub out: PathBuf,
     /// Images; the tablet's is the one with the bugs compiled in.
@@ -48,12 +50,25 @@ pub struct ZooOptions {
 /// What is hunted.
 #[derive(Clone, Debug)]
 pub enum Game {
-    /// Each known bug.
-    Bugs,
+    /// These known bugs; none: each.
+    Bugs(Vec<Bug>),
     /// The control: the same with no bug on.
-    CleanTablet,
+    CleanTablet(Vec<Bug>),
     /// A patch of the tablet.
     Patch(Patch),
+}
+
+impl Game {
+    /// The known bugs that are hunted, each once, in the order of the catalogue.
+    fn bugs(&self) -> Vec<Bug> {
+        match self {
+            Game::Bugs(some) | Game::CleanTablet(some) => {
+                let wanted = |bug: &Bug| some.is_empty() || some.contains(bug);
+                Bug::ALL.into_iter().filter(wanted).collect()
+            }
+            Game::Patch(_) => Vec::new(),
+        }
+    }
 }
 
 /// What became of one bug.
@@ -71,6 +86,8 @@ pub struct Specimen {
     pub oracle: Vec<String>,
     /// Trials that hunted for it, and were run.
     pub trials: u64,
+    /// So many of them found it.
+    pub trials_that_found: u64,
     /// The first of them that found it, from 1.
     pub found_in: Option<u64>,
     /// Exits that nobody asked for, over all trials that hunted: side and code.
@@ -130,7 +147,12 @@ pub async fn run(
         say(&format!("bug      {}{off}", prey.name));
         let specimen = prey.hunt(options, stop, say, &mut zoo.failures).await?;
         let found = match specimen.found_in {
-            Some(trial) => format!("found by {} in trial {trial}", specimen.oracle.join(", ")),
+            Some(first) => format!(
+                "found by {} in {} of {} trials, first in trial {first}",
+                specimen.oracle.join(", "),
+                specimen.trials_that_found,
+                specimen.trials
+            ),
             None => "not found".to_owned(),
         };
         say(&format!("bug      {}: {found}", prey.name));
@@ -147,7 +169,7 @@ pub async fn run(
 /// and nothing unclear. A patch has no such duty: found or not, a verdict on it is one.
 #[must_use]
 pub fn verdict(specimens: &[Specimen], game: &Game) -> Verdict {
-    let all = Bug::ALL.len();
+    let all = game.bugs().len();
     let as_wanted = |specimen: &Specimen| {
         let worked = specimen.workaround.as_ref().is_none_or(|one| one.landed && one.comes_back);
         specimen.found && worked
@@ -156,12 +178,12 @@ pub fn verdict(specimens: &[Specimen], game: &Game) -> Verdict {
     let is_unclear = |one: &Specimen| one.inconclusive > 0 || !one.doubts.is_empty();
     let unclear = specimens.iter().any(is_unclear);
     match game {
-        Game::Bugs if specimens.len() == all && specimens.iter().all(as_wanted) => Verdict::Pass,
-        Game::Bugs => Verdict::Fail,
-        Game::CleanTablet | Game::Patch(_) if found => Verdict::Fail,
-        Game::CleanTablet if specimens.len() < all || unclear => Verdict::Inconclusive,
+        Game::Bugs(_) if specimens.len() == all && specimens.iter().all(as_wanted) => Verdict::Pass,
+        Game::Bugs(_) => Verdict::Fail,
+        Game::CleanTablet(_) | Game::Patch(_) if found => Verdict::Fail,
+        Game::CleanTablet(_) if specimens.len() < all || unclear => Verdict::Inconclusive,
         Game::Patch(_) if specimens.is_empty() || unclear => Verdict::Inconclusive,
-        Game::CleanTablet | Game::Patch(_) => Verdict::Pass,
+        Game::CleanTablet(_) | Game::Patch(_) => Verdict::Pass,
     }
 }
 
@@ -183,8 +205,8 @@ async fn prey(
     say: &(dyn Fn(&str) + Send + Sync),
 ) -> Result<Vec<Prey>, CampaignError> {
     let is_on = match &options.game {
-        Game::Bugs => true,
-        Game::CleanTablet => false,
+        Game::Bugs(_) => true,
+        Game::CleanTablet(_) => false,
         Game::Patch(patch) => return Ok(vec![patched(patch, options, stop, say).await?]),
     };
     let of = |bug| {
@@ -204,7 +226,7 @@ async fn prey(
             program: options.program.clone(),
         })
     };
-    Bug::ALL.into_iter().map(of).collect()
+    options.game.bugs().into_iter().map(of).collect()
 }
 
 /// The patched tablet is built before anything else: it may not compile.
@@ -277,7 +299,7 @@ impl Prey {
         let again = if nth > 0 { "-points" } else { "" };
         CampaignOptions {
             work,
-            jobs: 2,
+            jobs: options.jobs,
             fail_fast: nth > 0,
             floor: self.floor(),
             deadline: if nth > 0 { DEADLINE * 4 } else { DEADLINE },
@@ -319,6 +341,7 @@ impl Prey {
         // A control must find nothing in any trial.
         let looked_at = || hunting.iter().chain(around.iter().filter(|_| !self.is_on));
         let first = looked_at().position(|trial| self.is_found_by(trial));
+        let that_found = looked_at().filter(|trial| self.is_found_by(trial)).count();
         let mut oracle: Vec<Invariant> = looked_at().flat_map(|trial| failures(trial)).collect();
         oracle.sort_unstable();
         oracle.dedup();
@@ -340,6 +363,7 @@ impl Prey {
             found: first.is_some(),
             oracle: oracle.iter().map(|invariant| format!("{invariant:?}")).collect(),
             trials: hunting.len() as u64,
+            trials_that_found: that_found as u64,
             found_in: first.map(|place| place as u64 + 1),
             exits: looked_at().flat_map(|trial| unscheduled_exits(trial)).collect(),
             reasons,

@@ -161,6 +161,41 @@ pub enum Bug {
     CompletedTableAgain,
     /// A source stream that broke off is taken for one that came to its end.
     BrokenStreamIsEnd,
+    /// A tablet that has resumed a diff is unready again three seconds later, for good.
+    UnreadyAfterRecovery,
+    /// A workflow that a crash has left stopped stays so, with the tablet's own error as its
+    /// message.
+    WorkflowLeftStopped,
+    /// A task of a former primary sends on a closed channel, 100 ms after the demotion.
+    PanicAfterDemotion,
+    /// A diff in its middle cannot be stopped: the tablet refuses at once.
+    StopRefused,
+    /// The memory guard does not look at the memory.
+    NoMemoryGuard,
+    /// The connection to the source is kept for ever when a diff goes on from a checkpoint.
+    DescriptorLeak,
+    /// A diff that was started before the restart waits ten seconds before it goes on.
+    SitsAfterRestart,
+    /// An orderly end takes twenty seconds.
+    SlowSigterm,
+    /// A resume is recorded, and nobody works on the diff.
+    ResumeWithoutController,
+    /// A diff that goes on reads both tables from their beginning, onto its counts.
+    CursorForgotten,
+    /// The lock of a workflow is kept when its snapshot was given up.
+    LockNotReleased,
+    /// An error that passes by itself is recorded as a lasting one.
+    FlagLostOnError,
+    /// A diff that goes on forgets the differences that it had found.
+    ReportDroppedOnResume,
+    /// A delete leaves the rows of the diff's tables.
+    OrphanedTablesOnDelete,
+    /// A stop is acknowledged before it is written.
+    AckBeforeWrite,
+    /// A tablet that has resumed a diff logs a hundred lines a second.
+    LogStorm,
+    /// The snapshot of a diff that is stopped stays open.
+    SnapshotLeftOpen,
 }
 
 /// Deadlines, in milliseconds.
@@ -238,13 +273,30 @@ impl Step {
 
 impl Bug {
     /// Every bug of the zoo.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 23] = [
         Self::RegistryBeforeInit,
         Self::WatchEndUnwrap,
         Self::SplitCheckpoint,
         Self::LateRestartGuard,
         Self::CompletedTableAgain,
         Self::BrokenStreamIsEnd,
+        Self::UnreadyAfterRecovery,
+        Self::WorkflowLeftStopped,
+        Self::PanicAfterDemotion,
+        Self::StopRefused,
+        Self::NoMemoryGuard,
+        Self::DescriptorLeak,
+        Self::SitsAfterRestart,
+        Self::SlowSigterm,
+        Self::ResumeWithoutController,
+        Self::CursorForgotten,
+        Self::LockNotReleased,
+        Self::FlagLostOnError,
+        Self::ReportDroppedOnResume,
+        Self::OrphanedTablesOnDelete,
+        Self::AckBeforeWrite,
+        Self::LogStorm,
+        Self::SnapshotLeftOpen,
     ];
 
     /// Its name in schedules, on the command line and in the tablet's environment.
@@ -257,6 +309,23 @@ impl Bug {
             Self::LateRestartGuard => "late-restart-guard",
             Self::CompletedTableAgain => "completed-table-again",
             Self::BrokenStreamIsEnd => "broken-stream-is-end",
+            Self::UnreadyAfterRecovery => "unready-after-recovery",
+            Self::WorkflowLeftStopped => "workflow-left-stopped",
+            Self::PanicAfterDemotion => "panic-after-demotion",
+            Self::StopRefused => "stop-refused",
+            Self::NoMemoryGuard => "no-memory-guard",
+            Self::DescriptorLeak => "descriptor-leak",
+            Self::SitsAfterRestart => "sits-after-restart",
+            Self::SlowSigterm => "slow-sigterm",
+            Self::ResumeWithoutController => "resume-without-controller",
+            Self::CursorForgotten => "cursor-forgotten",
+            Self::LockNotReleased => "lock-not-released",
+            Self::FlagLostOnError => "flag-lost-on-error",
+            Self::ReportDroppedOnResume => "report-dropped-on-resume",
+            Self::OrphanedTablesOnDelete => "orphaned-tables-on-delete",
+            Self::AckBeforeWrite => "ack-before-write",
+            Self::LogStorm => "log-storm",
+            Self::SnapshotLeftOpen => "snapshot-left-open",
         }
     }
 }

@@ -20,6 +20,7 @@ use crate::exit::Exit;
 use crate::grpc::{self, Services};
 use crate::http::{self, Shown};
 use crate::memory_guard::MemoryGuard;
+use crate::seeded_bugs::SeededBug;
 use crate::tabletmanager::engine_driver;
 use crate::tabletmanager::registration::{Identity, Registrar};
 use crate::tabletmanager::shard_sync::{self, ShardSync};
@@ -49,6 +50,7 @@ pub async fn run(
         Ok(signals) => signals,
         Err(error) => return Exit::Fatal(format!("signals cannot be received: {error}")),
     };
+    let slow_to_end = settings.bugs.has(SeededBug::SlowSigterm);
     let tablet = match Tablet::start(settings, make_engines, listeners) {
         Ok(tablet) => tablet,
         Err(exit) => return exit,
@@ -59,6 +61,10 @@ pub async fn run(
         () = signals => Exit::Stopped,
     };
     tracing::info!(?exit, "the tablet is stopping");
+    if slow_to_end && exit == Exit::Stopped {
+        // vitessio/vitess#19370: whoever closes waits for a stream that nobody ends.
+        tokio::time::sleep(Duration::from_secs(20)).await;
+    }
     tablet.stop(&exit).await;
     if fatal.is_cancelled() { Exit::Panicked } else { exit }
 }
@@ -153,7 +159,12 @@ impl Tablet {
         let state = StateCell::default();
         let limits = Arc::new(LiveSettings::new(config.vdiff_rows_per_second));
         let stats = Arc::new(VdiffStats::default());
-        let guard = MemoryGuard::new(config.guard_settings());
+        let mut marks = config.guard_settings();
+        if settings.bugs.has(SeededBug::NoMemoryGuard) {
+            // As Vitess, which has none (vitessio/vitess#17637): no mark is ever reached.
+            (marks.slow_percent, marks.high_percent) = (u64::MAX, u64::MAX);
+        }
+        let guard = MemoryGuard::new(marks);
         let locks = TaskTracker::new();
         let shown = Shown {
             state: state.clone(),

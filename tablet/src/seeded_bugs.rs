@@ -26,18 +26,74 @@ pub enum SeededBug {
     CompletedTableAgain,
     /// A source stream that broke off is taken for one that came to its end.
     BrokenStreamIsEnd,
+    /// A tablet that has resumed a diff is unready again three seconds later, for good.
+    UnreadyAfterRecovery,
+    /// A workflow that a crash has left stopped stays so, with the tablet's own error as its
+    /// message.
+    WorkflowLeftStopped,
+    /// A task of a former primary sends on a closed channel, 100 ms after the demotion.
+    PanicAfterDemotion,
+    /// A diff in its middle cannot be stopped: the tablet refuses at once.
+    StopRefused,
+    /// The memory guard does not look at the memory.
+    NoMemoryGuard,
+    /// The connection to the source is kept for ever when a diff goes on from a checkpoint.
+    DescriptorLeak,
+    /// A diff that was started before the restart waits ten seconds before it goes on.
+    SitsAfterRestart,
+    /// An orderly end takes twenty seconds.
+    SlowSigterm,
+    /// A resume is recorded, and nobody works on the diff.
+    ResumeWithoutController,
+    /// A diff that goes on reads both tables from their beginning, onto its counts.
+    CursorForgotten,
+    /// The lock of a workflow is kept when its snapshot was given up.
+    LockNotReleased,
+    /// An error that passes by itself is recorded as a lasting one.
+    FlagLostOnError,
+    /// A diff that goes on forgets the differences that it had found.
+    ReportDroppedOnResume,
+    /// A delete leaves the rows of the diff's tables.
+    OrphanedTablesOnDelete,
+    /// A stop is acknowledged before it is written.
+    AckBeforeWrite,
+    /// A tablet that has resumed a diff logs a hundred lines a second.
+    LogStorm,
+    /// The snapshot of a diff that is stopped stays open.
+    SnapshotLeftOpen,
 }
 
 impl SeededBug {
     /// Every known bug.
-    pub const ALL: [SeededBug; 6] = [
+    pub const ALL: [SeededBug; 23] = [
         SeededBug::RegistryBeforeInit,
         SeededBug::WatchEndUnwrap,
         SeededBug::SplitCheckpoint,
         SeededBug::LateRestartGuard,
         SeededBug::CompletedTableAgain,
         SeededBug::BrokenStreamIsEnd,
+        SeededBug::UnreadyAfterRecovery,
+        SeededBug::WorkflowLeftStopped,
+        SeededBug::PanicAfterDemotion,
+        SeededBug::StopRefused,
+        SeededBug::NoMemoryGuard,
+        SeededBug::DescriptorLeak,
+        SeededBug::SitsAfterRestart,
+        SeededBug::SlowSigterm,
+        SeededBug::ResumeWithoutController,
+        SeededBug::CursorForgotten,
+        SeededBug::LockNotReleased,
+        SeededBug::FlagLostOnError,
+        SeededBug::ReportDroppedOnResume,
+        SeededBug::OrphanedTablesOnDelete,
+        SeededBug::AckBeforeWrite,
+        SeededBug::LogStorm,
+        SeededBug::SnapshotLeftOpen,
     ];
+
+    fn bit(self) -> u64 {
+        1 << self as u64
+    }
 
     /// The name by which the environment switches it on.
     pub fn name(self) -> &'static str {
@@ -48,20 +104,30 @@ impl SeededBug {
             SeededBug::LateRestartGuard => "late-restart-guard",
             SeededBug::CompletedTableAgain => "completed-table-again",
             SeededBug::BrokenStreamIsEnd => "broken-stream-is-end",
+            SeededBug::UnreadyAfterRecovery => "unready-after-recovery",
+            SeededBug::WorkflowLeftStopped => "workflow-left-stopped",
+            SeededBug::PanicAfterDemotion => "panic-after-demotion",
+            SeededBug::StopRefused => "stop-refused",
+            SeededBug::NoMemoryGuard => "no-memory-guard",
+            SeededBug::DescriptorLeak => "descriptor-leak",
+            SeededBug::SitsAfterRestart => "sits-after-restart",
+            SeededBug::SlowSigterm => "slow-sigterm",
+            SeededBug::ResumeWithoutController => "resume-without-controller",
+            SeededBug::CursorForgotten => "cursor-forgotten",
+            SeededBug::LockNotReleased => "lock-not-released",
+            SeededBug::FlagLostOnError => "flag-lost-on-error",
+            SeededBug::ReportDroppedOnResume => "report-dropped-on-resume",
+            SeededBug::OrphanedTablesOnDelete => "orphaned-tables-on-delete",
+            SeededBug::AckBeforeWrite => "ack-before-write",
+            SeededBug::LogStorm => "log-storm",
+            SeededBug::SnapshotLeftOpen => "snapshot-left-open",
         }
     }
 }
 
-/// The bugs that are switched on.
+/// The bugs that are switched on, a bit each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SeededBugs {
-    registry_before_init: bool,
-    watch_end_unwrap: bool,
-    split_checkpoint: bool,
-    late_restart_guard: bool,
-    completed_table_again: bool,
-    broken_stream_is_end: bool,
-}
+pub struct SeededBugs(u64);
 
 /// Why a list of bugs was refused.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -84,15 +150,7 @@ impl SeededBugs {
 
     /// Whether `bug` is switched on. Always false in a binary without the feature.
     pub fn has(self, bug: SeededBug) -> bool {
-        cfg!(feature = "seeded-bugs")
-            && match bug {
-                SeededBug::RegistryBeforeInit => self.registry_before_init,
-                SeededBug::WatchEndUnwrap => self.watch_end_unwrap,
-                SeededBug::SplitCheckpoint => self.split_checkpoint,
-                SeededBug::LateRestartGuard => self.late_restart_guard,
-                SeededBug::CompletedTableAgain => self.completed_table_again,
-                SeededBug::BrokenStreamIsEnd => self.broken_stream_is_end,
-            }
+        cfg!(feature = "seeded-bugs") && self.0 & bug.bit() != 0
     }
 
     /// Parses a comma-separated list and refuses it where the binary has no bugs.
@@ -114,18 +172,11 @@ impl FromStr for SeededBugs {
     fn from_str(list: &str) -> Result<SeededBugs, SeededBugsError> {
         let mut bugs = SeededBugs::none();
         for name in list.split(',').map(str::trim).filter(|name| !name.is_empty()) {
-            match SeededBug::ALL.into_iter().find(|bug| bug.name() == name) {
-                Some(SeededBug::RegistryBeforeInit) => bugs.registry_before_init = true,
-                Some(SeededBug::WatchEndUnwrap) => bugs.watch_end_unwrap = true,
-                Some(SeededBug::SplitCheckpoint) => bugs.split_checkpoint = true,
-                Some(SeededBug::LateRestartGuard) => bugs.late_restart_guard = true,
-                Some(SeededBug::CompletedTableAgain) => bugs.completed_table_again = true,
-                Some(SeededBug::BrokenStreamIsEnd) => bugs.broken_stream_is_end = true,
-                None => {
-                    let known = SeededBug::ALL.map(SeededBug::name).join(", ");
-                    return Err(SeededBugsError::Unknown(name.to_owned(), known));
-                }
-            }
+            let Some(bug) = SeededBug::ALL.into_iter().find(|bug| bug.name() == name) else {
+                let known = SeededBug::ALL.map(SeededBug::name).join(", ");
+                return Err(SeededBugsError::Unknown(name.to_owned(), known));
+            };
+            bugs.0 |= bug.bit();
         }
         Ok(bugs)
     }
@@ -144,6 +195,16 @@ mod tests {
     #[test]
     fn an_empty_list_is_no_bug() {
         assert_eq!(" , ".parse(), Ok(SeededBugs::none()));
+    }
+
+    /// A bug that switches on another one would be hunted by what the other breaks.
+    #[test]
+    fn each_name_switches_on_its_own_bug_and_no_other() {
+        for bug in SeededBug::ALL {
+            let bugs: SeededBugs = bug.name().parse().unwrap();
+            let on = SeededBug::ALL.into_iter().filter(|other| bugs.0 & other.bit() != 0);
+            assert_eq!(on.collect::<Vec<_>>(), [bug]);
+        }
     }
 
     #[test]

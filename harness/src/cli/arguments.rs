@@ -323,6 +323,13 @@ pub struct ZooArgs {
     /// The control: the same trials on the same image with no bug on; must find nothing
     #[arg(long)]
     pub clean_tablet: bool,
+    /// Only these known bugs, with commas
+    #[arg(long, value_delimiter = ',', value_parser = plan::parse_bug, value_name = "BUGS",
+          conflicts_with = "patch")]
+    pub bugs: Vec<Bug>,
+    /// Trials at a time, 1 to 8
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=8))]
+    pub jobs: u8,
     /// Instead of the known bugs: the tablet with this patch applied, a unified diff against this
     /// checkout that changes files in tablet/ only
     #[arg(long, value_name = "FILE", conflicts_with_all = ["clean_tablet", "tablet_image"])]
@@ -345,6 +352,9 @@ pub struct MemoryArgs {
     #[arg(long, value_delimiter = ',', default_value = "1000000",
           value_parser = clap::value_parser!(u64).range(1_000..=50_000_000))]
     pub rows: Vec<u64>,
+    /// Diffs of each size; the middle peak counts
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=15))]
+    pub times: u32,
     /// The tablet's memory limit
     #[arg(long, default_value = "64m", value_parser = bytes)]
     pub limit: u64,

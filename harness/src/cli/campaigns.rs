@@ -95,34 +95,35 @@ fn recorded_images(file: &Path) -> Option<std::collections::BTreeMap<String, Str
 pub(super) async fn zoo(args: ZooArgs, stop: &CancellationToken) -> Result<Exit, Failure> {
     let (kind, game) = match (&args.patch, args.clean_tablet) {
         (Some(file), _) => ("zoo-patch", Game::Patch(patch(file).await?)),
-        (None, true) => ("zoo-control", Game::CleanTablet),
-        (None, false) => ("zoo", Game::Bugs),
+        (None, true) => ("zoo-control", Game::CleanTablet(args.bugs)),
+        (None, false) => ("zoo", Game::Bugs(args.bugs)),
     };
     let default =
         Path::new("reports/runs").join(format!("{}-{kind}", crate::docker::Run::fresh_id()));
     let options = ZooOptions {
         game,
         seed: args.seed,
+        jobs: usize::from(args.jobs),
         out: args.out.unwrap_or(default),
         images: args.images.options(true),
         program: program(),
     };
     let zoo = zoo::run(&options, stop, &say).await.map_err(|error| failure(&error))?;
     putln!(
-        "{:<24} {:<6} {:<12} {:>6} {:>5}  unscheduled exits",
+        "{:<26} {:<6} {:<16} {:>9} {:>5}  unscheduled exits",
         "bug",
         "found",
         "oracle",
-        "trials",
+        "in trials",
         "first"
     );
     for specimen in &zoo.specimens {
         putln!(
-            "{:<24} {:<6} {:<12} {:>6} {:>5}  {}",
+            "{:<26} {:<6} {:<16} {:>9} {:>5}  {}",
             specimen.bug,
             if specimen.found { "yes" } else { "no" },
             specimen.oracle.join(","),
-            specimen.trials,
+            format!("{} of {}", specimen.trials_that_found, specimen.trials),
             specimen.found_in.map_or_else(|| "-".to_owned(), |trial| trial.to_string()),
             specimen.exits.len()
         );

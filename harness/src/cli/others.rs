@@ -79,7 +79,8 @@ pub(super) async fn memory(args: MemoryArgs, stop: &CancellationToken) -> Result
         rows.insert(0, (*one / 10).max(100));
     }
     let limit_bytes = args.limit;
-    let options = MemoryOptions { rows, limit_bytes, images: args.images.options(false) };
+    let times = args.times;
+    let options = MemoryOptions { rows, times, limit_bytes, images: args.images.options(false) };
     let all = memory::run(&options, stop, &say).await.map_err(|error| match error {
         MemoryError::Plan(_) => Failure::usage(&error),
         MemoryError::Stopped | MemoryError::Ground(GroundError::Stopped) => {

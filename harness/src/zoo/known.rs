@@ -1,6 +1,6 @@
 //! What is known of each bug: what brings it out, where it can be seen at all, and by what it shows.
 
-use reports::schedule::{Bug, Fault, Moment, Schedule};
+use reports::schedule::{Bug, Fault, Moment, Phase, Schedule, Step, Trigger};
 use reports::verdict::Invariant;
 
 use crate::crash_points::plan::Window;
@@ -11,11 +11,19 @@ const TRIALS: u32 = 2;
 /// Kills at random where a bug has a window, in the control and for a patch: they mostly miss it.
 const TRIALS_AT_RANDOM: u32 = 6;
 
+/// An early strike, and by how much the diff is slower then.
+const EARLY: f64 = 0.15;
+const SLOWER: u64 = 3;
+/// Several strikes.
+const OFTEN: [f64; 5] = [0.1, 0.25, 0.4, 0.55, 0.7];
+
 /// What is known of one bug.
 pub(super) struct Known {
     /// The fault that brings it out.
     pub(super) fault: Fault,
-    /// Where that fault must strike; none: anywhere in the diff.
+    /// How that fault must strike.
+    aim: Aim,
+    /// The only exchange in which it can be seen; none: it needs no crash point.
     pub(super) window: Option<Window>,
     /// The fault that is the operator's way around it.
     pub(super) workaround: Option<Fault>,
@@ -23,45 +31,99 @@ pub(super) struct Known {
     pub(super) breaks: &'static [Invariant],
 }
 
+/// How a fault strikes at a bug that shows without a crash point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Aim {
+    /// Anywhere in the diff.
+    Anywhere,
+    /// In the phase, which the harness holds.
+    In(Phase),
+    /// Early in a slow diff: what comes some seconds after the recovery comes before its end.
+    Early,
+    /// Again and again, in one life of the tablet.
+    Often,
+}
+
+impl Aim {
+    fn at(self, schedule: &mut Schedule) {
+        let Some(fault) = schedule.steps.first().map(|step| step.fault) else { return };
+        let at = |fraction| Step::new(Trigger::Progress { fraction }, fault);
+        match self {
+            Aim::Anywhere => {}
+            Aim::In(phase) => schedule.steps = vec![Step::new(Trigger::Phase { phase }, fault)],
+            Aim::Early => {
+                schedule.steps = vec![at(EARLY)];
+                let pace = &mut schedule.pace.rows_per_second;
+                *pace = (*pace / SLOWER).max(1);
+            }
+            Aim::Often => schedule.steps = OFTEN.map(at).to_vec(),
+        }
+    }
+}
+
 /// The zoo's keeper knows every bug.
 pub(super) fn known(bug: Bug) -> Known {
-    let everywhere = |fault, breaks| Known { fault, window: None, workaround: None, breaks };
+    let struck = |fault, aim, breaks| Known { fault, aim, window: None, workaround: None, breaks };
+    let everywhere = |fault, breaks| struck(fault, Aim::Anywhere, breaks);
     let window = |statement, nth_min, moment, breaks| Known {
         window: Some(Window { statement, nth_min, moment }),
         ..everywhere(Fault::Sigkill, breaks)
     };
+    use Invariant::{I1, I2, I3, I4, I5, I6, I7, I8, I9, I10, I11};
     match bug {
         Bug::RegistryBeforeInit => Known {
             workaround: Some(Fault::RowSurgery),
             // A crash loop, each exit of which is a panic.
-            ..everywhere(Fault::Sigkill, &[Invariant::I1, Invariant::I2])
+            ..everywhere(Fault::Sigkill, &[I1, I2])
         },
         // The supervisor brings it back at once: an unscheduled exit, and no loop.
-        Bug::WatchEndUnwrap => everywhere(Fault::EtcdRestart, &[Invariant::I2]),
+        Bug::WatchEndUnwrap => everywhere(Fault::EtcdRestart, &[I2]),
         // The counts are saved, the cursor not yet: rows are counted twice, and the next checkpoint
         // tells more rows than lie before its cursor.
-        Bug::SplitCheckpoint => window(
-            "update _vt.vdiff_table set report = ? where",
-            1,
-            Moment::Executed,
-            &[Invariant::I4, Invariant::I5],
-        ),
+        Bug::SplitCheckpoint => {
+            window("update _vt.vdiff_table set report = ? where", 1, Moment::Executed, &[I4, I5])
+        }
         // Stopped, and not yet known as stopped by us.
         Bug::LateRestartGuard => window(
             "update _vt.vreplication set state = 'Stopped' where",
             1,
             Moment::Executed,
-            &[Invariant::I6],
+            &[I6],
         ),
         // A table is to start: from the second on, one is completed and none in work.
         Bug::CompletedTableAgain => window(
             "update _vt.vdiff_table set state = 'started', phase = 'snapshot'",
             2,
             Moment::Before,
-            &[Invariant::I4],
+            &[I4],
         ),
         // The rows that were outstanding are missing on the source: the target's are told as extra.
-        Bug::BrokenStreamIsEnd => everywhere(Fault::SourceKill, &[Invariant::I4]),
+        Bug::BrokenStreamIsEnd => everywhere(Fault::SourceKill, &[I4]),
+        Bug::UnreadyAfterRecovery => struck(Fault::Sigkill, Aim::Early, &[I1]),
+        // Stopped for the second table's snapshot, and found so by the next life.
+        Bug::WorkflowLeftStopped => struck(Fault::Sigkill, Aim::In(Phase::Snapshot), &[I6]),
+        // Every trial ends with a newer term.
+        Bug::PanicAfterDemotion => everywhere(Fault::Sigkill, &[I2]),
+        Bug::StopRefused => everywhere(Fault::Cancel, &[I10]),
+        Bug::NoMemoryGuard => everywhere(Fault::MemorySqueeze, &[I9]),
+        Bug::DescriptorLeak => struck(Fault::Cancel, Aim::Often, &[I7]),
+        Bug::SitsAfterRestart => struck(Fault::Sigkill, Aim::Early, &[I3]),
+        // Every trial ends with an orderly end of both tablets.
+        Bug::SlowSigterm => everywhere(Fault::Sigkill, &[I2, I10]),
+        Bug::ResumeWithoutController => everywhere(Fault::Cancel, &[I3]),
+        // Rows are counted twice, and told twice.
+        Bug::CursorForgotten => everywhere(Fault::Sigkill, &[I4, I5]),
+        // The stop of the workflow breaks off under the lock; the next try waits for the lock in vain.
+        Bug::LockNotReleased => struck(Fault::MysqlConnectionKill, Aim::In(Phase::Snapshot), &[I3]),
+        Bug::FlagLostOnError => everywhere(Fault::MysqlConnectionKill, &[I3]),
+        Bug::ReportDroppedOnResume => everywhere(Fault::Sigkill, &[I4]),
+        Bug::OrphanedTablesOnDelete => everywhere(Fault::Delete, &[I3, I7]),
+        // The operator has the answer; the tablet dies before it writes.
+        Bug::AckBeforeWrite => {
+            window("update _vt.vdiff set state = 'stopped'", 1, Moment::Before, &[I11])
+        }
+        Bug::LogStorm => everywhere(Fault::Sigkill, &[I8]),
+        Bug::SnapshotLeftOpen => everywhere(Fault::Cancel, &[I7]),
     }
 }
 
@@ -85,6 +147,8 @@ pub(super) fn schedules(
         ..PlanOptions::default()
     };
     let mut schedules = plan::campaign(seed, &plan(known.fault))?;
+    schedules.iter_mut().for_each(|schedule| known.aim.at(schedule));
+    schedules.iter().try_for_each(plan::check)?;
     if let Some(way_out) = known.workaround {
         schedules.push(plan::schedule(seed, trials, &plan(way_out))?);
     }
@@ -144,6 +208,10 @@ mod tests {
                 Bug::CompletedTableAgain,
                 "update `_vt_s1_t12`.`vdiff_table` set state = 'started', phase = 'snapshot' \
                  where vdiff_id = 1",
+            ),
+            (
+                Bug::AckBeforeWrite,
+                "update `_vt_s1_t12`.`vdiff` set state = 'stopped', last_error = '' where id = 1",
             ),
         ];
         let with_window = Bug::ALL.into_iter().filter(|bug| known(*bug).window.is_some());

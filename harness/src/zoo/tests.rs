@@ -17,6 +17,7 @@ fn specimen(bug: Bug, found: bool, comes_back: bool) -> Specimen {
         found,
         oracle: Vec::new(),
         trials: 2,
+        trials_that_found: 0,
         found_in: None,
         exits: Vec::new(),
         reasons: Vec::new(),
@@ -31,28 +32,34 @@ fn specimen(bug: Bug, found: bool, comes_back: bool) -> Specimen {
 #[test]
 fn every_bug_must_be_found_and_every_workaround_must_work() {
     let all = |found, comes_back| Bug::ALL.map(|bug| specimen(bug, found, comes_back));
-    assert_eq!(verdict(&all(true, true), &Game::Bugs), Verdict::Pass);
-    assert_eq!(verdict(&all(false, true), &Game::Bugs), Verdict::Fail);
-    assert_eq!(verdict(&all(true, false), &Game::Bugs), Verdict::Fail);
-    assert_eq!(verdict(&all(true, true)[..1], &Game::Bugs), Verdict::Fail);
+    let game = Game::Bugs(Vec::new());
+    assert_eq!(verdict(&all(true, true), &game), Verdict::Pass);
+    assert_eq!(verdict(&all(false, true), &game), Verdict::Fail);
+    assert_eq!(verdict(&all(true, false), &game), Verdict::Fail);
+    assert_eq!(verdict(&all(true, true)[..1], &game), Verdict::Fail);
+    // Of a choice of bugs all must be found, and of nothing nothing.
+    let chosen = Game::Bugs(vec![Bug::ALL[0], Bug::ALL[1], Bug::ALL[0]]);
+    assert_eq!(verdict(&all(true, true)[..2], &chosen), Verdict::Pass);
+    assert_eq!(verdict(&all(true, true)[..1], &chosen), Verdict::Fail);
 }
 
 #[test]
 fn the_control_must_find_nothing_and_say_something() {
     let all = |found| Bug::ALL.map(|bug| specimen(bug, found, true));
-    assert_eq!(verdict(&all(false), &Game::CleanTablet), Verdict::Pass);
-    assert_eq!(verdict(&all(true), &Game::CleanTablet), Verdict::Fail);
-    assert_eq!(verdict(&all(false)[..1], &Game::CleanTablet), Verdict::Inconclusive);
+    let game = Game::CleanTablet(Vec::new());
+    assert_eq!(verdict(&all(false), &game), Verdict::Pass);
+    assert_eq!(verdict(&all(true), &game), Verdict::Fail);
+    assert_eq!(verdict(&all(false)[..1], &game), Verdict::Inconclusive);
     let mut unclear = all(false);
     unclear[0].inconclusive = 1;
-    assert_eq!(verdict(&unclear, &Game::CleanTablet), Verdict::Inconclusive);
+    assert_eq!(verdict(&unclear, &game), Verdict::Inconclusive);
 }
 
 // A deadline that came before the second trial, or trials in which nothing landed, prove no absence.
 #[test]
 fn a_control_or_patch_that_was_cut_short_or_landed_too_little_is_no_pass() {
     let patch = Game::Patch(Patch::default());
-    for game in [Game::CleanTablet, patch] {
+    for game in [Game::CleanTablet(Vec::new()), patch] {
         for doubt in ["the run was interrupted: its deadline of 900 s", "0 faults landed, below"] {
             let mut cut = Bug::ALL.map(|bug| specimen(bug, false, true));
             cut[0].doubts.push(doubt.to_owned());

@@ -18,7 +18,7 @@ pub(crate) use self::io::run;
 use super::state::Role;
 use crate::backoff::Backoff;
 use crate::engine::TabletAlias;
-use crate::seeded_bugs::SeededBugs;
+use crate::seeded_bugs::{SeededBug, SeededBugs};
 use crate::topo::watch::WatchEvent;
 use crate::topo::{ShardRecord, Term, TopoError};
 
@@ -78,6 +78,13 @@ enum Watch {
     Off(Instant),
     Arming,
     On(Instant),
+}
+
+/// As in Vitess, where a demotion may send on a channel that its reader has closed
+/// (vitessio/vitess#17637's second panic): only a seeded bug does that.
+async fn notify_the_closed() {
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    panic!("send on a closed channel");
 }
 
 /// The loop's state.
@@ -165,7 +172,7 @@ impl ShardSync {
     }
 
     fn on_watched(&mut self, event: Option<WatchEvent>, now: Instant) {
-        if self.bugs.has(crate::seeded_bugs::SeededBug::WatchEndUnwrap) {
+        if self.bugs.has(SeededBug::WatchEndUnwrap) {
             #[expect(clippy::unwrap_used, reason = "the seeded bug")]
             let event = event.unwrap();
             tracing::debug!(revision = event.revision, "the shard record has changed");
@@ -204,6 +211,10 @@ impl ShardSync {
 
     fn become_role(&mut self, role: Role, effects: &mut Vec<Effect>) {
         if role != self.role {
+            let is_demotion = matches!((self.role, role), (Role::Primary(_), Role::Replica));
+            if is_demotion && self.bugs.has(SeededBug::PanicAfterDemotion) {
+                tokio::spawn(notify_the_closed());
+            }
             self.role = role;
             effects.push(Effect::Publish(role));
         }

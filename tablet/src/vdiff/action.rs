@@ -4,6 +4,8 @@
 //! whatever happens in between, the diff stays stopped. A delete ends the controller first, so that
 //! nothing is written under the deleted uuid.
 
+use std::time::Duration;
+
 use tablet_wire::tabletmanagerdata::{VDiffRequest, VDiffResponse};
 
 use super::engine::OpenEngine;
@@ -12,11 +14,14 @@ use super::schema::{DiffRow, Store};
 use super::show;
 use super::state::DiffState;
 use super::status::ActionError;
+use crate::seeded_bugs::SeededBug;
 
 /// The action that changes nothing.
 pub(super) const SHOW: &str = "show";
 
 const UUID_MAX: usize = 64;
+/// Of a seeded bug: how long an acknowledged stop is not written yet.
+const WRITTEN_BEHIND: Duration = Duration::from_millis(200);
 
 pub(super) async fn perform(
     engine: &OpenEngine,
@@ -101,10 +106,25 @@ async fn stop(engine: &OpenEngine, uuid: &str) -> Result<VDiffResponse, ActionEr
     let store = &engine.context.store;
     let _exclusive = engine.exclusive(uuid).await?;
     let diff = existing(store, uuid).await?;
+    let bugs = engine.context.deps.bugs;
     match DiffState::parse(&diff.state) {
         Some(DiffState::Stopped) => {}
         Some(DiffState::Completed) => {
             return Err(ActionError::State(format!("vdiff {uuid} is completed already")));
+        }
+        Some(DiffState::Started) if bugs.has(SeededBug::StopRefused) => {
+            // Vitess stops what is in its memory (`handleStop`), and is wrong about what is there.
+            return Err(ActionError::State(format!("vdiff {uuid} is not running")));
+        }
+        Some(_) | None if bugs.has(SeededBug::AckBeforeWrite) => {
+            // vitessio/vitess#10830: a stop is a signal first, and written by somebody later.
+            let (store, id) = (store.clone(), diff.id);
+            tokio::spawn(async move {
+                tokio::time::sleep(WRITTEN_BEHIND).await;
+                if let Err(error) = store.stop(id).await {
+                    tracing::warn!(%error, "a stop was not written");
+                }
+            });
         }
         Some(DiffState::Pending | DiffState::Started | DiffState::Error) | None => {
             store.stop(diff.id).await?;
@@ -133,7 +153,10 @@ async fn resume(engine: &OpenEngine, uuid: &str) -> Result<VDiffResponse, Action
     }
     let diff = existing(store, uuid).await?;
     let response = answer(&diff);
-    engine.spawn(diff);
+    // vitessio/vitess#11742: the row says that it runs, and there is nobody who runs it.
+    if !engine.context.deps.bugs.has(SeededBug::ResumeWithoutController) {
+        engine.spawn(diff);
+    }
     Ok(response)
 }
 
@@ -167,7 +190,10 @@ async fn delete_one(engine: &OpenEngine, uuid: &str) -> Result<(), ActionError> 
     let _exclusive = engine.exclusive(uuid).await?;
     let diff = existing(store, uuid).await?;
     engine.end_controller(uuid).await;
-    let deleted = store.delete(diff.id).await;
+    let deleted = match engine.context.deps.bugs.has(SeededBug::OrphanedTablesOnDelete) {
+        true => store.delete_alone(diff.id).await,
+        false => store.delete(diff.id).await,
+    };
     if deleted.is_err() && diff.is_to_run() {
         engine.spawn(diff); // It was not deleted, so its work goes on.
     }

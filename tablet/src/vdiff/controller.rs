@@ -16,6 +16,7 @@ use super::{Context, workflow_differ};
 use crate::backoff::Backoff;
 use crate::engine::Pressure;
 use crate::panics::caught;
+use crate::seeded_bugs::SeededBug;
 
 const RECORD_RETRY_MIN: Duration = Duration::from_millis(100);
 const RECORD_RETRY_MAX: Duration = Duration::from_secs(5);
@@ -45,7 +46,12 @@ pub(super) async fn run(context: Context, diff: DiffRow, cancel: CancellationTok
     let mut backoff = resumed_backoff(&context, diff.retries);
     let failed_before = diff.state == DiffState::Error.name();
     let mut retry_at = failed_before.then(|| diff.next_retry_at_ms.unwrap_or_default());
+    let sits = context.deps.bugs.has(SeededBug::SitsAfterRestart)
+        && diff.state == DiffState::Started.name();
     let end = loop {
+        if sits && let Err(error) = or_cancelled(&cancel, sit()).await {
+            break error;
+        }
         if let Some(at) = retry_at
             && let Err(error) = wait_and_retry(&context, &diff, at, &mut backoff, &cancel).await
         {
@@ -63,7 +69,8 @@ pub(super) async fn run(context: Context, diff: DiffRow, cancel: CancellationTok
             break error;
         }
         context.deps.stats.errors_total.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let retry = error.is_ephemeral() && auto_retry(&diff);
+        let ephemeral = is_ephemeral(&context, &error);
+        let retry = ephemeral && auto_retry(&diff);
         retry_at = retry.then(|| now_ms().saturating_add(millis(backoff.wait())));
         tracing::warn!(uuid = diff.uuid, error = error.text(), retry_at, "the vdiff failed");
         if let Err(error) = record(&context, &diff, &error, retry_at, &cancel).await {
@@ -77,6 +84,18 @@ pub(super) async fn run(context: Context, diff: DiffRow, cancel: CancellationTok
         release(&context, &diff).await;
     }
     tracing::info!(uuid = diff.uuid, why = end.text(), "the vdiff controller ends");
+}
+
+/// As Vitess's retry task, which looks for what to retry every so often (`retryVDiffs`): only a seeded
+/// bug waits so.
+async fn sit() -> Result<(), DiffError> {
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    Ok(())
+}
+
+/// vitessio/vitess#11768: an errno that was missing in a list made a lost connection a lasting error.
+fn is_ephemeral(context: &Context, error: &DiffError) -> bool {
+    error.is_ephemeral() && !context.deps.bugs.has(SeededBug::FlagLostOnError)
 }
 
 /// A diff that failed often before the last restart goes on waiting long.
@@ -158,7 +177,7 @@ async fn record(
     cancel: &CancellationToken,
 ) -> Result<(), DiffError> {
     let mut backoff = Backoff::new(RECORD_RETRY_MIN, RECORD_RETRY_MAX);
-    let (text, ephemeral) = (error.text(), error.is_ephemeral());
+    let (text, ephemeral) = (error.text(), is_ephemeral(context, error));
     loop {
         let recorded = context.store.fail(diff.id, &text, ephemeral, retry_at);
         let Err(failed) = or_cancelled(cancel, recorded).await else { return Ok(()) };

@@ -43,6 +43,10 @@ const SETTLE_GRACE: Duration = Duration::from_millis(500);
 const STREAMS_GRACE: Duration = Duration::from_millis(500);
 /// An action waits no longer for another one on the same diff.
 const EXCLUSIVE_DEADLINE: Duration = Duration::from_secs(10);
+/// Of seeded bugs: a round of a loop that never waits long, and how long a recovery seems good. Two
+/// checks that fail, a second apart, make the tablet unready.
+const STORM_ROUND: Duration = Duration::from_millis(10);
+const UNREADY_AFTER: Duration = Duration::from_secs(2);
 /// Shorter than the patience of the one who asks, so that the answer says what is wrong.
 const CHECK_DEADLINE: Duration = Duration::from_millis(1800);
 
@@ -65,6 +69,8 @@ pub struct VdiffEngines {
 pub(super) struct OpenEngine {
     pub(super) context: Context,
     cancel: CancellationToken,
+    /// When it went on with diffs that were unfinished; none: there were none.
+    resumed_at: Option<Instant>,
     /// `None` until it is initialised.
     registry: Mutex<Option<HashMap<String, Registered>>>,
     /// One action at a time on each diff.
@@ -86,7 +92,8 @@ impl VdiffEngines {
             &deps.db_name,
             deps.options.packet_bytes,
             Arc::clone(&deps.stats),
-        );
+        )
+        .with_bugs(deps.bugs);
         VdiffEngines {
             deps,
             db,
@@ -146,6 +153,7 @@ impl VdiffEngines {
         let engine = Arc::new(OpenEngine {
             context,
             cancel: CancellationToken::new(),
+            resumed_at: (!diffs.is_empty()).then(Instant::now),
             registry: Mutex::new(None),
             busy: Mutex::new(HashMap::new()),
         });
@@ -159,7 +167,20 @@ impl VdiffEngines {
         if late {
             engine.initialise_registry();
         }
+        if self.deps.bugs.has(SeededBug::LogStorm) && engine.resumed_at.is_some() {
+            tokio::spawn(storm(engine.cancel.clone()));
+        }
         Ok(engine)
+    }
+}
+
+/// As Vitess's shard sync loop, which goes round and round over a watch that has ended
+/// (`shard_sync.go`): a line at each round. Only a seeded bug does that.
+async fn storm(cancel: CancellationToken) {
+    let mut rounds = tokio::time::interval(STORM_ROUND);
+    while !cancel.is_cancelled() {
+        rounds.tick().await;
+        tracing::info!("looking for unfinished diffs again");
     }
 }
 
@@ -203,6 +224,17 @@ impl Engines for VdiffEngines {
     }
 
     async fn check(&self) -> Result<(), EngineError> {
+        let resumed_at = self.opened().and_then(|engine| engine.resumed_at);
+        if self.deps.bugs.has(SeededBug::UnreadyAfterRecovery)
+            && resumed_at.is_some_and(|at| at.elapsed() >= UNREADY_AFTER)
+        {
+            // vitessio/vitess#19370: what a recovered diff held is never given back, and whoever asks
+            // for it afterwards waits in vain.
+            return Err(EngineError::Mysql {
+                attempted: "asking whether it answers".to_owned(),
+                source: "no connection is free".into(),
+            });
+        }
         self.db
             .ping(CHECK_DEADLINE)
             .await

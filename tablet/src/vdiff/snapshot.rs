@@ -126,6 +126,10 @@ async fn source_packets(
         lastpk: of.after.map(last_key),
         options: Some(VStreamOptions { no_timeouts: true }),
     };
+    if of.after.is_some() && context.deps.bugs.has(SeededBug::DescriptorLeak) {
+        // vitessio/vitess#19370: the client of an interrupted stream is never closed.
+        std::mem::forget(channel.clone());
+    }
     log_start(of, side);
     // A row can be as large as MySQL lets it be.
     let mut client = QueryClient::new(channel).max_decoding_message_size(usize::MAX);

@@ -190,11 +190,15 @@ impl Pauser {
             &[db_name.clone(), epoch.clone()],
         );
         self.sidecar.db().run(attempted, &outdate).await?;
+        // As Vitess, whose failed restart of the streams is not seen by anybody
+        // (`restartTargetVReplicationStreams`), and which writes errors of its own into the message.
+        let set = if self.bugs.has(SeededBug::WorkflowLeftStopped) {
+            "message = 'vdiff error: lost connection'"
+        } else {
+            "state = 'Running', message = ''"
+        };
         let restart = bind(
-            &format!(
-                "update {table} set state = 'Running', message = '' {ours} \
-                 and state = 'Stopped' and message = ?"
-            ),
+            &format!("update {table} set {set} {ours} and state = 'Stopped' and message = ?"),
             &[db_name, epoch, Value::from(FOR_VDIFF)],
         );
         let done = self.sidecar.db().run(attempted, &restart).await?;
@@ -294,6 +298,10 @@ impl Pauser {
                 tracing::error!(workflow, "the workflow stays stopped until the engines open next");
                 return; // The lock is let go of in the background.
             }
+        }
+        if self.bugs.has(SeededBug::LockNotReleased) {
+            // Vitess's named lock outlives whoever took it by up to a day (`NamedLockTTL`).
+            return std::mem::forget(lock);
         }
         tokio::select! {
             () = lock.release() => {}

@@ -16,6 +16,7 @@ use super::table::TableSchema;
 use super::{StreamError, select};
 use crate::engine::VdiffStats;
 use crate::mysql::{Db, DbError, Session, quote_identifier};
+use crate::seeded_bugs::{SeededBug, SeededBugs};
 
 /// Waiting for the table's lock is bounded: an open transaction of somebody else may hold it for
 /// hours, and the workflow is stopped meanwhile.
@@ -32,6 +33,7 @@ pub struct RowStreamer {
     packet_bytes: usize,
     stats: Arc<VdiffStats>,
     tasks: TaskTracker,
+    bugs: SeededBugs,
 }
 
 /// A row stream that is asked for.
@@ -79,7 +81,14 @@ impl RowStreamer {
     /// Streams tables of `db_name` in packets of about `packet_bytes`.
     pub fn new(db: Db, db_name: &str, packet_bytes: usize, stats: Arc<VdiffStats>) -> RowStreamer {
         let db_name = db_name.to_owned();
-        RowStreamer { db, db_name, packet_bytes, stats, tasks: TaskTracker::new() }
+        let (tasks, bugs) = (TaskTracker::new(), SeededBugs::none());
+        RowStreamer { db, db_name, packet_bytes, stats, tasks, bugs }
+    }
+
+    /// With known bugs that are switched on.
+    #[must_use]
+    pub fn with_bugs(self, bugs: SeededBugs) -> RowStreamer {
+        RowStreamer { bugs, ..self }
     }
 
     /// Begins a stream. The task behind it ends when the rows end, when the stream is dropped, or
@@ -141,7 +150,9 @@ impl RowStreamer {
         sender: &mpsc::Sender<Part>,
     ) -> Result<(), StreamError> {
         let wanted = select::parse(&request.query)?;
-        let (mut session, schema, gtid) = self.snapshot(&wanted.table).await?;
+        let (session, schema, gtid) = self.snapshot(&wanted.table).await?;
+        let mut snapshot = Snapshot { session: Some(session), bugs: self.bugs };
+        let Some(session) = snapshot.session.as_mut() else { return Err(StreamError::Ended) };
         let columns = wanted_columns(&schema, wanted.columns)?;
         let after = request.after.as_deref();
         let statement = select::statement(&schema, &columns, &self.db_name, after)?;
@@ -161,6 +172,7 @@ impl RowStreamer {
         drop(rows);
         // The snapshot ends here; should this fail, the connection is killed.
         session.rollback("ending the snapshot").await?;
+        snapshot.bugs = SeededBugs::none();
         Ok(())
     }
 
@@ -190,6 +202,21 @@ impl RowStreamer {
         reader.begin_as(attempted, "start transaction with consistent snapshot, read only").await?;
         locker.run("unlocking the table", "unlock tables").await?;
         Ok((reader, schema, gtid.replace('\n', "")))
+    }
+}
+
+/// A connection with a snapshot. Dropped in its middle, the snapshot ends with the connection.
+struct Snapshot {
+    session: Option<Session>,
+    bugs: SeededBugs,
+}
+
+impl Drop for Snapshot {
+    fn drop(&mut self) {
+        if self.bugs.has(SeededBug::SnapshotLeftOpen) {
+            // vitessio/vitess#19370: a stream that is cancelled in its middle never ends.
+            std::mem::forget(self.session.take());
+        }
     }
 }
 
