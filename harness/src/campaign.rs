@@ -185,7 +185,14 @@ pub async fn run(
     say(&format!("images   {}", image_line(&images)));
     say(&format!("run      {} (seed {seed})", out.display()));
 
-    ledger.info().floor_cycle_ms = floor_cycle(&engine, &images, &id, stop).await?;
+    match floor_cycle(&engine, &images, &id, stop).await {
+        Ok(floor_ms) => ledger.info().floor_cycle_ms = floor_ms,
+        Err(error) => {
+            let interrupted = Some(error.to_string());
+            ledger.close(&ledger::SoFar { interrupted, ..Default::default() }).2?;
+            return Err(error);
+        }
+    }
     let slots = slot::Slots::new(engine, images, id);
     let dealt = deal::deal(&slots, pending, options, &mut ledger, stop, say).await;
     // Reports first: whoever stops a run may not wait for the removal.

@@ -26,6 +26,9 @@ pub use arguments::{Cli, Command};
 pub use exit::Exit;
 pub use features::{FeatureError, FeatureRequest, FeatureRun, FeatureRunner};
 
+/// Of a thread of the runtime: a trial's future is large, and a debug build moves it about on the stack.
+const STACK_BYTES: usize = 16 << 20;
+
 /// Parses the arguments, runs the command and says with which code to exit.
 #[must_use]
 pub fn main(args: impl IntoIterator<Item = OsString>, features: &FeatureRunner) -> ExitCode {
@@ -45,7 +48,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, features: &FeatureRunner) 
     let filter =
         EnvFilter::try_from_env("VDIFF_CHAOS_LOG").unwrap_or_else(|_| EnvFilter::new("error"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => {
             say(&format!("error: cannot start the runtime: {error}"));
@@ -176,6 +179,16 @@ macro_rules! putln {
     };
 }
 pub(crate) use putln;
+
+/// The runtime of a program that executes trials. A debug build's trial needs more stack than a thread has
+/// by default.
+///
+/// # Errors
+/// When the operating system gives no threads.
+pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.thread_stack_size(STACK_BYTES).enable_all().build()
+}
 
 #[cfg(test)]
 mod tests {

@@ -4,6 +4,7 @@
 mod disk;
 mod etcd;
 mod mysql;
+mod tidy;
 
 use std::time::Duration;
 

@@ -37,7 +37,6 @@ pub(crate) mod tests;
 
 pub(crate) use held::growth_is_bounded as held_growth_is_bounded;
 use view::View;
-pub(crate) use workflow_restored::rests_by_operator;
 
 /// Judges a trial by its journal: one judgement for each invariant, in order.
 #[must_use]

@@ -377,7 +377,7 @@ impl Prey {
 
 fn unscheduled_exits(trial: &TrialRecord) -> impl Iterator<Item = String> + '_ {
     trial.records.iter().filter_map(|record| match &record.event {
-        Event::TabletExited(exit) if exit.scheduled_by.is_none() => Some(format!(
+        Event::TabletExited(exit) if exit.is_unasked() => Some(format!(
             "trial {}: {} incarnation {}: exit {}",
             trial.number(),
             crate::observer::side_name(exit.side),

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use harness::cluster::Servers;
-use harness::docker::{Engine, LABEL_RUN, Run};
+use harness::docker::{ContainerSpec, Engine, LABEL_RUN, Run};
 use harness::images::{self, Image, Images, Recipe};
 use mysql_async::prelude::Queryable;
 
@@ -61,10 +61,57 @@ async fn servers_survive_their_kill_and_leave_nothing() {
     assert_eq!(servers.etcd.list_prefix("/a/").await.unwrap().len(), 1);
     assert_eq!(servers.etcd.delete_prefix("/a/").await.unwrap(), 1);
 
+    ended_trials_leave_nothing_on_shared_servers(&servers).await;
+
     let label = format!("{LABEL_RUN}={}", run.id());
+    // A handle that is dropped blocks nobody, and loses nothing: its container falls to the run.
+    let spec = ContainerSpec {
+        what: "dropped".to_owned(),
+        image: images.etcd.reference.clone(),
+        command: ["etcd", "--data-dir=/var/lib/etcd"].map(str::to_owned).to_vec(),
+        ..ContainerSpec::default()
+    };
+    drop(engine.launch(run.site(), spec).await.unwrap());
+    let left = engine.labelled(&label).await.unwrap();
+    assert!(left.iter().any(|thing| thing.name.ends_with("dropped")), "{left:?}");
     assert!(!engine.labelled(&label).await.unwrap().is_empty());
     let directory = run.directory().to_owned();
     run.remove().await.unwrap();
     assert!(engine.labelled(&label).await.unwrap().is_empty());
     assert!(!directory.exists());
+}
+
+/// Hundreds of trials run on one server: what each leaves goes when it ends, but for the binlogs in which
+/// the history of another one lies.
+async fn ended_trials_leave_nothing_on_shared_servers(servers: &Servers) {
+    let server = &servers.target;
+    let mut conn = server.connect().await.expect("MySQL answers");
+    server.enter("_vt_one").await.expect("MySQL answers");
+    let first = binlogs(&mut conn).await.pop().expect("MySQL answers");
+    conn.query_drop("create database _vt_one").await.expect("MySQL answers");
+    conn.query_drop("create table _vt_one.vdiff (id int primary key)")
+        .await
+        .expect("MySQL answers");
+    server.enter("_vt_two").await.expect("MySQL answers");
+    let second = binlogs(&mut conn).await.pop().expect("MySQL answers");
+    assert_ne!(first, second, "each begins in a binlog of its own");
+
+    server.leave("_vt_two", "_vt_two").await.expect("MySQL answers");
+    assert_eq!(binlogs(&mut conn).await.first(), Some(&first), "the first one still runs");
+    let before = server.gtid_executed().await.expect("MySQL answers");
+    server.leave("_vt_one", "_vt_one").await.expect("MySQL answers");
+    assert_eq!(
+        server.gtid_executed().await.expect("MySQL answers"),
+        before,
+        "it is no part of any history"
+    );
+    assert_eq!(binlogs(&mut conn).await, [second]);
+    let databases: Vec<String> =
+        conn.query("show databases like '\\_vt%'").await.expect("MySQL answers");
+    assert!(databases.is_empty(), "{databases:?}");
+}
+
+async fn binlogs(conn: &mut mysql_async::Conn) -> Vec<String> {
+    let rows: Vec<mysql_async::Row> = conn.query("show binary logs").await.expect("MySQL answers");
+    rows.iter().map(|row| row.get(0).expect("MySQL answers")).collect()
 }

@@ -166,6 +166,38 @@ pub enum Event {
     },
     /// An operator's action on a VDiff was answered, or was not.
     VdiffAction(VdiffAction),
+    /// What an operator did besides VDiff's verbs.
+    OperatorAct {
+        /// The act.
+        act: OperatorAct,
+    },
+    /// The diff had come to rest, and a tablet was not ready within its deadline after that.
+    NotReadyAtEnd {
+        /// Which tablet.
+        side: Side,
+        /// Why not.
+        reason: String,
+    },
+    /// The trial is over: SIGTERM was sent to a tablet, which must end in order.
+    ShutdownAsked {
+        /// Which tablet.
+        side: Side,
+        /// Its incarnation.
+        incarnation: u32,
+    },
+    /// The log of one incarnation was read, as far as it went.
+    LogRead {
+        /// Whose log.
+        side: Side,
+        /// Its incarnation.
+        incarnation: u32,
+        /// Its lines.
+        lines: u64,
+        /// The line by which a tablet tells that it has registered was among them.
+        start_seen: bool,
+        /// The stream ended with the process, and not before.
+        to_end: bool,
+    },
     /// A newer term was written into the shard record and the demotion awaited (part of I1).
     TermProbe {
         /// Whether the tablet stopped serving as primary.
@@ -327,6 +359,16 @@ pub struct TabletStarted {
     pub host_pid: Option<i32>,
 }
 
+/// What an operator does besides VDiff's verbs. Only what stands here excuses a workflow that does not run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OperatorAct {
+    /// The workflow was stopped, with a message.
+    StopWorkflow,
+    /// The workflow was frozen.
+    FreezeWorkflow,
+}
+
 /// A tablet's process ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TabletExited {
@@ -338,10 +380,21 @@ pub struct TabletExited {
     pub exit_code: i64,
     /// The step of the schedule that asked for this exit; none: nobody did.
     pub scheduled_by: Option<usize>,
+    /// The harness asked for it, by SIGTERM at the trial's end ([`Event::ShutdownAsked`]).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub at_end: bool,
     /// From the request (signal sent) to the exit, where there was one.
     pub took_ms: Option<u64>,
     /// Last lines of the tablet's log.
     pub last_log: Vec<String>,
+}
+
+impl TabletExited {
+    /// Nobody asked for it: neither a step of the schedule nor the end of the trial.
+    #[must_use]
+    pub fn is_unasked(&self) -> bool {
+        self.scheduled_by.is_none() && !self.at_end
+    }
 }
 
 /// A sample of the running trial.

@@ -35,7 +35,7 @@ fn execute(arguments: Arguments) -> anyhow::Result<Exit> {
         }
         return Ok(Exit::Pass);
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = harness::cli::runtime()?;
     let outcome = runtime.block_on(async {
         let stop = CancellationToken::new();
         let interrupt = tokio::signal::ctrl_c();

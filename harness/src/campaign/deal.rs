@@ -273,7 +273,7 @@ async fn run_and_keep(
     if let Err(error) = super::write_schedule(&run, &schedule) {
         tracing::warn!(%error, trial = schedule.trial, "the schedule was not written");
     }
-    let trial = run_trial(&environment, &schedule, &name, &dir, &cut).await;
+    let trial = Box::pin(run_trial(&environment, &schedule, &name, &dir, &cut)).await;
     // At once, so that a campaign that is killed leaves its verdicts so far.
     if let Err(error) = run.write_verdict(&trial) {
         tracing::warn!(%error, trial = schedule.trial, "the verdict was not written");

@@ -1,7 +1,8 @@
 //! Slots: servers with loaded data, on which trials run.
 //!
-//! There are two: one that all trials share (each with its own sidecar database and topology root),
-//! and one for trials that hurt a server, which run alone. Each is made when it is first needed.
+//! Trials of one workload share one (each with its own sidecar database and topology root); trials that
+//! hurt a server run alone, on another. Each is made when it is first needed. Servers belong to those who
+//! use them: they go when their last user has gone, and others need the room.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +28,11 @@ const WELL_WITHIN: Duration = Duration::from_secs(5);
 const DISK_BYTES: u64 = 384 << 20;
 /// …and for so much of each row.
 const DISK_BYTES_PER_ROW: u64 = 2_048;
+
+/// Shared servers of so many workloads stay up. More are only made where all are in use.
+const ROOM: usize = 2;
+/// Clean diffs whose length is remembered.
+const CALIBRATIONS_MAX: usize = 16;
 
 /// Connections close in this time, or with their server.
 const DISCONNECT: Duration = Duration::from_secs(1);
@@ -141,6 +147,11 @@ impl Slot {
         }
     }
 
+    /// Whether somebody has an environment of it: a trial that runs.
+    fn is_used(&self) -> bool {
+        Arc::strong_count(&self.servers) > 1
+    }
+
     /// Removes everything of it.
     ///
     /// # Errors
@@ -193,10 +204,11 @@ pub struct Slots {
 
 #[derive(Default)]
 struct State {
-    shared: Option<Slot>,
+    /// One a workload, the one that was asked for last at the end.
+    shared: Vec<Slot>,
     exclusive: Option<Slot>,
-    /// Length of a clean diff, of the schedule's workload and pace.
-    calibrated: Option<(Schedule, u64)>,
+    /// Lengths of clean diffs, by the schedule's workload and pace.
+    calibrated: Vec<(Schedule, u64)>,
     made: u32,
 }
 
@@ -209,7 +221,7 @@ impl Slots {
     }
 
     /// The environment for a trial; servers start, data is loaded and a clean diff is measured the
-    /// first time. Callers wait for each other.
+    /// first time. Callers wait for each other. Its servers stay as long as the environment does.
     ///
     /// # Errors
     /// When servers, data or the clean diff fail.
@@ -223,91 +235,134 @@ impl Slots {
         let calibrated_ms = match state.calibration(schedule) {
             Some(known) => known,
             None => {
-                self.slot(&mut state, schedule, false, say).await?;
-                let shared = state.shared.as_ref();
-                let environment = shared
-                    .map(|slot| slot.environment(&self.engine, &self.images, CALIBRATION_GUESS_MS));
-                let Some(environment) = environment else {
-                    let error = ActError::new("the shared slot is gone");
-                    return Err(SlotError::Calibration(error));
-                };
+                let environment =
+                    self.shared(&mut state, schedule, CALIBRATION_GUESS_MS, say).await?;
                 state.made += 1;
                 let length =
                     calibrate(&environment, schedule, &format!("c{:03}", state.made)).await?;
                 say(&format!("diff     {:.1} s, undisturbed", length as f64 / 1_000.0));
-                state.calibrated = Some((schedule.clone(), length));
+                state.remember(schedule, length);
                 length
             }
         };
-        self.slot(&mut state, schedule, exclusive, say).await?;
-        let slot = if exclusive { &state.exclusive } else { &state.shared };
-        let environment =
-            slot.as_ref().map(|slot| slot.environment(&self.engine, &self.images, calibrated_ms));
-        environment.ok_or_else(|| SlotError::Calibration(ActError::new("the slot is gone")))
+        match exclusive {
+            true => self.exclusive(&mut state, schedule, calibrated_ms, say).await,
+            false => self.shared(&mut state, schedule, calibrated_ms, say).await,
+        }
     }
 
-    /// Makes sure that there is a slot with this workload.
-    async fn slot(
+    /// The servers that all trials of this workload share.
+    async fn shared(
         &self,
         state: &mut State,
         schedule: &Schedule,
-        exclusive: bool,
+        calibrated_ms: u64,
         say: &(dyn Fn(&str) + Send + Sync),
-    ) -> Result<(), SlotError> {
-        let place = if exclusive { &mut state.exclusive } else { &mut state.shared };
-        let small_disk = exclusive && needs_small_disk(schedule);
-        let fits = place
+    ) -> Result<Environment, SlotError> {
+        let known = state.shared.iter().position(|slot| slot.workload == schedule.workload);
+        let slot = match known {
+            Some(place) => state.shared.remove(place),
+            None => {
+                while let Some(place) = superfluous(state.shared.iter().map(Slot::is_used)) {
+                    // It stays in its place until it is gone: who is stopped meanwhile tries again.
+                    state.shared[place].remove().await.map_err(SlotError::Engine)?;
+                    state.shared.remove(place);
+                }
+                self.start(state, schedule, "s", false, say).await?
+            }
+        };
+        let environment = slot.environment(&self.engine, &self.images, calibrated_ms);
+        state.shared.push(slot);
+        Ok(environment)
+    }
+
+    /// Servers for one trial, which hurts them.
+    async fn exclusive(
+        &self,
+        state: &mut State,
+        schedule: &Schedule,
+        calibrated_ms: u64,
+        say: &(dyn Fn(&str) + Send + Sync),
+    ) -> Result<Environment, SlotError> {
+        let small_disk = needs_small_disk(schedule);
+        let fits = state
+            .exclusive
             .as_ref()
             .filter(|slot| slot.workload == schedule.workload && !slot.small_disk && !small_disk);
         if let Some(slot) = fits
-            && (!exclusive || slot.servers.are_well(WELL_WITHIN).await)
+            && slot.servers.are_well(WELL_WITHIN).await
         {
-            return Ok(());
+            return Ok(slot.environment(&self.engine, &self.images, calibrated_ms));
         }
-        if let Some(other) = place.take() {
+        if let Some(other) = state.exclusive.take() {
             other.remove().await.map_err(SlotError::Engine)?;
         }
+        let slot = self.start(state, schedule, "x", small_disk, say).await?;
+        let environment = slot.environment(&self.engine, &self.images, calibrated_ms);
+        state.exclusive = Some(slot);
+        Ok(environment)
+    }
+
+    async fn start(
+        &self,
+        state: &mut State,
+        schedule: &Schedule,
+        kind: &str,
+        small_disk: bool,
+        say: &(dyn Fn(&str) + Send + Sync),
+    ) -> Result<Slot, SlotError> {
         state.made += 1;
-        let kind = if exclusive { "x" } else { "s" };
         let id = format!("{}-{kind}{}", self.id, state.made);
         let begun = std::time::Instant::now();
         let workload = &schedule.workload;
         let slot = Slot::start_on(&self.engine, &self.images, &id, workload, small_disk).await?;
-        let what =
-            if exclusive { "servers of their own for trials that hurt them" } else { "servers" };
+        let what = match kind {
+            "x" => "servers of their own for trials that hurt them",
+            _ => "servers",
+        };
         say(&format!(
             "cluster  {what}: up and loaded in {:.1} s ({} rows to compare)",
             begun.elapsed().as_secs_f64(),
             slot.dataset.rows_total()
         ));
-        let place = if exclusive { &mut state.exclusive } else { &mut state.shared };
-        *place = Some(slot);
-        Ok(())
+        Ok(slot)
     }
 
-    /// Removes both slots; goes on after an error and returns the first.
+    /// Removes all slots; goes on after an error and returns the first.
     ///
     /// # Errors
     /// When the engine fails.
     pub async fn remove(&self) -> Result<(), DockerError> {
         let mut state = self.state.lock().await;
-        let (shared, exclusive) = (state.shared.take(), state.exclusive.take());
-        let remove = |slot: Option<Slot>| async move {
-            match slot {
-                Some(slot) => slot.remove().await,
-                None => Ok(()),
-            }
-        };
-        let (one, two) = tokio::join!(remove(shared), remove(exclusive));
-        one.and(two)
+        let slots: Vec<Slot> = state.shared.drain(..).collect();
+        let slots = slots.into_iter().chain(state.exclusive.take());
+        let removed = slots.map(|slot| async move { slot.remove().await });
+        futures::future::join_all(removed).await.into_iter().collect()
     }
+}
+
+/// The place of servers that nobody uses, where there is no room for more.
+fn superfluous(used: impl ExactSizeIterator<Item = bool>) -> Option<usize> {
+    if used.len() < ROOM {
+        return None;
+    }
+    let mut used = used;
+    used.position(|used| !used)
 }
 
 impl State {
     fn calibration(&self, schedule: &Schedule) -> Option<u64> {
-        let (known, length) = self.calibrated.as_ref()?;
-        let same = known.workload == schedule.workload && known.pace == schedule.pace;
-        same.then_some(*length)
+        let same = |(known, _): &&(Schedule, u64)| {
+            known.workload == schedule.workload && known.pace == schedule.pace
+        };
+        self.calibrated.iter().find(same).map(|(_, length)| *length)
+    }
+
+    fn remember(&mut self, schedule: &Schedule, length: u64) {
+        if self.calibrated.len() >= CALIBRATIONS_MAX {
+            self.calibrated.remove(0);
+        }
+        self.calibrated.push((schedule.clone(), length));
     }
 }
 
@@ -353,5 +408,34 @@ async fn calibrate(
                 format!("it ended {}, last lines:\n{}", other.unwrap_or("?"), log.join("\n"));
             Err(SlotError::Calibration(ActError::new(text)))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Two scenarios at a time, each with its own tables: neither takes the other's MySQL away.
+    #[test]
+    fn servers_in_use_are_never_removed_and_idle_ones_only_for_room() {
+        assert_eq!(superfluous([false].into_iter()), None, "there is room");
+        assert_eq!(superfluous([true, true].into_iter()), None, "all are in use: one more is made");
+        assert_eq!(superfluous([true, false].into_iter()), Some(1));
+        assert_eq!(superfluous([false, false].into_iter()), Some(0), "the one used longest ago");
+    }
+
+    // A shrink that goes to and fro between two workloads, or two features, measure each once.
+    #[test]
+    fn a_clean_diff_is_measured_once_for_each_workload_and_pace() {
+        let mut state = State::default();
+        let one = crate::plan::schedule(7, 0, &crate::plan::PlanOptions::default()).unwrap();
+        let mut other = one.clone();
+        other.workload.rows += 1;
+        state.remember(&one, 10);
+        assert_eq!(state.calibration(&other), None);
+        state.remember(&other, 20);
+        assert_eq!((state.calibration(&one), state.calibration(&other)), (Some(10), Some(20)));
+        other.pace.rows_per_second += 1;
+        assert_eq!(state.calibration(&other), None);
     }
 }

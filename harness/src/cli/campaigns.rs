@@ -128,7 +128,8 @@ pub(super) async fn zoo(args: ZooArgs, stop: &CancellationToken) -> Result<Exit,
             specimen.exits.len()
         );
     }
-    for specimen in &zoo.specimens {
+    // What was found was found, however its campaign ended.
+    for specimen in zoo.specimens.iter().filter(|specimen| !specimen.found) {
         for doubt in &specimen.doubts {
             putln!("unclear  {}: {doubt}", specimen.bug);
         }

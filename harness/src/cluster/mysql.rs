@@ -7,6 +7,7 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder, Pool, PoolConstraints, PoolOpts};
 
 use super::disk::SmallDisk;
+use super::tidy::Needed;
 use super::{BOOT, ClusterError};
 use crate::docker::{Container, ContainerSpec, Engine, Run, narrow_sending};
 use crate::images::{Image, MYSQL_SETTINGS};
@@ -31,6 +32,8 @@ pub struct MysqlServer {
     /// Replaced at each start: the loopback port may change.
     access: Mutex<Access>,
     disk: Option<SmallDisk>,
+    /// Binlogs that running trials need.
+    pub(super) needed: tokio::sync::Mutex<Needed>,
 }
 
 #[derive(Debug)]
@@ -59,7 +62,8 @@ impl MysqlServer {
         let port = engine.host_port(container.id(), PORT).await.map_err(failed("the start"))?;
         let access = Mutex::new(Access { port, pool: Pool::new(opts(port, &password)) });
         let (engine, server) = (engine.clone(), what.to_owned());
-        let server = Self { engine, container, server, password, access, disk };
+        let needed = tokio::sync::Mutex::default();
+        let server = Self { engine, container, server, password, access, disk, needed };
         server.wait_ready(BOOT).await?;
         Ok(server)
     }
@@ -232,13 +236,16 @@ impl MysqlServer {
         self.container.remove().await.map_err(ClusterError::engine(&self.server, "the removal"))
     }
 
-    fn failed(&self, phase: &'static str) -> impl FnOnce(mysql_async::Error) -> ClusterError {
+    pub(super) fn failed(
+        &self,
+        phase: &'static str,
+    ) -> impl FnOnce(mysql_async::Error) -> ClusterError {
         let server = self.server.clone();
         move |source| ClusterError::Mysql { server, phase, source: Box::new(source) }
     }
 }
 
-fn no_answer() -> mysql_async::Error {
+pub(super) fn no_answer() -> mysql_async::Error {
     std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer in time").into()
 }
 

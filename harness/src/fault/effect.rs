@@ -96,11 +96,11 @@ fn of_vars(source: &Value, target: &Value) -> Option<InFlight> {
     };
     let stream = source["RowStreams"].as_array()?.iter().rev().find(of_diff)?;
     let (_, table) = stream["query"].as_str()?.rsplit_once(" from ")?;
-    Some(InFlight {
-        table: table.to_owned(),
-        sent: stream["rows_sent"].as_u64()?,
-        compared: target["VDiffSourceRowsTaken"].as_u64()?,
-    })
+    let sent = stream["rows_sent"].as_u64()?;
+    let taken = target["VDiffSourceRowsTaken"].as_u64()?;
+    // More than were sent are those of the stream before: this one is not taken from yet.
+    let compared = if taken > sent { 0 } else { taken };
+    Some(InFlight { table: table.to_owned(), sent, compared })
 }
 
 /// That the target tablet calls for its source while that is away, where no stream was open when it went.

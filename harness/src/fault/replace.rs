@@ -72,6 +72,7 @@ pub(super) async fn heal(
         incarnation: predecessor.incarnation,
         exit_code,
         scheduled_by: Some(step),
+        at_end: false,
         took_ms: Some(millis(thawed)),
         last_log,
     }));

@@ -1,28 +1,43 @@
 //! Follows a tablet's log, over all its incarnations: keeps it in a file, and records panics.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::StreamExt;
+use futures::stream::{BoxStream, SelectAll};
+use futures::{FutureExt, StreamExt};
 use reports::journal::Event;
 use tokio_util::sync::CancellationToken;
 
 use super::process::{ProcessState, Supervised};
 use super::{name, pulse::Pulse};
+use crate::docker::{DockerError, LogLine};
 
 /// The file takes no more than this; the journal says so when it is full.
 const FILE_BYTES_MAX: u64 = 16 << 20;
 /// First lines of a restarted incarnation that stand in the journal.
 const FIRST_LINES: usize = 12;
 const BEAT: Duration = Duration::from_millis(250);
+/// At the end, when the processes are gone: what the engine still has of their logs comes in this time.
+const DRAIN: Duration = Duration::from_secs(2);
 
-/// Ends when told to.
+/// What comes from the log of one incarnation; `Ended` is the end of the stream.
+enum Item {
+    Line(u32, String),
+    Broke(u32, DockerError),
+    Ended(u32),
+}
+
+/// Ends when told to, after what was still on its way.
 pub(super) async fn follow(supervised: Arc<Supervised>, stop: CancellationToken) {
     let mut pulse = Pulse::start(supervised.journal(), name("logs", supervised.side()));
-    let mut keeper = Keeper::new(&supervised);
-    stop.run_until_cancelled(follow_all(&supervised, &mut keeper, &mut pulse)).await;
+    let mut follower = Follower::new(&supervised);
+    stop.run_until_cancelled(follower.follow_all(&mut pulse)).await;
+    follower.drain(&mut pulse).await;
+    let mut keeper = follower.keeper;
     keeper.flush_first();
+    keeper.record_reads();
     let lines = supervised.last_log_lines();
     let from = lines.len().saturating_sub(FIRST_LINES);
     supervised.journal().record(Event::LogLines {
@@ -38,65 +53,132 @@ pub(super) async fn follow(supervised: Arc<Supervised>, stop: CancellationToken)
     pulse.stop();
 }
 
-/// The engine's log stream ends with the process: subscribe again for each incarnation. It begins
-/// anew each time, so what was seen before is skipped by count.
-async fn follow_all(supervised: &Supervised, keeper: &mut Keeper<'_>, pulse: &mut Pulse) {
-    let mut state = supervised.state();
-    let mut seen = 0_usize;
-    let mut container = None;
-    let mut tick = tokio::time::interval(BEAT);
-    loop {
-        let incarnation = loop {
-            tokio::select! {
-                now = state.wait_for(|now| matches!(now, ProcessState::Running { .. })) => {
-                    match now {
-                        Ok(now) => break now.incarnation(),
-                        Err(_) => return,
-                    }
-                }
-                _ = tick.tick() => pulse.beat(),
-            }
-        };
-        keeper.begin(incarnation);
-        let now_in = supervised.tablet().container_id();
-        if now_in != container {
-            (seen, container) = (0, now_in);
+/// The engine's log stream of a container ends with its process, and begins anew with all lines for the
+/// next one: what was seen is skipped by count. A container that lost its alias is read to its own end
+/// beside the new one.
+struct Follower<'a> {
+    supervised: &'a Supervised,
+    keeper: Keeper<'a>,
+    streams: SelectAll<BoxStream<'static, Item>>,
+    /// Lines seen of the container, and its id.
+    container: Option<String>,
+    seen: usize,
+    /// The incarnation whose stream is followed, while it has not ended.
+    open: Option<u32>,
+    /// The latest incarnation that was begun.
+    begun: u32,
+}
+
+impl<'a> Follower<'a> {
+    fn new(supervised: &'a Supervised) -> Follower<'a> {
+        Follower {
+            supervised,
+            keeper: Keeper::new(supervised),
+            streams: SelectAll::new(),
+            container: None,
+            seen: 0,
+            open: None,
+            begun: 0,
         }
-        let mut lines = std::pin::pin!(supervised.tablet().log_lines(0).skip(seen));
+    }
+
+    async fn follow_all(&mut self, pulse: &mut Pulse) {
+        let mut state = self.supervised.state();
+        let mut tick = tokio::time::interval(BEAT);
         loop {
+            let begun = self.begun;
             tokio::select! {
-                // Another container took the alias: this one may never end.
-                _ = state.wait_for(|now| now.incarnation() > incarnation
-                    && supervised.tablet().container_id() != container) => break,
-                line = lines.next() => match line {
-                    Some(Ok(line)) => {
-                        seen += 1;
-                        pulse.beat();
-                        keeper.line(&line.text);
-                    }
-                    Some(Err(error)) => {
-                        supervised.journal().note(format!("the log stream broke: {error}"));
-                        break;
-                    }
-                    None => break,
+                started = state.wait_for(|now| {
+                    matches!(now, ProcessState::Running { .. }) && now.incarnation() > begun
+                }), if self.may_begin() => match started.map(|now| now.incarnation()) {
+                    Ok(incarnation) => self.begin(incarnation),
+                    Err(_) => return,
                 },
-                _ = tick.tick() => pulse.beat(),
-            }
-        }
-        // The stream may end a moment before the exit is seen: wait for the next incarnation.
-        loop {
-            tokio::select! {
-                moved = state.wait_for(|now| now.incarnation() > incarnation
-                    || matches!(now, ProcessState::Exited { .. } | ProcessState::CrashLoop { .. })) => {
-                    if moved.is_err() {
-                        return;
-                    }
-                    break;
+                Some(item) = self.streams.next() => {
+                    pulse.beat();
+                    self.take(item);
                 }
                 _ = tick.tick() => pulse.beat(),
             }
         }
     }
+
+    /// In one container the stream of the former incarnation must have ended: its lines come first.
+    fn may_begin(&self) -> bool {
+        self.open.is_none() || self.supervised.tablet().container_id() != self.container
+    }
+
+    fn begin(&mut self, incarnation: u32) {
+        self.keeper.begin(incarnation);
+        let tablet = self.supervised.tablet();
+        let now_in = tablet.container_id();
+        if now_in != self.container {
+            (self.seen, self.container) = (0, now_in);
+        }
+        let item = move |line: Result<LogLine, DockerError>| match line {
+            Ok(line) => Item::Line(incarnation, line.text),
+            Err(error) => Item::Broke(incarnation, error),
+        };
+        let end = futures::stream::once(async move { Item::Ended(incarnation) });
+        let lines = tablet.log_lines(0).skip(self.seen).map(item);
+        self.streams.push(lines.chain(end).boxed());
+        (self.open, self.begun) = (Some(incarnation), incarnation);
+    }
+
+    fn take(&mut self, item: Item) {
+        match item {
+            Item::Line(incarnation, text) => {
+                if Some(incarnation) == self.open {
+                    self.seen += 1;
+                }
+                self.keeper.line(incarnation, &text);
+            }
+            Item::Broke(incarnation, error) => {
+                let what = format!("the log stream of incarnation {incarnation} broke: {error}");
+                self.supervised.journal().note(what);
+                self.keeper.read_of(incarnation).broke = true;
+            }
+            Item::Ended(incarnation) => {
+                self.keeper.read_of(incarnation).ended = true;
+                if Some(incarnation) == self.open {
+                    self.open = None;
+                }
+            }
+        }
+    }
+
+    /// What still comes when nothing is watched any more. An incarnation that has begun and ended since
+    /// the last look is read too.
+    async fn drain(&mut self, pulse: &mut Pulse) {
+        let newest = self.supervised.state_now().incarnation();
+        let drained = tokio::time::timeout(DRAIN, async {
+            loop {
+                while let Some(item) = self.streams.next().await {
+                    self.take(item);
+                }
+                if self.begun >= newest {
+                    return;
+                }
+                self.begin(newest);
+            }
+        });
+        if drained.await.is_err() {
+            // A living process, or a slow engine: what is there now is taken, the reads tell the rest.
+            while let Some(Some(item)) = self.streams.next().now_or_never() {
+                self.take(item);
+            }
+        }
+        pulse.beat();
+    }
+}
+
+/// How far the log of an incarnation was read.
+#[derive(Default)]
+struct Read {
+    lines: u64,
+    start_seen: bool,
+    ended: bool,
+    broke: bool,
 }
 
 /// Where lines go.
@@ -107,6 +189,7 @@ struct Keeper<'a> {
     incarnation: u32,
     first: Vec<String>,
     volume: Volume,
+    reads: BTreeMap<u32, Read>,
 }
 
 /// How many lines came, and how many within one second at most.
@@ -149,19 +232,44 @@ impl<'a> Keeper<'a> {
             incarnation: 0,
             first: Vec::new(),
             volume: Volume::default(),
+            reads: BTreeMap::new(),
+        }
+    }
+
+    fn read_of(&mut self, incarnation: u32) -> &mut Read {
+        self.reads.entry(incarnation).or_default()
+    }
+
+    /// How far each log was read: silence proves nothing where it was not read to its end.
+    fn record_reads(&self) {
+        for (incarnation, read) in &self.reads {
+            self.supervised.journal().record(Event::LogRead {
+                side: self.supervised.side(),
+                incarnation: *incarnation,
+                lines: read.lines,
+                start_seen: read.start_seen,
+                to_end: read.ended && !read.broke,
+            });
         }
     }
 
     fn begin(&mut self, incarnation: u32) {
         self.flush_first();
         self.incarnation = incarnation;
+        self.read_of(incarnation);
     }
 
-    fn line(&mut self, text: &str) {
-        self.supervised.logged(text);
+    fn line(&mut self, incarnation: u32, text: &str) {
+        let is_newest = incarnation == self.incarnation;
+        if is_newest {
+            self.supervised.logged(text);
+        }
         self.volume.count(Instant::now());
         self.write(text);
-        if self.incarnation > 1 && self.first.len() < FIRST_LINES {
+        let read = self.read_of(incarnation);
+        read.lines += 1;
+        read.start_seen |= is_start(text);
+        if is_newest && incarnation > 1 && self.first.len() < FIRST_LINES {
             self.first.push(text.to_owned());
             if self.first.len() == FIRST_LINES {
                 self.record_first();
@@ -170,7 +278,7 @@ impl<'a> Keeper<'a> {
         if let Some(panic) = panic_of(text) {
             self.supervised.journal().record(Event::Panicked {
                 side: self.supervised.side(),
-                incarnation: self.incarnation,
+                incarnation,
                 caught: panic.caught,
                 message: panic.message,
             });
@@ -207,6 +315,12 @@ impl<'a> Keeper<'a> {
             self.file = None;
         }
     }
+}
+
+/// The line by which a tablet tells that it has registered.
+fn is_start(line: &str) -> bool {
+    let value = serde_json::from_str::<serde_json::Value>(line).ok();
+    value.is_some_and(|value| value.get("event").and_then(|event| event.as_str()) == Some("start"))
 }
 
 /// The tablet's panic record, or the runtime's own words when the hook could not speak.

@@ -2,6 +2,7 @@
 //! ended unasked.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{name, pulse::Pulse};
 use crate::journal::Journal;
-use crate::tablet::{ContainerTablet, Predecessor, Started, TabletError};
+use crate::tablet::{ContainerTablet, Predecessor, Signal, Started, TabletError};
 
 /// So many unscheduled exits within [`CRASH_LOOP_WINDOW`] are a crash loop.
 const CRASH_LOOP_EXITS: usize = 3;
@@ -68,8 +69,8 @@ impl ProcessState {
 /// An exit that somebody asked for.
 #[derive(Clone, Copy, Debug)]
 pub struct Expectation {
-    /// The step that asks.
-    pub step: usize,
+    /// The step that asks; none: the end of the trial.
+    pub step: Option<usize>,
     /// The exit code it must have; another one was not asked for.
     pub exit_code: i64,
     /// When it was asked.
@@ -88,6 +89,8 @@ pub struct Supervised {
     last_lines: Mutex<VecDeque<String>>,
     log_path: std::path::PathBuf,
     starting: tokio::sync::Mutex<()>,
+    /// The trial is over: what ends now is not restarted.
+    closing: AtomicBool,
 }
 
 impl Supervised {
@@ -108,6 +111,7 @@ impl Supervised {
             last_lines: Mutex::new(VecDeque::new()),
             log_path,
             starting: tokio::sync::Mutex::new(()),
+            closing: AtomicBool::new(false),
         })
     }
 
@@ -175,12 +179,31 @@ impl Supervised {
     /// Announces that a step is about to end the process.
     pub fn expect_exit(&self, step: usize, exit_code: i64) {
         self.expect_no_exit(step);
+        self.expect(Some(step), exit_code);
+    }
+
+    fn expect(&self, step: Option<usize>, exit_code: i64) {
         self.expected().push(Expectation { step, exit_code, since: Instant::now() });
+    }
+
+    /// Ends the process in order, at the end of a trial: SIGTERM, and no restart. Says in the journal that
+    /// it was asked; its exit is recorded as any other. Nothing happens when it does not run.
+    ///
+    /// # Errors
+    /// When the signal cannot be sent.
+    pub async fn shut_down(&self, within: Duration) -> Result<(), TabletError> {
+        self.closing.store(true, Ordering::Relaxed);
+        let ProcessState::Running { incarnation, .. } = self.state_now() else { return Ok(()) };
+        self.journal.record(Event::ShutdownAsked { side: self.side, incarnation });
+        self.expect(None, 0);
+        self.tablet.kill(Signal::SIGTERM).await?;
+        self.wait_exited(incarnation, within).await;
+        Ok(())
     }
 
     /// Takes a step's announcement back (the fault did not come off).
     pub fn expect_no_exit(&self, step: usize) {
-        self.expected().retain(|expectation| expectation.step != step);
+        self.expected().retain(|expectation| expectation.step != Some(step));
     }
 
     fn expected(&self) -> MutexGuard<'_, Vec<Expectation>> {
@@ -233,8 +256,8 @@ impl Supervised {
         last.iter().cloned().collect()
     }
 
-    /// Records an exit, and says whether somebody asked for it.
-    fn exited(&self, incarnation: u32, exit_code: i64) -> Option<usize> {
+    /// Records an exit; the expectation that asked for it.
+    fn exited(&self, incarnation: u32, exit_code: i64) -> Option<Expectation> {
         let expected = std::mem::take(&mut *self.expected());
         // One exit proves one fault: the latest that asked for it. An earlier one misses, and is redrawn.
         let asked = expected.into_iter().rfind(|expected| expected.exit_code == exit_code);
@@ -243,11 +266,12 @@ impl Supervised {
             side: self.side,
             incarnation,
             exit_code,
-            scheduled_by: asked.map(|expected| expected.step),
+            scheduled_by: asked.and_then(|expected| expected.step),
+            at_end: asked.is_some_and(|expected| expected.step.is_none()),
             took_ms: took.map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
             last_log: self.last_log_lines(),
         }));
-        asked.map(|expected| expected.step)
+        asked
     }
 }
 
@@ -285,8 +309,9 @@ async fn supervise(supervised: &Supervised, pulse: &mut Pulse) -> Result<(), Tab
         let Some(exit_code) = beating(pulse, ended).await? else { continue };
         // The log comes by another way; give its last lines a moment to arrive.
         beating(pulse, tokio::time::sleep(LOG_LAG)).await;
-        let scheduled_by = supervised.exited(incarnation, exit_code);
-        if scheduled_by.is_some() {
+        let asked = supervised.exited(incarnation, exit_code);
+        let scheduled_by = asked.and_then(|asked| asked.step);
+        if asked.is_some() || supervised.closing.load(Ordering::Relaxed) {
             supervised.state.send_replace(ProcessState::Exited {
                 incarnation,
                 exit_code,

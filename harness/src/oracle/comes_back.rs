@@ -99,8 +99,10 @@ fn comes_back(exam: &mut Examination, view: &View<'_>, back: &Return<'_>, watche
     let who = format!("{} ready within {ready_ms} ms of {}", side_name(back.life.side), back.after);
     let seq = Some(back.life.start_seq);
     let due_ms = back.since_ms + ready_ms;
+    let window = (back.since_ms, due_ms.min(view.end_ms));
     let life_end_ms = back.life.exit.map_or(view.end_ms, |exit| exit.at_ms);
-    let intervals: Vec<(u64, u64)> = ready_intervals(view, back.life, life_end_ms)
+    let intervals: Vec<(u64, u64)> = view
+        .ready_intervals(back.life, life_end_ms)
         .into_iter()
         .filter(|(_, to)| *to > back.since_ms)
         .map(|(from, to)| (from.max(back.since_ms), to))
@@ -124,9 +126,11 @@ fn comes_back(exam: &mut Examination, view: &View<'_>, back: &Return<'_>, watche
         if *to >= view.end_ms {
             exam.missing(seq, format!("the {who} was watched for {stayed_ms} ms, of {holds_ms}"));
         } else {
-            exam.fail(seq, format!(
-                "expected the {who} to stay so for {holds_ms} ms; it stayed ready for {stayed_ms} ms"
-            ));
+            exam.check_time(view, (*from, to + holds_ms), false, seq, || {
+                format!(
+                    "expected the {who} to stay so for {holds_ms} ms; it stayed ready for {stayed_ms} ms"
+                )
+            });
         }
     } else if !has_readiness(view, back.life) {
         exam.missing(seq, format!("expected the {who}; readiness was not observed"));
@@ -138,7 +142,9 @@ fn comes_back(exam: &mut Examination, view: &View<'_>, back: &Return<'_>, watche
             |(from, _)| format!("it was after {} ms", from - back.since_ms),
         );
         let reasons = last_reasons(view, back.life);
-        exam.fail(seq, format!("expected the {who}; {found}{reasons}"));
+        exam.check_time(view, window, false, seq, || {
+            format!("expected the {who}; {found}{reasons}")
+        });
     }
 }
 
@@ -159,24 +165,6 @@ fn last_reasons(view: &View<'_>, life: &Life<'_>) -> String {
         _ => None,
     });
     not_ready.filter(|text| !text.is_empty()).map(|text| format!(" ({text})")).unwrap_or_default()
-}
-
-fn ready_intervals(view: &View<'_>, life: &Life<'_>, end_ms: u64) -> Vec<(u64, u64)> {
-    let mut intervals = Vec::new();
-    let mut since: Option<u64> = None;
-    for record in view.records {
-        let Event::Readiness { side, incarnation, ready, .. } = &record.event else { continue };
-        if *side != life.side || *incarnation != life.incarnation {
-            continue;
-        }
-        if *ready {
-            since = since.or(Some(record.at_ms));
-        } else if let Some(from) = since.take() {
-            intervals.push((from, record.at_ms));
-        }
-    }
-    intervals.extend(since.map(|from| (from, end_ms.max(from))));
-    intervals
 }
 
 /// Whether the schedule itself, or the probe, ended a ready time.
@@ -260,13 +248,20 @@ fn term_probe(exam: &mut Examination, view: &View<'_>) {
     });
     for probe in &probes {
         let (demoted, after_ms) = probe.what;
-        exam.check(demoted && after_ms <= DEMOTION_MS_MAX, Some(probe.seq), || {
-            let found = if demoted { "was demoted" } else { "still served as primary" };
-            format!(
-                "expected a newer term to demote the tablet within {DEMOTION_MS_MAX} ms; \
+        let window = (probe.at_ms.saturating_sub(after_ms), probe.at_ms);
+        exam.check_time(
+            view,
+            window,
+            demoted && after_ms <= DEMOTION_MS_MAX,
+            Some(probe.seq),
+            || {
+                let found = if demoted { "was demoted" } else { "still served as primary" };
+                format!(
+                    "expected a newer term to demote the tablet within {DEMOTION_MS_MAX} ms; \
                  it {found} after {after_ms} ms"
-            )
-        });
+                )
+            },
+        );
     }
     if probes.is_empty() && !view.settled().is_empty() {
         exam.missing(None, "the diff settled, but no newer term was tried on the tablet");

@@ -86,10 +86,6 @@ fn compare_table(
         for difference in found.differences.iter().filter(|difference| difference.kind == kind) {
             *balance.entry(&difference.key).or_default() += 1;
         }
-        // Each planted key is a check of its own.
-        for _ in 1..keys.len() {
-            exam.check(true, None, String::new);
-        }
         let missing: Vec<&str> = select(&balance, |count| count < 0);
         let unexpected: Vec<&str> = select(&balance, |count| count > 0);
         exam.check(missing.is_empty(), seq, || {

@@ -4,6 +4,7 @@ use reports::journal::Side;
 use reports::verdict::{Cause, Invariant, Judgement, Reason, Verdict};
 
 use super::view::{View, reason};
+use super::windows::Window;
 
 /// Reasons kept of one judgement; the rest is counted.
 const REASONS_MAX: usize = 24;
@@ -39,6 +40,24 @@ impl Examination {
         self.checks += 1;
         if !held {
             self.failures.push(reason(seq, broken()));
+        }
+    }
+
+    /// A check of a time: what came too late is the tablet's doing, unless the machine did not let the
+    /// harness itself look in that window; then nothing can be said.
+    pub(super) fn check_time(
+        &mut self,
+        view: &View<'_>,
+        window: Window,
+        held: bool,
+        seq: Option<u64>,
+        broken: impl FnOnce() -> String,
+    ) {
+        match view.slow_machine(window).filter(|_| !held) {
+            Some(why) => {
+                self.missing_for(Cause::Overloaded, seq, format!("{}, {why}", broken()));
+            }
+            None => self.check(held, seq, broken),
         }
     }
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use reports::schedule::Pace;
-use reports::verdict::{Cause, Invariant, Judgement};
+use reports::verdict::{Invariant, Judgement};
 use serde_json::Value;
 
 use super::examination::Examination;
@@ -21,9 +21,6 @@ pub(super) const ROW_BYTES_MIN: u64 = 48;
 /// What a busy machine may add to the time between two checkpoints: as a rule, and at worst.
 const RULE_SLACK_MS: u64 = 400;
 const WORST_SLACK_MS: u64 = 3_000;
-/// With more runnable tasks on each core than this, what is late says nothing of the tablet: it had less
-/// than a twelfth of a core. Four trials at a time on two cores make 6 to 10, eight make 16 to 20.
-const LOAD_MAX: f64 = 12.0;
 /// So many checkpoints make a rule.
 const RULE_MIN: usize = 5;
 
@@ -110,7 +107,7 @@ fn in_time(exam: &mut Examination, view: &View<'_>, pace: &Pace, pauses: &[Pause
     undisturbed.sort_unstable_by_key(Pause::took_ms);
     let Some(worst) = undisturbed.last() else { return };
     let at_worst_ms = promised_ms + WORST_SLACK_MS;
-    not_later(exam, view, worst, worst.window, at_worst_ms, || {
+    exam.check_time(view, worst.window, worst.took_ms() <= at_worst_ms, Some(worst.seq), || {
         format!(
             "expected at most {at_worst_ms} ms between checkpoints; found {} ms",
             worst.took_ms()
@@ -121,7 +118,8 @@ fn in_time(exam: &mut Examination, view: &View<'_>, pace: &Pace, pauses: &[Pause
         let from = undisturbed.iter().map(|pause| pause.window.0).min().unwrap_or_default();
         let to = undisturbed.iter().map(|pause| pause.window.1).max().unwrap_or_default();
         let as_a_rule_ms = promised_ms + RULE_SLACK_MS;
-        not_later(exam, view, median, (from, to), as_a_rule_ms, || {
+        let held = median.took_ms() <= as_a_rule_ms;
+        exam.check_time(view, (from, to), held, Some(median.seq), || {
             format!(
                 "expected at most {as_a_rule_ms} ms between checkpoints as a rule; half of {} took \
                  {} ms and more",
@@ -129,26 +127,6 @@ fn in_time(exam: &mut Examination, view: &View<'_>, pace: &Pace, pauses: &[Pause
                 median.took_ms()
             )
         });
-    }
-}
-
-/// A pause that is too long is the tablet's doing, unless the machine was overloaded at that time.
-fn not_later(
-    exam: &mut Examination,
-    view: &View<'_>,
-    pause: &Pause,
-    at_that_time: Window,
-    most_ms: u64,
-    broken: impl FnOnce() -> String,
-) {
-    let held = pause.took_ms() <= most_ms;
-    match view.load(at_that_time).filter(|load| !held && *load > LOAD_MAX) {
-        Some(load) => {
-            let overloaded =
-                format!("{}, with {load:.0} runnable tasks on each core of the machine", broken());
-            exam.missing_for(Cause::Overloaded, Some(pause.seq), overloaded);
-        }
-        None => exam.check(held, Some(pause.seq), broken),
     }
 }
 

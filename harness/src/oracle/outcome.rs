@@ -78,6 +78,10 @@ fn settles(exam: &mut Examination, view: &View<'_>) {
             _ => None,
         });
         match passed.last() {
+            // A firewall, a proxy or a network of the host may be in the way: nobody has hurt it yet.
+            Some(_) if !view.was_ever_ready() && view.injected().is_empty() => {
+                exam.missing(None, "the tablets never became ready, before anything was hurt");
+            }
             Some(deadline) => {
                 let (waiting_for, after_ms) = deadline.what;
                 exam.fail(Some(deadline.seq), format!(

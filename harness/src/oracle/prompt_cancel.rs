@@ -7,9 +7,9 @@ use reports::verdict::{Invariant, Judgement};
 
 use super::comes_back::DEMOTION_MS_MAX;
 use super::examination::Examination;
-use super::no_panic::TERMINATION_MS_MAX;
+use super::no_panic::{Shutdown, TERMINATION_MS_MAX, shutdowns};
 use super::refusals;
-use super::view::{At, View};
+use super::view::{At, View, side_name};
 
 pub(super) fn judge(view: &View<'_>) -> Judgement {
     let mut exam = Examination::new(Invariant::I10, view);
@@ -22,7 +22,9 @@ pub(super) fn judge(view: &View<'_>) -> Judgement {
         .schedule()
         .is_some_and(|schedule| schedule.steps.iter().any(|step| step.fault == Fault::Sigterm));
     let demoted = demotions(view);
-    if cancels.is_empty() && !terminated && demoted.is_empty() && view.head.is_some() {
+    let shutdowns = shutdowns(view);
+    let nothing = cancels.is_empty() && demoted.is_empty() && shutdowns.is_empty();
+    if nothing && !terminated && view.head.is_some() {
         return Examination::not_applicable(Invariant::I10);
     }
     let deadline_ms = view.schedule().map_or(0, |schedule| schedule.deadlines.cancel_ms);
@@ -34,8 +36,20 @@ pub(super) fn judge(view: &View<'_>) -> Judgement {
         }
     }
     terminations(&mut exam, view);
+    for Shutdown { life, asked_seq, asked_ms, took_ms } in &shutdowns {
+        let until_ms = life.shutdown.or(life.exit).map_or(view.end_ms, |exit| exit.at_ms);
+        let held = took_ms.is_some_and(|took_ms| took_ms <= TERMINATION_MS_MAX);
+        exam.check_time(view, (*asked_ms, until_ms), held, Some(*asked_seq), || {
+            let who = side_name(life.side);
+            let found = took_ms.map_or("it did not".to_owned(), |ms| format!("it took {ms} ms"));
+            format!(
+                "expected the {who} to end within {TERMINATION_MS_MAX} ms of SIGTERM at the trial's \
+                 end; {found}"
+            )
+        });
+    }
     for (injected_ms, record, landed) in demoted {
-        is_demoted(&mut exam, injected_ms, record, landed);
+        is_demoted(&mut exam, view, injected_ms, record, landed);
     }
     exam.finish()
 }
@@ -56,13 +70,20 @@ fn demotions<'a>(view: &View<'a>) -> Vec<(u64, &'a Record, &'a FaultLanded)> {
 }
 
 /// A newer term of another tablet makes this one step back.
-fn is_demoted(exam: &mut Examination, injected_ms: u64, record: &Record, landed: &FaultLanded) {
+fn is_demoted(
+    exam: &mut Examination,
+    view: &View<'_>,
+    injected_ms: u64,
+    record: &Record,
+    landed: &FaultLanded,
+) {
     let seq = Some(record.seq);
     let Evidence::State { after, .. } = &landed.evidence else {
         return exam.missing(seq, "what became of the demoted tablet is not told");
     };
     let took_ms = record.at_ms.saturating_sub(injected_ms);
-    exam.check(after == "REPLICA" && took_ms <= DEMOTION_MS_MAX, seq, || {
+    let window = (record.at_ms.saturating_sub(took_ms), record.at_ms);
+    exam.check_time(view, window, after == "REPLICA" && took_ms <= DEMOTION_MS_MAX, seq, || {
         format!(
             "expected a newer term to demote the tablet within {DEMOTION_MS_MAX} ms; \
              it is {after:?} after {took_ms} ms"
@@ -79,7 +100,8 @@ fn takes_effect(
     let (what, seq) = (action.what, Some(action.seq));
     let name = format!("{} of the diff {}", what.action, what.uuid);
     if !what.acknowledged {
-        exam.check(what.took_ms <= deadline_ms, seq, || {
+        let window = (action.at_ms.saturating_sub(what.took_ms), action.at_ms);
+        exam.check_time(view, window, what.took_ms <= deadline_ms, seq, || {
             format!(
                 "expected an answer to the {name} within {deadline_ms} ms; none came in {} ms",
                 what.took_ms
@@ -92,11 +114,14 @@ fn takes_effect(
         _ => None,
     });
     match what.effect_ms {
-        Some(effect_ms) => exam.check(effect_ms <= deadline_ms, seq, || {
-            format!(
-                "expected the {name} to take effect within {deadline_ms} ms; it took {effect_ms} ms"
-            )
-        }),
+        Some(effect_ms) => {
+            let window = (action.at_ms.saturating_sub(effect_ms), action.at_ms);
+            exam.check_time(view, window, effect_ms <= deadline_ms, seq, || {
+                format!(
+                    "expected the {name} to take effect within {deadline_ms} ms; it took {effect_ms} ms"
+                )
+            });
+        }
         None if expired.iter().any(|deadline| deadline.at_ms >= action.at_ms) => {
             exam.fail(
                 seq,
@@ -128,10 +153,16 @@ fn terminations(exam: &mut Examination, view: &View<'_>) {
             continue;
         }
         match exit.what.took_ms {
-            Some(took_ms) => exam.check(took_ms <= TERMINATION_MS_MAX, Some(exit.seq), || {
-                format!("expected the end within {TERMINATION_MS_MAX} ms of SIGTERM; it took {took_ms} ms")
-            }),
-            None => exam.missing(Some(exit.seq), "the time from SIGTERM to the end was not measured"),
+            Some(took_ms) => {
+                let window = (exit.at_ms.saturating_sub(took_ms), exit.at_ms);
+                let held = took_ms <= TERMINATION_MS_MAX;
+                exam.check_time(view, window, held, Some(exit.seq), || {
+                    format!("expected the end within {TERMINATION_MS_MAX} ms of SIGTERM; it took {took_ms} ms")
+                });
+            }
+            None => {
+                exam.missing(Some(exit.seq), "the time from SIGTERM to the end was not measured")
+            }
         }
     }
     for record in view.records {

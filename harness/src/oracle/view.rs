@@ -23,7 +23,10 @@ pub(super) struct Life<'a> {
     pub(super) incarnation: u32,
     pub(super) start_seq: u64,
     pub(super) start_ms: u64,
+    /// How it ended; none: it lived until the trial was over.
     pub(super) exit: Option<At<&'a TabletExited>>,
+    /// How it ended when the trial was over and the harness asked it to.
+    pub(super) shutdown: Option<At<&'a TabletExited>>,
 }
 
 /// A journal, indexed.
@@ -189,6 +192,40 @@ impl<'a> View<'a> {
         stopped.map_or(self.end_ms, |record| record.at_ms)
     }
 
+    /// Whether the target tablet was ready at any time.
+    pub(super) fn was_ever_ready(&self) -> bool {
+        self.records.iter().any(|record| {
+            matches!(record.event, Event::Readiness { side: Side::Target, ready: true, .. })
+        })
+    }
+
+    /// What was observed of a life's readiness, in order.
+    pub(super) fn readiness_of(&self, life: &Life<'_>) -> Vec<At<bool>> {
+        self.events(|event| match event {
+            Event::Readiness { side, incarnation, ready, .. }
+                if *side == life.side && *incarnation == life.incarnation =>
+            {
+                Some(*ready)
+            }
+            _ => None,
+        })
+    }
+
+    /// The times in which a life was ready; the last one may reach to `end_ms`.
+    pub(super) fn ready_intervals(&self, life: &Life<'_>, end_ms: u64) -> Vec<(u64, u64)> {
+        let mut intervals = Vec::new();
+        let mut since: Option<u64> = None;
+        for seen in self.readiness_of(life) {
+            if seen.what {
+                since = since.or(Some(seen.at_ms));
+            } else if let Some(from) = since.take() {
+                intervals.push((from, seen.at_ms));
+            }
+        }
+        intervals.extend(since.map(|from| (from, end_ms.max(from))));
+        intervals
+    }
+
     /// When a change was committed, on the journal's clock.
     pub(super) fn at_ms_of(&self, change: &super::history::Change<'_>) -> u64 {
         let wall_ms = self.head.map_or(0, |head| head.wall_ms);
@@ -283,6 +320,7 @@ fn lives(records: &[Record]) -> Vec<Life<'_>> {
                 start_seq: record.seq,
                 start_ms: record.at_ms,
                 exit: None,
+                shutdown: None,
             }),
             Event::TabletExited(exited) => {
                 let life = lives
@@ -290,7 +328,12 @@ fn lives(records: &[Record]) -> Vec<Life<'_>> {
                     .rev()
                     .find(|l| l.side == exited.side && l.incarnation == exited.incarnation);
                 if let Some(life) = life {
-                    life.exit = Some(At { seq: record.seq, at_ms: record.at_ms, what: exited });
+                    let end = Some(At { seq: record.seq, at_ms: record.at_ms, what: exited });
+                    if exited.at_end {
+                        life.shutdown = end;
+                    } else {
+                        life.exit = end;
+                    }
                 }
             }
             _ => {}

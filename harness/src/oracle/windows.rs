@@ -2,9 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use reports::journal::{Event, Side};
+use reports::journal::{Event, Sample, Side};
 
 use super::view::View;
+
+/// With more runnable tasks on each core than this, what is late says nothing of the tablet: it had less
+/// than a twelfth of a core. Four trials at a time on two cores make 6 to 10, eight make 16 to 20.
+pub(super) const LOAD_MAX: f64 = 12.0;
+/// The harness is no busier than a tablet: what holds its timer up so long holds up a tablet's answer.
+const LAG_MS_MAX: u64 = 500;
+/// Samples are taken more often than this.
+const NEAR_MS: u64 = 500;
 
 /// From and to, milliseconds of the journal.
 pub(super) type Window = (u64, u64);
@@ -39,16 +47,30 @@ impl View<'_> {
         windows
     }
 
-    /// How many tasks ran or waited on each core of the machine in a time, on average; none: nobody looked.
-    pub(super) fn load(&self, (from, to): Window) -> Option<f64> {
-        let samples = self.records.iter().filter(|record| (from..=to).contains(&record.at_ms));
-        let loads: Vec<f64> = samples
+    /// Why what happened in a time says nothing of the tablet: the machine had more runnable tasks on each
+    /// core than [`LOAD_MAX`], on average, or the harness's own timer came later than [`LAG_MS_MAX`].
+    /// None: it was not so, or nobody looked.
+    pub(super) fn slow_machine(&self, (from, to): Window) -> Option<String> {
+        // A short time has no sample of its own: those around it tell.
+        let near = from.saturating_sub(NEAR_MS)..=to + NEAR_MS;
+        let samples: Vec<&Sample> = self
+            .records
+            .iter()
+            .filter(|record| near.contains(&record.at_ms))
             .filter_map(|record| match &record.event {
-                Event::Sample(sample) => sample.runnable_per_core,
+                Event::Sample(sample) => Some(sample),
                 _ => None,
             })
             .collect();
-        (!loads.is_empty()).then(|| loads.iter().sum::<f64>() / loads.len() as f64)
+        let lag_ms = samples.iter().filter_map(|sample| sample.timer_lag_ms).max();
+        if let Some(lag_ms) = lag_ms.filter(|lag_ms| *lag_ms > LAG_MS_MAX) {
+            return Some(format!("while the harness's own timer came {lag_ms} ms late"));
+        }
+        let loads: Vec<f64> =
+            samples.iter().filter_map(|sample| sample.runnable_per_core).collect();
+        let load = loads.iter().sum::<f64>() / loads.len().max(1) as f64;
+        (load > LOAD_MAX)
+            .then(|| format!("with {load:.0} runnable tasks on each core of the machine"))
     }
 
     /// From each end of a tablet's process to its next readiness.

@@ -1,59 +1,78 @@
-//! I6, as far as the workflow's row goes: it runs again, without a message or a stop position,
-//! within 90 s of the diff's end; and what an operator stopped or froze stays as the operator left it.
+//! I6, as far as the workflow's row goes: it runs again, without a message or a stop position, within
+//! the deadline for readiness after the diff's end; and what an operator stopped or froze stays as the
+//! operator left it. Only an act of the operator in the journal excuses a workflow at rest: a message in
+//! its row may be the tablet's own.
 
-use reports::journal::Event;
+use reports::journal::{Event, OperatorAct};
 use reports::verdict::{Invariant, Judgement};
 
 use super::examination::Examination;
-use super::history::{Change, Row, text};
+use super::history::{Change, text};
 use super::verbs;
-use super::view::View;
+use super::view::{At, View};
 
-const RESTORED_MS_MAX: u64 = 90_000;
 /// What VDiff writes into the row of a workflow that it stops.
 const FOR_VDIFF: &str = "for vdiff";
 const FROZEN: &str = "FROZEN";
 
+/// The workflow's row as it was last read at the end.
+struct LastRow<'a> {
+    workflow: &'a str,
+    state: &'a str,
+    message: &'a str,
+    stop_pos: &'a str,
+}
+
 pub(super) fn judge(view: &View<'_>) -> Judgement {
     let mut exam = Examination::new(Invariant::I6, view);
+    let acts = view.events(|event| match event {
+        Event::OperatorAct { act } => Some(*act),
+        _ => None,
+    });
     if exam.needs_history(view) {
         for change in view.history.of("vreplication") {
-            respects_the_operator(&mut exam, change);
+            respects_the_operator(&mut exam, change, !acts.is_empty());
         }
     }
     for verbs in verbs::tried(view) {
         let (workflow, uuid) = (&verbs.what.workflow, &verbs.what.uuid);
-        let as_before = workflow == "Running" || stopped_by_operator(view).is_some();
-        exam.check(as_before, Some(verbs.seq), || {
+        exam.check(workflow == "Running" || !acts.is_empty(), Some(verbs.seq), || {
             format!("expected the workflow to run after the delete of {uuid}; it is {workflow}")
         });
     }
     let rows = view.events(|event| match event {
-        Event::WorkflowRow { workflow, state, message, stop_pos, after_ms } => {
-            Some((workflow, state, message, stop_pos, *after_ms))
+        Event::WorkflowRow { workflow, state, message, stop_pos, .. } => {
+            Some(LastRow { workflow, state, message, stop_pos })
         }
         _ => None,
     });
     // It may have been read more than once while it was awaited: the last one counts.
-    let Some(row) = rows.last() else {
-        exam.missing(None, "the workflow's row was not read at the end");
-        return exam.finish();
-    };
-    let (workflow, state, message, stop_pos, after_ms) = row.what;
-    let seq = Some(row.seq);
-    if let Some(left) = stopped_by_operator(view) {
-        let as_left = state == text(left, "state") && message == text(left, "message");
-        exam.check(as_left, seq, || {
-            let (was, why) = (text(left, "state"), text(left, "message"));
-            format!(
-                "expected the workflow {workflow} {was} ({why:?}), as an operator left it; \
-                 it is {state:?} ({message:?})"
-            )
-        });
-        return exam.finish();
+    match (rows.last(), acts.last()) {
+        (None, _) => exam.missing(None, "the workflow's row was not read at the end"),
+        (Some(row), Some(act)) => is_as_left(&mut exam, row, act.what),
+        (Some(row), None) => runs_again(&mut exam, view, row),
     }
-    exam.check(state == "Running", seq, || {
-        format!("expected the workflow {workflow} to be Running; it is {state:?}")
+    exam.finish()
+}
+
+fn is_as_left(exam: &mut Examination, row: &At<LastRow<'_>>, act: OperatorAct) {
+    let LastRow { workflow, state, message, .. } = row.what;
+    let (as_left, how) = match act {
+        OperatorAct::StopWorkflow => (state == "Stopped" && message != FOR_VDIFF, "Stopped"),
+        OperatorAct::FreezeWorkflow => (message == FROZEN, FROZEN),
+    };
+    exam.check(as_left, Some(row.seq), || {
+        format!(
+            "expected the workflow {workflow} {how}, as an operator left it; \
+             it is {state:?} ({message:?})"
+        )
+    });
+}
+
+fn runs_again(exam: &mut Examination, view: &View<'_>, row: &At<LastRow<'_>>) {
+    let (LastRow { workflow, state, message, stop_pos }, seq) = (&row.what, Some(row.seq));
+    exam.check(*state == "Running", seq, || {
+        format!("expected the workflow {workflow} to be Running; it is {state:?} ({message:?})")
     });
     exam.check(message.is_empty(), seq, || {
         format!("expected no message at the workflow {workflow}; found {message:?}")
@@ -61,43 +80,30 @@ pub(super) fn judge(view: &View<'_>) -> Judgement {
     exam.check(stop_pos.is_empty(), seq, || {
         format!("expected no stop position at the workflow {workflow}; found {stop_pos:?}")
     });
-    exam.check(after_ms <= RESTORED_MS_MAX, seq, || {
-        format!("expected the workflow {workflow} restored within {RESTORED_MS_MAX} ms; it took {after_ms} ms")
+    let (Some(end), Some(schedule)) = (view.settled().last().copied(), view.schedule()) else {
+        return;
+    };
+    let (within_ms, took_ms) = (schedule.deadlines.ready_ms, row.at_ms.saturating_sub(end.at_ms));
+    exam.check_time(view, (end.at_ms, row.at_ms), took_ms <= within_ms, seq, || {
+        format!(
+            "expected the workflow {workflow} restored within {within_ms} ms of the diff's end; \
+             it took {took_ms} ms"
+        )
     });
-    exam.finish()
-}
-
-/// The workflow's row as an operator left it, when that was stopped or frozen. No operator of a trial
-/// starts a workflow again.
-fn stopped_by_operator<'a>(view: &View<'a>) -> Option<&'a Row> {
-    view.history
-        .of("vreplication")
-        .filter_map(|change| change.change.after.as_ref())
-        .filter(|row| is_the_operators(row))
-        .last()
-}
-
-fn is_the_operators(row: &Row) -> bool {
-    rests_by_operator(text(row, "state"), text(row, "message"))
-}
-
-/// Whether a workflow's row tells that an operator stopped or froze it. The harness's operator says why;
-/// stopped without a word is nobody's wish: what a tablet leaves that dies half way.
-pub(crate) fn rests_by_operator(state: &str, message: &str) -> bool {
-    message == FROZEN || (state == "Stopped" && !message.is_empty() && message != FOR_VDIFF)
 }
 
 /// Who stopped a workflow starts it: VDiff only what carries its own message, and it stops only what
 /// runs and is not frozen.
-fn respects_the_operator(exam: &mut Examination, change: Change<'_>) {
+fn respects_the_operator(exam: &mut Examination, change: Change<'_>, operator_acted: bool) {
     let (Some(before), Some(after)) = (&change.change.before, &change.change.after) else { return };
     let (state, message) = (text(before, "state"), text(before, "message"));
     let (now, why) = (text(after, "state"), text(after, "message"));
+    let is_the_operators = operator_acted && (state == "Stopped" || message == FROZEN);
     let started = state != "Running" && now == "Running";
     let taken_over = why == FOR_VDIFF && message != FOR_VDIFF;
     let respected = match (started, taken_over) {
         (true, _) => message == FOR_VDIFF,
-        (false, true) => !is_the_operators(before),
+        (false, true) => !is_the_operators,
         (false, false) => message != FROZEN || why == FROZEN,
     };
     exam.check(respected, Some(change.seq), || {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use mysql_async::prelude::Queryable;
-use reports::journal::{Event, Side, Try, VdiffAction};
+use reports::journal::{Event, OperatorAct, Side, Try, VdiffAction};
 
 use super::waits::{answered, millis};
 use super::{ActError, During, SHARD, SOURCE_KEYSPACE, Stage, TARGET_DB, WORKFLOW, Waited};
@@ -137,7 +137,10 @@ impl Stage {
         };
         let update = format!("update _vt.vreplication set {set} where workflow = '{WORKFLOW}'");
         let done = self.target().tablet().vreplication_exec(&update).await;
-        done.map(|_| ()).during("stopping the workflow as an operator")
+        done.during("stopping the workflow as an operator")?;
+        let act = if freeze { OperatorAct::FreezeWorkflow } else { OperatorAct::StopWorkflow };
+        self.journal().record(Event::OperatorAct { act });
+        Ok(())
     }
 
     /// Creates a VDiff; from now on it is the newest one, which waits and samples look at.

@@ -17,10 +17,10 @@ use crate::cluster::MysqlServer;
 use crate::tablet::ShowRow;
 use crate::workload::Dataset;
 
-/// The workflow must run again in this time after the end of the diff.
-const WORKFLOW_WITHIN: Duration = Duration::from_secs(90);
 /// A newer term is waited for so long; the limit it is judged by is shorter.
 const DEMOTION_WITHIN: Duration = Duration::from_secs(8);
+/// An orderly end is waited for so long; the limit it is judged by is shorter.
+const SHUTDOWN_WITHIN: Duration = Duration::from_secs(12);
 const LOOK: Duration = Duration::from_millis(50);
 const SHOW_WITHIN: Duration = Duration::from_secs(10);
 const HISTORY_WITHIN: Duration = Duration::from_secs(30);
@@ -45,8 +45,19 @@ impl Stage {
         self.pollers.lock().await.stop().await;
         self.told("the term probe", self.probe_term().await);
         self.told("the demoted tablet's role", self.look_at_roles(Side::Target).await);
+        Box::pin(self.shut_down()).await;
         self.watchers.lock().await.stop().await;
         self.told("the history", self.read_history().await);
+    }
+
+    /// Ends both tablets in order: the last that a trial sees of them.
+    async fn shut_down(&self) {
+        let (source, target) = tokio::join!(
+            self.source().shut_down(SHUTDOWN_WITHIN),
+            self.target().shut_down(SHUTDOWN_WITHIN)
+        );
+        self.told("the source tablet's end", source.during("sending SIGTERM"));
+        self.told("the target tablet's end", target.during("sending SIGTERM"));
     }
 
     fn told<T>(&self, what: &str, outcome: Result<T, ActError>) {
@@ -87,6 +98,12 @@ impl Stage {
         Ok(reports)
     }
 
+    /// Whether an operator of this trial stopped or froze the workflow.
+    pub(super) fn workflow_rests(&self) -> bool {
+        let rests = |record: &Record| matches!(record.event, Event::OperatorAct { .. });
+        self.journal().inspect(|records| records.iter().any(rests))
+    }
+
     /// Waits until the workflow runs again, and records its row as last seen.
     ///
     /// # Errors
@@ -112,8 +129,11 @@ impl Stage {
                 row.unwrap_or_else(|| ("(no row)".to_owned(), String::new(), String::new()));
             let restored = state == "Running" && message.is_empty() && stop_pos.is_empty();
             // What an operator stopped is not waited for.
-            let left = crate::oracle::rests_by_operator(&state, &message);
-            if restored || left || crash_loop || began.elapsed() >= WORKFLOW_WITHIN {
+            if restored
+                || self.workflow_rests()
+                || crash_loop
+                || began.elapsed() >= self.ready_within()
+            {
                 let after_ms = millis(began.elapsed());
                 let workflow = WORKFLOW.to_owned();
                 self.journal().record(Event::WorkflowRow {

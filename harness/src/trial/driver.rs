@@ -43,7 +43,9 @@ pub async fn run_trial(
         None => return not_opened(schedule, dir, "interrupted before the trial began"),
     };
     let limit = Duration::from_millis(schedule.deadlines.trial_ms);
-    let driven = tokio::time::timeout(limit, stop.run_until_cancelled(drive(&stage))).await;
+    // On the heap: in a debug build a trial's flows together would not fit a worker's stack.
+    let drive = Box::pin(drive(&stage));
+    let driven = tokio::time::timeout(limit, stop.run_until_cancelled(drive)).await;
     let interrupted = matches!(driven, Ok(None));
     match driven {
         Ok(Some(Ok(()))) => {}
@@ -63,7 +65,8 @@ pub async fn run_trial(
         }
     }
     if !interrupted {
-        let collect = tokio::time::timeout(COLLECT_WITHIN, stage.collect());
+        // On the heap, as above.
+        let collect = tokio::time::timeout(COLLECT_WITHIN, Box::pin(stage.collect()));
         match stop.run_until_cancelled(collect).await {
             Some(Ok(())) => {}
             Some(Err(_)) => trouble(&stage, format!("not collected within {COLLECT_WITHIN:?}")),
@@ -107,7 +110,7 @@ async fn drive(stage: &Stage) -> Result<(), ActError> {
         schedule.steps.iter().enumerate().partition(|(_, step)| step.is_at_point());
     arm(stage, points.first());
     let done = CancellationToken::new();
-    // On the heap: in a debug build the two flows together would not fit a worker's stack.
+    // On the heap, as above.
     let operator = Box::pin(async {
         let outcome = operate(stage, &others).await;
         done.cancel();
@@ -322,7 +325,10 @@ async fn stay_ready(stage: &Stage) {
     for side in [Side::Source, Side::Target] {
         match stage.wait_ready(side, stage.ready_within(), Duration::ZERO).await {
             Waited::Yes { .. } => {}
-            Waited::No { .. } => return,
+            Waited::No { reason } => {
+                stage.journal().record(Event::NotReadyAtEnd { side, reason });
+                return;
+            }
         }
         since = since.max(stage.readiness_of(side).borrow().since);
     }

@@ -80,6 +80,10 @@ impl Stage {
         let sidecar_db = format!("_vt_{}", identifier(name));
         let topo_root = format!("/{}", identifier(name));
         journal.record(Event::TrialStarted(Box::new(head(environment, schedule))));
+        // So that the trial's history is read from its own binlog on.
+        if let Err(error) = environment.servers.target.enter(&sidecar_db).await {
+            journal.note(super::chain(&error));
+        }
         let gtid_begin = environment
             .servers
             .target
@@ -144,8 +148,9 @@ impl Stage {
         })
     }
 
-    /// Ends all observers and removes both tablets and the sidecar databases; what cannot be removed is
-    /// said in the journal, and falls to the run's own removal.
+    /// Ends all observers and removes both tablets, the sidecar databases, the topology and the binlogs
+    /// that were the trial's alone; what cannot be removed is said in the journal, and falls to the run's
+    /// own removal.
     pub async fn close(&self) {
         self.pollers.lock().await.stop().await;
         self.watchers.lock().await.stop().await;
@@ -157,6 +162,21 @@ impl Stage {
             && let Err(error) = links.stop().await
         {
             self.journal.note(error.chain());
+        }
+        // On the heap: a trial's future is large enough.
+        Box::pin(self.tidy()).await;
+    }
+
+    /// Takes away what the trial leaves on servers that others share.
+    async fn tidy(&self) {
+        let servers = &self.environment.servers;
+        let (source, target, etcd) = tokio::join!(
+            servers.source.leave(&self.sidecar_db, &self.sidecar_db),
+            servers.target.leave(&self.sidecar_db, &self.sidecar_db),
+            servers.etcd.delete_prefix(&self.topo_root),
+        );
+        for left in [source, target, etcd.map(drop)].into_iter().filter_map(Result::err) {
+            self.journal.note(format!("left on its server: {}", super::chain(&left)));
         }
     }
 

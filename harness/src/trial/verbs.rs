@@ -12,7 +12,6 @@ use super::answers::timed;
 use super::waits::is_at_rest;
 use super::{ActError, During, Stage, WORKFLOW};
 use crate::observer::{ProcessState, Progress};
-use crate::oracle::rests_by_operator;
 
 /// The workflow that a deleted diff had paused runs again in this time.
 const RESTORED_WITHIN: Duration = Duration::from_secs(10);
@@ -81,16 +80,15 @@ impl Stage {
     async fn workflow_again(&self, conn: &mut Conn) -> mysql_async::Result<String> {
         let began = Instant::now();
         let query = format!(
-            "select cast(state as char), cast(coalesce(message, '') as char) \
-             from `{}`.vreplication where workflow = ?",
+            "select cast(state as char) from `{}`.vreplication where workflow = ?",
             self.sidecar_db()
         );
         let mut tick = tokio::time::interval(LOOK);
         loop {
             tick.tick().await;
-            let row: Option<(String, String)> = conn.exec_first(&query, (WORKFLOW,)).await?;
-            let (state, message) = row.unwrap_or_else(|| ("(no row)".to_owned(), String::new()));
-            let settled = state == "Running" || rests_by_operator(&state, &message);
+            let row: Option<String> = conn.exec_first(&query, (WORKFLOW,)).await?;
+            let state = row.unwrap_or_else(|| "(no row)".to_owned());
+            let settled = state == "Running" || self.workflow_rests();
             if settled || began.elapsed() >= RESTORED_WITHIN {
                 return Ok(state);
             }

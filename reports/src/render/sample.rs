@@ -195,6 +195,7 @@ impl Tape {
                 incarnation,
                 exit_code,
                 scheduled_by: step,
+                at_end: false,
                 took_ms: Some(41),
                 last_log,
             }),
@@ -348,7 +349,7 @@ fn crash_loop(tape: &mut Tape, mut at_ms: u64) -> u64 {
 fn judgements(outcome: Verdict, records: &[Record]) -> Vec<Judgement> {
     let seq_of_exit = records
         .iter()
-        .find(|r| matches!(&r.event, Event::TabletExited(e) if e.scheduled_by.is_none()))
+        .find(|r| matches!(&r.event, Event::TabletExited(e) if e.is_unasked()))
         .map(|record| record.seq);
     let reason = |text: &str, seq| vec![Reason { text: text.to_owned(), seq, cause: None }];
     Invariant::ALL

@@ -125,7 +125,7 @@ impl Now {
                 self.part = self.waiting();
             }
             Event::FaultHealed { .. } if self.part == Part::Kill => self.part = self.waiting(),
-            Event::TabletExited(exit) if is_target(exit.side) && exit.scheduled_by.is_none() => {
+            Event::TabletExited(exit) if is_target(exit.side) && exit.is_unasked() => {
                 self.part = Part::Kill;
             }
             Event::TabletStarted(started) if is_target(started.side) => {

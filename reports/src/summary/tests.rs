@@ -23,7 +23,7 @@ fn a_landing_at_a_crash_point_names_its_statement() {
     let words = |trial: &TrialRecord| landings(trial)[0].in_words();
     assert_eq!(
         words(&trials[0]),
-        "sigkill at 42 % of the diff, in streaming: the process ended with 137"
+        "sigkill at 42 % of the diff, in streaming: the process ended with 137; hit incarnation 1"
     );
     trials[0].schedule.steps[0].trigger = Trigger::CrashPoint {
         point: CrashPoint {
@@ -37,7 +37,7 @@ fn a_landing_at_a_crash_point_names_its_statement() {
     assert_eq!(
         words(&trials[0]),
         "sigkill at mysql executed #2 “update _vt.vdiff_table set lastpk = ?” (streaming), at 42 % of \
-         the diff: the process ended with 137"
+         the diff: the process ended with 137; hit incarnation 1"
     );
 }
 

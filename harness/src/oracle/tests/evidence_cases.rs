@@ -25,11 +25,12 @@ fn silences(name: &str, lose: impl Fn(&mut JournalBuilder), silenced: &[Invarian
 
 #[test]
 fn each_loss_silences_what_rests_on_it_and_nothing_else() {
-    use Invariant::{I1, I2, I3, I5, I6, I8, I11};
+    use Invariant::{I1, I2, I3, I5, I6, I8, I9, I11};
     let gap = |observer: &str| Event::ObserverGap { observer: observer.to_owned(), gap_ms: 1_500 };
     silences("a gap in readiness", |j| j.insert(5_000, gap("readiness/target")), &[I1]);
     silences("a gap in the logs", |j| j.insert(5_000, gap("logs/target")), &[I2]);
-    silences("a gap in the processes", |j| j.insert(5_000, gap("process/target")), &[I2]);
+    silences("a gap in the processes", |j| j.insert(5_000, gap("process/target")), &[I2, I9]);
+    silences("a gap in the memory", |j| j.insert(5_000, gap("memory/target")), &[I9]);
     silences(
         "a log observer that never ended",
         |j| {
@@ -48,7 +49,7 @@ fn each_loss_silences_what_rests_on_it_and_nothing_else() {
                 }
             })
         },
-        &[I1, I2],
+        &[I1, I2, I9],
     );
     silences(
         "the binlog was not read",
@@ -73,7 +74,7 @@ fn each_loss_silences_what_rests_on_it_and_nothing_else() {
                 matches!(e, Event::ObserverStarted { .. } | Event::ObserverStopped { .. })
             })
         },
-        &[I1, I2],
+        &[I1, I2, I9],
     );
 }
 

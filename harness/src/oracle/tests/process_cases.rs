@@ -3,7 +3,7 @@
 use reports::journal::{Event, Evidence, Side};
 use reports::schedule::Fault;
 use reports::verdict::Invariant::{I1, I2, I9, I10};
-use reports::verdict::Verdict::{Fail, Inconclusive, Pass};
+use reports::verdict::Verdict::{self, Fail, Inconclusive, Pass};
 
 use super::support::{JournalBuilder, UUID, expect, log, set, vdiff};
 
@@ -157,7 +157,7 @@ fn a_panic_or_an_exit_out_of_schedule_fails() {
             (
                 "an end that nobody saw",
                 |j| {
-                    j.without(|e| matches!(e, Event::TabletExited(_)));
+                    j.without(|e| matches!(e, Event::TabletExited(exit) if !exit.at_end));
                 },
                 I2,
                 Inconclusive,
@@ -191,6 +191,70 @@ fn a_panic_or_an_exit_out_of_schedule_fails() {
             ("died of it", |j| j.exit(3_500, 1, 137, Some(0)), I2, Fail),
         ],
     );
+}
+
+/// A panic upon SIGTERM, or a log that ends in silence, came after everything else had been looked at.
+#[test]
+fn a_trial_ends_in_order_and_its_logs_are_read_to_the_end() {
+    let at_end = |e: &Event| matches!(e, Event::TabletExited(exit) if exit.at_end);
+    let read = |j: &mut JournalBuilder, change: fn(&mut bool, &mut bool)| {
+        j.edit(|_, e| {
+            if let Event::LogRead { start_seen, to_end, .. } = e {
+                change(start_seen, to_end);
+            }
+        });
+    };
+    let cases: [(&str, &dyn Fn(&mut JournalBuilder), Verdict, Verdict); 8] = [
+        ("as it should be", &|_| {}, Pass, Pass),
+        ("no end", &|j| j.without(at_end), Fail, Fail),
+        (
+            "too late",
+            &|j| {
+                j.edit_exit(|exit| {
+                    if exit.at_end {
+                        exit.took_ms = Some(10_001);
+                    }
+                });
+            },
+            Fail,
+            Fail,
+        ),
+        (
+            "another code",
+            &|j| {
+                j.edit_exit(|exit| {
+                    if exit.at_end {
+                        (exit.at_end, exit.exit_code) = (false, 101);
+                    }
+                });
+            },
+            Fail,
+            Fail,
+        ),
+        (
+            "not asked",
+            &|j| {
+                j.without(at_end);
+                j.without(|e| matches!(e, Event::ShutdownAsked { .. }));
+            },
+            Inconclusive,
+            Inconclusive,
+        ),
+        ("the log broke", &|j| read(j, |_, to_end| *to_end = false), Inconclusive, Pass),
+        ("its first lines are lost", &|j| read(j, |start, _| *start = false), Inconclusive, Pass),
+        (
+            "nobody read it",
+            &|j| j.without(|e| matches!(e, Event::LogRead { .. })),
+            Inconclusive,
+            Pass,
+        ),
+    ];
+    for (name, change, panics, prompt) in cases {
+        let mut journal = JournalBuilder::good(Fault::Sigkill);
+        change(&mut journal);
+        assert_eq!(journal.judgement(I2).verdict, panics, "{name}: {:#?}", journal.judgement(I2));
+        assert_eq!(journal.judgement(I10).verdict, prompt, "{name}: {:#?}", journal.judgement(I10));
+    }
 }
 
 /// Whose process may end, and how, is the fault's.
@@ -310,8 +374,33 @@ fn panic(caught: bool) -> Event {
 }
 
 #[test]
-fn memory_is_judged_in_a_squeeze_and_nowhere_else() {
-    assert!(JournalBuilder::good(Fault::Oom).judgement(I9).not_applicable);
+fn memory_is_bounded_in_every_trial() {
+    expect(
+        Fault::Sigkill,
+        &[
+            ("as it should be", |_| {}, I9, Pass),
+            ("at the mark from which it would slow down", |j| resident(j, 48 << 20), I9, Fail),
+            ("below it", |j| resident(j, 47 << 20), I9, Pass),
+            (
+                "memory not sampled",
+                |j| j.without(|e| matches!(e, Event::Sample(_))),
+                I9,
+                Inconclusive,
+            ),
+        ],
+    );
+}
+
+fn resident(journal: &mut JournalBuilder, bytes: u64) {
+    journal.edit(|_, e| {
+        if let Event::Sample(sample) = e {
+            sample.rss_bytes = Some(bytes);
+        }
+    });
+}
+
+#[test]
+fn a_squeezed_tablet_gives_way() {
     expect(
         Fault::MemorySqueeze,
         &[
@@ -375,7 +464,7 @@ fn pressure(journal: &mut JournalBuilder, error: &str, kind: &str) {
 
 #[test]
 fn a_cancel_is_prompt_and_leaves_a_resumable_diff() {
-    assert!(JournalBuilder::good(Fault::Sigkill).judgement(I10).not_applicable);
+    assert!(JournalBuilder::good(Fault::Sigkill).judgement(I10).is_pass());
     expect(
         Fault::Cancel,
         &[

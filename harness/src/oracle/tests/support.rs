@@ -217,6 +217,11 @@ impl JournalBuilder {
         self.insert_or_add(at_ms, Event::Readiness { side, incarnation, ready, reasons });
     }
 
+    fn log_read(&mut self, incarnation: u32, start_seen: bool, to_end: bool) {
+        let (side, lines) = (Side::Target, 20);
+        self.add(15_400, Event::LogRead { side, incarnation, lines, start_seen, to_end });
+    }
+
     pub(super) fn exit(&mut self, at_ms: u64, incarnation: u32, code: i64, step: Option<usize>) {
         self.insert_or_add(
             at_ms,
@@ -225,6 +230,7 @@ impl JournalBuilder {
                 incarnation,
                 exit_code: code,
                 scheduled_by: step,
+                at_end: false,
                 took_ms: step.map(|_| 40),
                 last_log: Vec::new(),
             }),
@@ -303,10 +309,6 @@ impl JournalBuilder {
         self.add(4_500, Event::FaultHealed { step: 0, fault });
     }
 
-    fn restarted(&self, fault: Fault) -> bool {
-        fault == Fault::RowSurgery || fault.expected_exit().is_some()
-    }
-
     fn end(&mut self, fault: Fault) {
         let uuid = if is_deleting(fault) { NEW_UUID } else { UUID };
         self.add(9_000, Event::Settled { uuid: uuid.into(), state: "completed".into() });
@@ -331,11 +333,27 @@ impl JournalBuilder {
                 ..Residue::default()
             }),
         );
-        let incarnation = if self.restarted(fault) { 2 } else { 1 };
+        let incarnation = if fault.ends_target() { 2 } else { 1 };
         self.add(9_300, Event::Held(looks::held(Moment::AtEnd, incarnation)));
         self.add(9_400, Event::Verbs(Box::new(looks::verbs(uuid))));
         self.add(15_000, Event::TermProbe { demoted: true, after_ms: 400 });
         self.add(15_050, Event::Roles(looks::replica()));
+        self.add(15_100, Event::ShutdownAsked { side, incarnation });
+        self.add(
+            15_200,
+            Event::TabletExited(TabletExited {
+                side,
+                incarnation,
+                exit_code: 0,
+                scheduled_by: None,
+                at_end: true,
+                took_ms: Some(100),
+                last_log: Vec::new(),
+            }),
+        );
+        for incarnation in 1..=incarnation {
+            self.log_read(incarnation, true, true);
+        }
         self.add(15_500, Event::LogVolume { side, lines: 57, busiest_second: 30 });
         for observer in [
             observers::READINESS,

@@ -84,12 +84,14 @@ fn last_words(trial: &TrialRecord) -> Markup {
         .records
         .iter()
         .filter_map(|record| match &record.event {
-            Event::TabletExited(exit) if exit.side == Side::Target => Some((record.at_ms, exit)),
+            Event::TabletExited(exit) if exit.side == Side::Target && !exit.at_end => {
+                Some((record.at_ms, exit))
+            }
             _ => None,
         })
         .collect();
     // The unscheduled exit speaks; else the last one.
-    let chosen = exits.iter().find(|(_, exit)| exit.scheduled_by.is_none()).or(exits.last());
+    let chosen = exits.iter().find(|(_, exit)| exit.is_unasked()).or(exits.last());
     let Some((_, exit)) = chosen else { return html! {} };
     let after = log_after(trial, exit.incarnation);
     html! {

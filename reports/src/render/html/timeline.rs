@@ -225,7 +225,7 @@ fn deaths(scale: &Scale, records: &[Record]) -> Markup {
     html! {
         @for record in records {
             @if let Event::TabletExited(exit) = &record.event {
-                @if exit.side == Side::Target && exit.scheduled_by.is_none() {
+                @if exit.side == Side::Target && exit.is_unasked() {
                     @let x = scale.x(record.at_ms);
                     path.death d=(format!("M{:.1} {:.1}l8 8m0-8l-8 8", x - 4.0, y - 4.0)) {
                         title { "ended by itself, exit " (exit.exit_code) }

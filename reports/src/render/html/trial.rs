@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use crate::journal::{Event, Record, Side};
+use crate::journal::{Event, OperatorAct, Record, Side};
 use crate::run::TrialRecord;
 use crate::summary::landings;
 use crate::text::{duration, shorten, thousands};
@@ -161,8 +161,11 @@ pub(super) fn words(event: &Event) -> Option<(&'static str, String)> {
     Some(match event {
         Event::TabletStarted(e) => ("start", format!("{} started", who(e.side, e.incarnation))),
         Event::TabletExited(e) => {
-            let why = if e.scheduled_by.is_some() { "as scheduled" } else { "by itself" };
-            let class = if e.scheduled_by.is_some() { "fault" } else { "bad" };
+            let (class, why) = match (e.scheduled_by, e.at_end) {
+                (Some(_), _) => ("fault", "as scheduled"),
+                (None, true) => ("good", "as asked, at the end of the trial"),
+                (None, false) => ("bad", "by itself"),
+            };
             (class, format!("{} ended {why}, exit {}", who(e.side, e.incarnation), e.exit_code))
         }
         Event::Panicked { side, incarnation, caught, message } => {
@@ -211,6 +214,23 @@ pub(super) fn words(event: &Event) -> Option<(&'static str, String)> {
             ("wait", format!("the scenario \"{}\" ({})", scenario.name, scenario.place))
         }
         Event::ScenarioFailed { why } => ("bad", format!("the scenario failed: {why}")),
+        Event::OperatorAct { act } => {
+            let did = match act {
+                OperatorAct::StopWorkflow => "stopped",
+                OperatorAct::FreezeWorkflow => "froze",
+            };
+            ("start", format!("an operator {did} the workflow"))
+        }
+        Event::NotReadyAtEnd { side, reason } => {
+            let who = match side {
+                Side::Source => "source tablet",
+                Side::Target => "target tablet",
+            };
+            ("bad", format!("the {who} was not ready at the end: {reason}"))
+        }
+        Event::ShutdownAsked { side, incarnation } => {
+            ("wait", format!("{} got SIGTERM: the trial is over", who(*side, *incarnation)))
+        }
         Event::HarnessTrouble { what } => ("bad", format!("the harness had trouble: {what}")),
         Event::TrialLost { what } => ("bad", format!("the trial was lost: {what}")),
         Event::Note { text } => ("wait", text.clone()),
@@ -231,6 +251,7 @@ pub(super) fn words(event: &Event) -> Option<(&'static str, String)> {
         | Event::Roles(_)
         | Event::Verbs(_)
         | Event::LogVolume { .. }
+        | Event::LogRead { .. }
         | Event::LogLines { .. }
         | Event::TrialEnded => return None,
     })

@@ -41,6 +41,7 @@ impl Tape {
             incarnation,
             exit_code: 137,
             scheduled_by: Some(0),
+            at_end: false,
             took_ms: None,
             last_log: Vec::new(),
         };
