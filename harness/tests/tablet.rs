@@ -76,14 +76,59 @@ async fn arrivals_are_shown(tablet: &ContainerTablet) {
     assert_eq!(tablet.debug_vars().await.expect("it answers")["Stopping"], false);
 }
 
+/// Each OOM kill must be proven.
+async fn killed_by_the_kernel(tablet: &ContainerTablet) {
+    let kills: u32 = std::env::var("OOM_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(3);
+    let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
+    for _ in 0..kills {
+        let started = tablet.start_incarnation().await.expect("a start");
+        assert_eq!(started.mysql_user, format!("t0_target_i{}", started.incarnation));
+        let began = Instant::now();
+        let evidence = tablet.oom().await.expect("an answer");
+        println!("{evidence:?} after {:?}", began.elapsed());
+        let kind = match &evidence {
+            OomEvidence::Counter { baseline, count } if count > baseline => "counter",
+            OomEvidence::Counter { .. } | OomEvidence::None => "none",
+            OomEvidence::Survived { why } => panic!("it survived: {why}"),
+            OomEvidence::KernelLog { .. } => "kernel log",
+            OomEvidence::EngineEvent => "engine event",
+        };
+        *counts.entry(kind).or_default() += 1;
+        assert_eq!(tablet.wait_exit().await.expect("an exit"), 137);
+    }
+    println!("evidence of {kills} OOM kills: {counts:?}");
+    assert_eq!(counts.get("none"), None);
+}
+
+async fn squeezed_and_released(engine: &Engine, tablet: &ContainerTablet) {
+    let before = tablet.charged_bytes();
+    tablet.squeeze(LIMIT / 2).await.expect("room");
+    println!("squeezed from {before:?} to {:?}", tablet.charged_bytes());
+    if let Some(charged) = tablet.charged_bytes() {
+        assert!(charged > LIMIT * 4 / 10 && charged < LIMIT * 6 / 10, "{charged}");
+        // The engine's word serves where the kernel's cannot be heard: it must be the same.
+        let account = engine
+            .memory_account(&tablet.container_id().expect("a container"))
+            .await
+            .expect("an answer");
+        let told = account.charged_bytes.expect("a charge");
+        assert!(told.abs_diff(charged) < LIMIT / 20, "{told} {charged}");
+        assert_eq!(account.limit_bytes, Some(LIMIT));
+    }
+    tablet.release_squeeze().await.expect("an answer");
+    if let Some(charged) = tablet.charged_bytes() {
+        assert!(charged < LIMIT * 4 / 10, "{charged}");
+    }
+}
+
 /// Every kill must be proven by the kernel's own counter, and each incarnation must be a fresh start:
 /// new user, baseline of its own, ports that answer.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tablet_is_killed_in_every_way_and_started_again() {
     let engine = Engine::connect().await.unwrap();
-    let images = images(&engine).await;
+    let images = Box::pin(images(&engine)).await;
     let run = Run::begin(&engine, &format!("test-{}", Run::fresh_id())).await.unwrap();
-    let servers = Arc::new(Servers::start(&engine, &run, &images).await.unwrap());
+    let servers = Arc::new(Box::pin(Servers::start(&engine, &run, &images)).await.unwrap());
     let tablet =
         ContainerTablet::new(&engine, run.site(), servers.clone(), &images.tablet, spec("target"));
     assert!(!tablet.readiness().await.ready);
@@ -108,45 +153,12 @@ async fn a_tablet_is_killed_in_every_way_and_started_again() {
     // Its PID is nobody's or somebody else's now: neither may be hit.
     assert!(tablet.kill(Signal::SIGKILL).await.is_err());
 
-    let kills: u32 = std::env::var("OOM_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(3);
-    let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
-    for _ in 0..kills {
-        let started = tablet.start_incarnation().await.unwrap();
-        assert_eq!(started.mysql_user, format!("t0_target_i{}", started.incarnation));
-        let began = Instant::now();
-        let evidence = tablet.oom().await.unwrap();
-        println!("{evidence:?} after {:?}", began.elapsed());
-        let kind = match &evidence {
-            OomEvidence::Counter { baseline, count } if count > baseline => "counter",
-            OomEvidence::Counter { .. } | OomEvidence::None => "none",
-            OomEvidence::Survived { why } => panic!("it survived: {why}"),
-            OomEvidence::KernelLog { .. } => "kernel log",
-            OomEvidence::EngineEvent => "engine event",
-        };
-        *counts.entry(kind).or_default() += 1;
-        assert_eq!(tablet.wait_exit().await.unwrap(), 137);
-    }
-    println!("evidence of {kills} OOM kills: {counts:?}");
-    assert_eq!(counts.get("none"), None);
-
+    // On the heap, each of them: a debug build's future would not fit the stack of a test.
+    Box::pin(killed_by_the_kernel(&tablet)).await;
     // The server is away: a supervisor starts the tablet all the same.
     servers.target.kill().await.unwrap();
     tablet.start_incarnation().await.unwrap();
-    let before = tablet.charged_bytes();
-    tablet.squeeze(LIMIT / 2).await.unwrap();
-    println!("squeezed from {before:?} to {:?}", tablet.charged_bytes());
-    if let Some(charged) = tablet.charged_bytes() {
-        assert!(charged > LIMIT * 4 / 10 && charged < LIMIT * 6 / 10, "{charged}");
-        // The engine's word serves where the kernel's cannot be heard: it must be the same.
-        let account = engine.memory_account(&tablet.container_id().unwrap()).await.unwrap();
-        let told = account.charged_bytes.expect("a charge");
-        assert!(told.abs_diff(charged) < LIMIT / 20, "{told} {charged}");
-        assert_eq!(account.limit_bytes, Some(LIMIT));
-    }
-    tablet.release_squeeze().await.unwrap();
-    if let Some(charged) = tablet.charged_bytes() {
-        assert!(charged < LIMIT * 4 / 10, "{charged}");
-    }
+    Box::pin(squeezed_and_released(&engine, &tablet)).await;
     tablet.kill(Signal::SIGKILL).await.unwrap();
     let ended = tablet.wait_exit_within(Duration::from_secs(5)).await.unwrap();
     assert_eq!(ended, Some(137));

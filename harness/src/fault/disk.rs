@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use mysql_async::prelude::Queryable;
 use reports::journal::{Evidence, Hit, HitKind};
 
 use super::{Strike, Struck, effect};
@@ -64,23 +65,25 @@ async fn stopped_write(stage: &Stage, now: &Progress) -> Result<Option<String>, 
     }
     let what = "looking for a write that waits for room";
     let user = stage.target().tablet().user_names().pop().unwrap_or_default();
+    // Of the performance schema: other lists of connections need a temporary table, and so room.
+    let query = "select processlist_id, left(processlist_info, 80), coalesce(processlist_state, '') \
+         from performance_schema.threads where processlist_user = ? and processlist_info is not null";
     let look = async {
         let mut conn = stage.environment().servers.target.connect().await.during(what)?;
-        effect::in_use(&mut conn, &user).await
+        let rows: Vec<(u64, String, String)> = conn.exec(query, (user,)).await.during(what)?;
+        Ok(rows)
     };
-    let found = tokio::time::timeout(LOOK_AGAIN, look).await;
-    let Ok(used) = found else { return Ok(None) };
+    let Ok(found) = tokio::time::timeout(LOOK_AGAIN, look).await else { return Ok(None) };
     let writes = ["update ", "insert ", "delete ", "commit"];
-    let writes = |name: &&String| {
-        let name = name.to_lowercase();
-        writes.iter().any(|word| name.contains(word))
+    let writes = |(_, statement, _): &&(u64, String, String)| {
+        let statement = statement.to_lowercase();
+        writes.iter().any(|word| statement.starts_with(word))
     };
-    let used = used?;
-    Ok(used
-        .iter()
-        .map(|(_, name)| name)
-        .find(writes)
-        .map(|name| format!("a write that waits: {name}")))
+    let name = |(id, statement, state): &(u64, String, String)| {
+        format!("a write that waits: connection {id}: {statement} ({state})")
+    };
+    let found: Result<Vec<_>, ActError> = found;
+    Ok(found?.iter().find(writes).map(name))
 }
 
 fn moved(before: &Progress, now: &Progress) -> bool {

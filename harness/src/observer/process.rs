@@ -307,8 +307,10 @@ async fn supervise(supervised: &Supervised, pulse: &mut Pulse) -> Result<(), Tab
         };
         // Replaced: the next one is watched, and the fault that did it sees to the end of this one.
         let Some(exit_code) = beating(pulse, ended).await? else { continue };
-        // The log comes by another way; give its last lines a moment to arrive.
-        beating(pulse, tokio::time::sleep(LOG_LAG)).await;
+        // The log comes by another way; give its last lines a moment to arrive. At the end it is read whole.
+        if !supervised.closing.load(Ordering::Relaxed) {
+            beating(pulse, tokio::time::sleep(LOG_LAG)).await;
+        }
         let asked = supervised.exited(incarnation, exit_code);
         let scheduled_by = asked.and_then(|asked| asked.step);
         if asked.is_some() || supervised.closing.load(Ordering::Relaxed) {

@@ -79,7 +79,7 @@ fn settles(exam: &mut Examination, view: &View<'_>) {
         });
         match passed.last() {
             // A firewall, a proxy or a network of the host may be in the way: nobody has hurt it yet.
-            Some(_) if !view.was_ever_ready() && view.injected().is_empty() => {
+            Some(_) if view.never_came_up() => {
                 exam.missing(None, "the tablets never became ready, before anything was hurt");
             }
             Some(deadline) => {

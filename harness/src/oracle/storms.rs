@@ -8,8 +8,8 @@ use super::examination::Examination;
 use super::view::{View, side_name};
 
 /// Lines of a tablet's log within one second. A restart that resumes a diff of many tables says some
-/// forty; a loop without a pause says thousands.
-const LINES_A_SECOND_MAX: u64 = 200;
+/// forty, and a usual one twelve; a loop says a hundred and more.
+const LINES_A_SECOND_MAX: u64 = 80;
 /// Entries of `vdiff_log` of one diff within one second. A table takes five, and the smallest takes
 /// more than 100 ms; a loop that only waits for its commit writes some hundred.
 const ENTRIES_A_SECOND_MAX: usize = 60;

@@ -192,11 +192,12 @@ impl<'a> View<'a> {
         stopped.map_or(self.end_ms, |record| record.at_ms)
     }
 
-    /// Whether the target tablet was ready at any time.
-    pub(super) fn was_ever_ready(&self) -> bool {
-        self.records.iter().any(|record| {
+    /// Nothing was hurt yet, and the target tablet was not ready at any time: that says nothing of it.
+    pub(super) fn never_came_up(&self) -> bool {
+        let was_ready = self.records.iter().any(|record| {
             matches!(record.event, Event::Readiness { side: Side::Target, ready: true, .. })
-        })
+        });
+        !was_ready && self.injected().is_empty()
     }
 
     /// What was observed of a life's readiness, in order.

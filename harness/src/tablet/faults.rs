@@ -76,7 +76,8 @@ impl ContainerTablet {
             }
             std::future::pending::<()>().await;
         };
-        let death = self.fill_until_death(&current);
+        // On the heap: a debug build's future would not fit the stack of a test.
+        let death = Box::pin(self.fill_until_death(&current));
         let (died, mut announced) = with_witness(death, event).await;
         // After the death: nothing can rise any more, so the watch has seen all that it can see.
         let count = match watch {

@@ -34,14 +34,6 @@ pub struct Held {
     pub not_looked_at: Vec<String>,
 }
 
-impl Held {
-    /// All descriptors.
-    #[must_use]
-    pub fn descriptor_count(&self) -> Option<u64> {
-        self.descriptors.as_ref().map(|kinds| kinds.values().sum())
-    }
-}
-
 /// One call and what came of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {

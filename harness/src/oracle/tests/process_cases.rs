@@ -204,7 +204,8 @@ fn a_trial_ends_in_order_and_its_logs_are_read_to_the_end() {
             }
         });
     };
-    let cases: [(&str, &dyn Fn(&mut JournalBuilder), Verdict, Verdict); 8] = [
+    type Broken<'a> = (&'a str, &'a dyn Fn(&mut JournalBuilder), Verdict, Verdict);
+    let cases: [Broken<'_>; 8] = [
         ("as it should be", &|_| {}, Pass, Pass),
         ("no end", &|j| j.without(at_end), Fail, Fail),
         (
