@@ -12,8 +12,9 @@ use reports::journal::{
 use serde_json::Value;
 
 use super::waits::millis;
-use super::{ActError, During, SHARD, Stage, TARGET_DB, TARGET_KEYSPACE, WORKFLOW};
+use super::{ActError, During, SHARD, Stage, TARGET_DB, TARGET_KEYSPACE, WORKFLOW, Waited};
 use crate::cluster::MysqlServer;
+use crate::observer::ProcessState;
 use crate::tablet::ShowRow;
 use crate::workload::Dataset;
 
@@ -29,6 +30,7 @@ impl Stage {
     /// Collects everything that the oracles need after the diff came to rest, in the order in which
     /// it does not disturb itself. What cannot be collected is said as the harness's trouble.
     pub async fn collect(&self) {
+        Box::pin(self.ready_at_last()).await;
         let (reports, workflow, source, target, ()) = tokio::join!(
             self.final_reports(),
             self.workflow_row(),
@@ -48,6 +50,19 @@ impl Stage {
         Box::pin(self.shut_down()).await;
         self.watchers.lock().await.stop().await;
         self.told("the history", self.read_history().await);
+    }
+
+    /// A tablet that runs has its deadline to be ready, whatever was done to it last.
+    async fn ready_at_last(&self) {
+        for side in [Side::Source, Side::Target] {
+            let runs = matches!(self.tablet(side).state_now(), ProcessState::Running { .. });
+            if runs
+                && let Waited::No { reason } =
+                    self.wait_ready(side, self.ready_within(), Duration::ZERO).await
+            {
+                self.journal().record(Event::NotReadyAtEnd { side, reason });
+            }
+        }
     }
 
     /// Ends both tablets in order: the last that a trial sees of them.
@@ -73,7 +88,7 @@ impl Stage {
     /// When the tablet does not answer (a crash loop is no trouble: nobody is there to answer).
     pub async fn final_reports(&self) -> Result<Vec<FinalReport>, ActError> {
         let mut reports = Vec::new();
-        if let crate::observer::ProcessState::CrashLoop { .. } = self.target().state_now() {
+        if let ProcessState::CrashLoop { .. } = self.target().state_now() {
             self.journal().note("no final report: the target tablet is in a crash loop");
             return Ok(reports);
         }
@@ -119,8 +134,7 @@ impl Stage {
         );
         let pool = self.environment().servers.target.pool();
         let mut conn = pool.get_conn().await.during(what)?;
-        let crash_loop =
-            matches!(self.target().state_now(), crate::observer::ProcessState::CrashLoop { .. });
+        let crash_loop = matches!(self.target().state_now(), ProcessState::CrashLoop { .. });
         loop {
             tick.tick().await;
             let row: Option<(String, String, String)> =
@@ -161,7 +175,7 @@ impl Stage {
     /// # Errors
     /// When etcd does not answer.
     pub async fn probe_term(&self) -> Result<(), ActError> {
-        if !matches!(self.target().state_now(), crate::observer::ProcessState::Running { .. }) {
+        if !matches!(self.target().state_now(), ProcessState::Running { .. }) {
             self.journal().note("no term probe: the target tablet does not run");
             return Ok(());
         }
