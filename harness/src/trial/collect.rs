@@ -52,11 +52,14 @@ impl Stage {
         self.told("the history", self.read_history().await);
     }
 
-    /// A tablet that runs has its deadline to be ready, whatever was done to it last.
+    /// A tablet that runs has its deadline to be ready, whatever was done to it last; one that lost its
+    /// shard to a newer term need not.
     async fn ready_at_last(&self) {
         for side in [Side::Source, Side::Target] {
             let runs = matches!(self.tablet(side).state_now(), ProcessState::Running { .. });
+            let usurped = side == Side::Target && self.was_usurped();
             if runs
+                && !usurped
                 && let Waited::No { reason } =
                     self.wait_ready(side, self.ready_within(), Duration::ZERO).await
             {
