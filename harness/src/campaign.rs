@@ -22,7 +22,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use reports::layout::{LayoutError, RunDirectory};
 use reports::schedule::Schedule;
 use reports::summary::Summary;
-use reports::{RunInfo, TrialRecord};
+use reports::{NotPossible, RunInfo, TrialRecord};
 use tokio_util::sync::CancellationToken;
 
 use crate::docker::{DockerError, Engine, Run};
@@ -117,6 +117,9 @@ pub enum CampaignError {
     /// The plan is impossible.
     #[error("the campaign cannot be planned")]
     Plan(#[source] PlanError),
+    /// This host cannot do what was asked for.
+    #[error("{0}")]
+    NotPossible(NotPossible),
     /// No engine, no images, or the user stopped it before it began.
     #[error(transparent)]
     Ground(GroundError),
@@ -161,9 +164,14 @@ pub async fn run(
 ) -> Result<Outcome, CampaignError> {
     let begun = Instant::now();
     // Before the engine is asked for anything: an impossible plan needs no Docker.
-    let pending = Pending::plan(&options.work).map_err(CampaignError::Plan)?;
+    let mut pending = Pending::plan(&options.work).map_err(CampaignError::Plan)?;
     let ground = Ground::prepare(&options.images, stop, say).await;
-    let Ground { engine, images, host } = ground.map_err(CampaignError::Ground)?;
+    let ground = ground.map_err(CampaignError::Ground)?;
+    let possible = pending::within(&options.work, &ground.survey);
+    if let Some(work) = possible.map_err(CampaignError::NotPossible)? {
+        pending = Pending::plan(&work).map_err(CampaignError::Plan)?;
+    }
+    let (engine, images, host) = (&ground.engine, &ground.images, ground.host.clone());
     if options.jobs as u64 > JOBS_PER_CORE * host.cores {
         say(&format!(
             "note     {} trials at a time on {} cores wait for each other: what is judged by time may \
@@ -174,7 +182,7 @@ pub async fn run(
         ));
     }
     let id = Run::fresh_id();
-    let info = info(options, &pending, &id, &images, host);
+    let info = info(options, &pending, &id, images, host);
     let out = PathBuf::from(&info.directory);
     let directory = RunDirectory::new(&out);
     for schedule in pending.known() {
@@ -182,10 +190,10 @@ pub async fn run(
     }
     let seed = info.seed;
     let mut ledger = Ledger::open(directory, info, options, begun)?;
-    say(&format!("images   {}", image_line(&images)));
+    say(&format!("images   {}", image_line(images)));
     say(&format!("run      {} (seed {seed})", out.display()));
 
-    match floor_cycle(&engine, &images, &id, stop).await {
+    match floor_cycle(engine, images, &id, stop).await {
         Ok(floor_ms) => ledger.info().floor_cycle_ms = floor_ms,
         Err(error) => {
             let interrupted = Some(error.to_string());
@@ -193,7 +201,7 @@ pub async fn run(
             return Err(error);
         }
     }
-    let slots = slot::Slots::new(engine, images, id);
+    let slots = Slots::new(ground, id);
     let dealt = deal::deal(&slots, pending, options, &mut ledger, stop, say).await;
     // Reports first: whoever stops a run may not wait for the removal.
     let (summary, trials, written) = ledger.close(&dealt.at_end);

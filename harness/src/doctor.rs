@@ -3,12 +3,13 @@
 use std::fmt;
 use std::path::Path;
 
+use reports::schedule::Capability;
 use sysinfo::Disks;
-use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use crate::docker::{Engine, EngineFacts};
 use crate::images::{self, Recipe};
-use crate::tablet::CgroupPaths;
+use crate::survey::Survey;
 
 /// Disk space that images, MySQL's data and a run's output need.
 const DISK_BYTES: u64 = 5 << 30;
@@ -88,16 +89,17 @@ pub async fn examine() -> DoctorReport {
     let engine = match Engine::connect().await {
         Ok(engine) => engine,
         Err(error) => {
-            let why = "no container engine answers: start Docker, or set DOCKER_HOST";
-            report.add("engine", Outcome::Failed, format!("{why} ({})", innermost(&error)));
+            report.add("engine", Outcome::Failed, no_engine(&innermost(&error)));
             machine(&mut report, None);
             return report;
         }
     };
     let facts = engine.facts().await.unwrap_or_default();
     engine_itself(&mut report, &facts);
-    processes(&mut report, &engine, &facts).await;
-    wire_proxy(&mut report, &engine).await;
+    match survey(&engine).await {
+        Ok(survey) => surveyed(&mut report, &survey),
+        Err(why) => report.add("containers", Outcome::FallsBack, format!("not tried: {why}")),
+    }
     machine(&mut report, Some(&facts));
     packages(&mut report);
     local_images(&mut report, &engine).await;
@@ -105,7 +107,7 @@ pub async fn examine() -> DoctorReport {
 }
 
 fn engine_itself(report: &mut DoctorReport, facts: &EngineFacts) {
-    let found = format!("version {}, API {}", facts.version, facts.api);
+    let found = format!("{}, API {}", facts.name_and_version(), facts.api);
     let mut numbers = facts.api.split('.').map(|part| part.parse().unwrap_or(0));
     let api = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     match api >= API_MIN {
@@ -150,73 +152,57 @@ fn engine_itself(report: &mut DoctorReport, facts: &EngineFacts) {
     }
 }
 
-/// Whether processes in containers can be signalled and accounted from here: tried on this process
-/// and on the engine's own view of a container where there is one.
-async fn processes(report: &mut DoctorReport, engine: &Engine, facts: &EngineFacts) {
-    let local = facts.data_dir.is_empty() || Path::new(&facts.data_dir).exists();
-    let root = nix::unistd::geteuid().is_root();
-    match (root, local) {
-        (true, true) => report.add("signals", Outcome::Ok, "by host PID"),
-        (true, false) => report.add(
-            "signals",
-            Outcome::FallsBack,
-            "through the engine, if its processes are not seen from here (remote, or nested)",
+fn no_engine(why: &str) -> String {
+    match why.contains("ermission denied") {
+        true => format!(
+            "you may not use the engine's socket: join its group (`docker`), and log in again ({why})"
         ),
-        (false, _) => report.add(
-            "signals",
-            Outcome::FallsBack,
-            "through the engine: not root, so other users' processes cannot be signalled",
-        ),
-    }
-    let own = i32::try_from(std::process::id()).ok().and_then(CgroupPaths::of_process);
-    let counter = cgroup_of_some_container(engine).await.or(own);
-    match counter.and_then(|cgroup| cgroup.oom_kill_count()) {
-        Some(_) if local => report.add("oom counter", Outcome::Ok, "the kernel's, per container"),
-        _ => report.add(
-            "oom counter",
-            Outcome::FallsBack,
-            "not readable from here: the kernel's log or the engine's event is the evidence",
-        ),
-    }
-    let readable = std::fs::File::open("/dev/kmsg").is_ok();
-    match readable {
-        true => report.add("kernel log", Outcome::Ok, "readable, the second witness"),
-        false => report.add("kernel log", Outcome::FallsBack, "not readable: one witness less"),
+        false => format!("no container engine answers: start Docker, or set DOCKER_HOST ({why})"),
     }
 }
 
-/// The wire proxy listens on the gateway of a trial's network, which is an address of this host only
-/// if the engine runs on it: tried on the engine's default network.
-async fn wire_proxy(report: &mut DoctorReport, engine: &Engine) {
-    let tried = match engine.network_gateway("bridge").await {
-        Ok(gateway) => match TcpListener::bind((gateway, 0)).await {
-            Ok(_listening) => {
-                Ok(format!("listens on {gateway}, the gateway of the engine's network"))
-            }
-            Err(error) => Err(format!("{gateway} is no address of this host ({error})")),
-        },
-        Err(error) => Err(innermost(&error)),
+/// Tries a container, where the servers' images are here already.
+async fn survey(engine: &Engine) -> Result<Survey, String> {
+    let Some(images) = images::servers_here(engine).await else {
+        return Err("the images are not here yet; `vdiff-chaos images` makes them".to_owned());
     };
-    match tried {
-        Ok(found) => report.add("wire proxy", Outcome::Ok, found),
-        Err(why) => report.add(
-            "wire proxy",
-            Outcome::Skipped,
-            format!("{why}: crash points and faults of links need the engine on this host"),
-        ),
-    }
+    let survey = Survey::of(engine, &images, &CancellationToken::new()).await;
+    survey.map_err(|error| crate::trial::chain(&error))
 }
 
-async fn cgroup_of_some_container(engine: &Engine) -> Option<CgroupPaths> {
-    let things = engine.labelled(crate::docker::LABEL_RUN).await.ok()?;
-    for thing in things {
-        let state = engine.inspect(&thing.id).await.ok();
-        let pid = state.filter(|state| state.running).and_then(|state| state.pid);
-        if let Some(paths) = pid.and_then(CgroupPaths::of_process) {
-            return Some(paths);
-        }
+/// What a container of a run's network showed.
+fn surveyed(report: &mut DoctorReport, survey: &Survey) {
+    let mut told = |name, there: bool, good: &str, else_: &str| match there {
+        true => report.add(name, Outcome::Ok, good),
+        false => report.add(name, Outcome::FallsBack, else_),
+    };
+    let by_engine = "through the engine: this user may not signal a container's process";
+    told("signals", survey.signals, "by host PID", by_engine);
+    if let Some(seen) = survey.witnesses {
+        let events = "not readable: the kernel's log or the engine's event is the evidence";
+        told("oom counter", seen.cgroup, "the kernel's, per container", events);
+        let without = "not to be seen by this user: I7 is judged without them";
+        told("descriptors", seen.descriptors, "counted", without);
+        let less = "not readable: one witness less";
+        told("kernel log", seen.kernel_log, "readable, the second witness", less);
     }
-    None
+    if survey.lacks(Capability::MemoryLimit).or(survey.lacks(Capability::MemoryAccount)).is_none() {
+        report.add("memory limit", Outcome::Ok, "holds: a container was tried");
+    }
+    match survey.gateway {
+        Some(gateway) => report.add(
+            "wire proxy",
+            Outcome::Ok,
+            format!("a container connected to {gateway}, its network's gateway"),
+        ),
+        None if survey.lacks(Capability::WireProxy).is_none() => {
+            report.add("wire proxy", Outcome::FallsBack, "could not be tried");
+        }
+        None => {}
+    }
+    for left_out in survey.not_possible() {
+        report.add("left out", Outcome::Skipped, left_out.to_string());
+    }
 }
 
 fn machine(report: &mut DoctorReport, facts: Option<&EngineFacts>) {
@@ -279,7 +265,17 @@ async fn local_images(report: &mut DoctorReport, engine: &Engine) {
         let reference = recipe.reference();
         match engine.image_id(&reference).await {
             Ok(Some(_)) => report.add(name, Outcome::Ok, reference),
-            Ok(None) => report.add(name, Outcome::FallsBack, "made by the first run"),
+            Ok(None) => {
+                match (engine.image_id(&recipe.official).await, images::packages_possible()) {
+                    (Ok(Some(_)), _) => report.add(name, Outcome::Ok, recipe.official.clone()),
+                    (_, Ok(_)) => report.add(name, Outcome::FallsBack, "made by the first run"),
+                    (_, Err(_)) => report.add(
+                        name,
+                        Outcome::FallsBack,
+                        format!("pulled by the first run: {}", recipe.official),
+                    ),
+                }
+            }
             Err(error) => report.add(name, Outcome::FallsBack, innermost(&error)),
         }
     }
@@ -330,6 +326,23 @@ mod tests {
         report.add("c", Outcome::Failed, "");
         assert!(!report.is_usable());
         assert!(report.to_string().ends_with("runs are not possible\n"));
+    }
+
+    // Who starts Docker again and again because it "does not answer" only lacks a group.
+    #[test]
+    fn a_socket_that_may_not_be_used_is_told_from_an_engine_that_is_not_there() {
+        assert!(no_engine("Permission denied (os error 13)").contains("join its group"));
+        assert!(no_engine("No such file or directory").contains("start Docker"));
+    }
+
+    #[test]
+    fn what_is_left_out_is_said_once_and_runs_are_possible_all_the_same() {
+        let mut report = DoctorReport::default();
+        surveyed(&mut report, &Survey::without(Capability::WireProxy, "a firewall drops it"));
+        let text = report.to_string();
+        assert_eq!(text.matches("a firewall drops it").count(), 1, "{text}");
+        assert!(text.contains("partition, latency, reset, crash points"), "{text}");
+        assert!(report.is_usable());
     }
 
     /// On whatever host this runs: an answer within the deadlines, and no panic.

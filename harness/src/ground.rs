@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clean;
 use crate::docker::{DockerError, Engine, EngineFacts};
 use crate::images::{self, ImageError, ImageOptions, Images};
+use crate::survey::Survey;
 
 /// An engine, and what is to be started on it.
 #[derive(Clone, Debug)]
@@ -17,6 +18,8 @@ pub struct Ground {
     pub images: Images,
     /// The machine.
     pub host: Host,
+    /// What it can do.
+    pub survey: Survey,
 }
 
 /// There is nothing to stand on.
@@ -50,7 +53,19 @@ impl Ground {
         let tell = |line: &str| say(&format!("images   {line}"));
         let ensured = stop.run_until_cancelled(images::ensure(&engine, options, &tell)).await;
         let images = ensured.ok_or(GroundError::Stopped)?.map_err(GroundError::Images)?;
-        Ok(Ground { engine, images, host })
+        let survey = Survey::of(&engine, &images, stop).await.unwrap_or_else(|error| {
+            say(&format!("note     this host was not surveyed: {}", crate::trial::chain(&error)));
+            Survey::default()
+        });
+        if stop.is_cancelled() {
+            return Err(GroundError::Stopped);
+        }
+        let (witnesses, not_possible) = (survey.witnesses, survey.not_possible());
+        for left_out in &not_possible {
+            say(&format!("note     {left_out}"));
+        }
+        let host = Host { witnesses, not_possible, ..host };
+        Ok(Ground { engine, images, host, survey })
     }
 }
 
@@ -74,9 +89,10 @@ async fn describe(engine: &Engine) -> Host {
         system.total_memory()
     });
     Host {
-        engine: format!("Docker {}", facts.version),
+        engine: facts.name_and_version(),
         cgroup: format!("cgroup v{}", facts.cgroup_version),
         cores: std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64),
         memory_bytes,
+        ..Host::default()
     }
 }

@@ -235,6 +235,22 @@ pub async fn ensure_server(
     official(engine, recipe, packages, progress).await
 }
 
+/// The servers' images, where both are here already; the tablet's is left out.
+pub async fn servers_here(engine: &Engine) -> Option<Images> {
+    let mut found = Vec::new();
+    for recipe in [Recipe::mysql(), Recipe::etcd()] {
+        let ours = local(engine, &recipe.reference()).await.ok()?;
+        let image = match ours {
+            Some(image) => image,
+            None => local(engine, &recipe.official).await.ok()??,
+        };
+        found.push(image);
+    }
+    let etcd = found.pop()?;
+    let tablet = Image { reference: String::new(), id: String::new(), by_recipe: false };
+    Some(Images { mysql: found.pop()?, etcd, tablet })
+}
+
 /// Why packages were not taken.
 struct Missing {
     why: String,

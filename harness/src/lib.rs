@@ -21,6 +21,7 @@ pub mod oracle;
 pub mod plan;
 pub mod proxy;
 pub mod shrink;
+pub mod survey;
 pub mod tablet;
 pub mod trial;
 pub mod trigger;

@@ -47,6 +47,8 @@ pub struct PlanOptions {
     pub faults: Vec<Fault>,
     /// Draw from these triggers only; empty: from all.
     pub triggers: Vec<TriggerKind>,
+    /// Faults that are not possible on this host: never drawn.
+    pub without: Vec<Fault>,
     /// Tables of the workload.
     pub tables: Vec<String>,
     /// Rows of each table.
@@ -61,6 +63,7 @@ impl Default for PlanOptions {
             trials: 12,
             faults: Vec::new(),
             triggers: Vec::new(),
+            without: Vec::new(),
             tables: ["corder", "customer", "product"].map(str::to_owned).to_vec(),
             rows: 4_000,
             bug: None,
@@ -84,8 +87,15 @@ impl PlanOptions {
         let triggers = list(self.triggers.iter().map(|kind| kind.name()).collect());
         let tables = self.tables.join(",");
         let bug = self.bug.map_or("no bug", Bug::name);
+        let without = match self.without.is_empty() {
+            true => String::new(),
+            false => {
+                let names: Vec<&str> = self.without.iter().map(|fault| fault.name()).collect();
+                format!(" without {}", names.join(","))
+            }
+        };
         format!(
-            "{length}, faults {faults}, triggers {triggers}, {} rows in {tables}, {bug}",
+            "{length}, faults {faults}{without}, triggers {triggers}, {} rows in {tables}, {bug}",
             self.rows
         )
     }
@@ -153,7 +163,7 @@ pub fn campaign(seed: u64, options: &PlanOptions) -> Result<Vec<Schedule>, PlanE
 /// # Errors
 /// As [`campaign`].
 pub fn schedule(seed: u64, trial: u32, options: &PlanOptions) -> Result<Schedule, PlanError> {
-    let offered = slots::offered(&options.faults, &options.triggers);
+    let offered = slots::offered(&options.faults, &options.triggers, &options.without);
     if offered.is_empty() {
         return Err(PlanError::NothingToDraw {
             faults: names(&options.faults, |fault| fault.name()),
@@ -317,7 +327,7 @@ fn check_step(index: usize, step: &Step, before: &[Step]) -> Result<(), PlanErro
             ));
         }
     }
-    if step.link.is_some() && !step.fault.facts().on_link {
+    if step.link.is_some() && !step.fault.facts().on_link() {
         return Err(impossible("it does not act on a link; leave out link"));
     }
     works_with(step.fault, &step.trigger).map_err(impossible)

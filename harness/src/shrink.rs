@@ -180,7 +180,7 @@ pub async fn run(
 ) -> Result<Report, ShrinkError> {
     let begun = Instant::now();
     let ground = Ground::prepare(&options.images, stop, say).await;
-    let Ground { engine, images, host } = ground.map_err(ShrinkError::Ground)?;
+    let ground = ground.map_err(ShrinkError::Ground)?;
     let id = Run::fresh_id();
     let name = format!("{id}-shrink");
     let out = options.out.clone().unwrap_or_else(|| Path::new("reports/runs").join(&name));
@@ -190,12 +190,12 @@ pub async fn run(
         .map_err(|source| ShrinkError::Write { path: results.clone(), source })?;
     let smallest = results.join("schedule.json");
     let mut info = info(options, name, &out);
-    info.images = crate::trial::image_ids(&images);
-    info.host = host;
+    info.images = crate::trial::image_ids(&ground.images);
+    info.host = ground.host.clone();
     directory.write_run(&info).map_err(ShrinkError::Layout)?;
     say(&format!("run      {}", out.display()));
     let mut lab = lab::Lab {
-        slots: Slots::new(engine, images, id),
+        slots: Slots::new(ground, id),
         directory,
         smallest: smallest.clone(),
         jobs: u32::from(options.jobs),

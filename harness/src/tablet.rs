@@ -30,7 +30,8 @@ pub(crate) use cgroup::held_back_count;
 pub use cgroup::{CgroupPaths, OomWatch, belongs_to};
 pub use client::{Client, RowStream};
 pub use container::{ContainerTablet, Predecessor};
-pub(crate) use faults::HELPER;
+pub(crate) use descriptors::sees_descriptors;
+pub(crate) use faults::{HELPER, may_signal};
 pub use nix::sys::signal::Signal;
 
 /// A tablet to be started.

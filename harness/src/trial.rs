@@ -23,6 +23,7 @@ use std::sync::Arc;
 use crate::cluster::Servers;
 use crate::docker::{Engine, Run};
 use crate::images::Images;
+use crate::survey::Survey;
 use crate::workload::Dataset;
 
 pub use acts::Action;
@@ -48,6 +49,8 @@ pub struct Environment {
     pub dataset: Arc<Dataset>,
     /// The calibrated length of a clean diff, milliseconds.
     pub calibrated_ms: u64,
+    /// What the host can do.
+    pub survey: Arc<Survey>,
 }
 
 /// MySQL's numbers for a database and a table that do not exist.

@@ -312,6 +312,9 @@ pub struct TrialStarted {
     pub truth: Truth,
     /// Name of the workflow under diff.
     pub workflow: String,
+    /// Which witnesses there were; none: nobody looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub witnesses: Option<crate::witnesses::Witnesses>,
 }
 
 /// The scenario that a trial executes.

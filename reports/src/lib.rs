@@ -12,6 +12,8 @@ pub mod statistics;
 pub mod summary;
 pub mod text;
 pub mod verdict;
+pub mod witnesses;
 
 pub use layout::{write_all, write_summaries};
 pub use run::{Host, RunInfo, TrialRecord};
+pub use witnesses::{NotPossible, Witnesses};

@@ -8,6 +8,7 @@ use crate::journal::Record;
 use crate::schedule::Schedule;
 use crate::text::shell_argument;
 use crate::verdict::{Judgement, Verdict};
+use crate::witnesses::{NotPossible, Witnesses};
 
 /// The version of `run.json` and `summary.json` that this build reads and writes.
 pub const FORMAT: u32 = 3;
@@ -115,6 +116,27 @@ pub struct Host {
     pub cores: u64,
     /// Memory in bytes.
     pub memory_bytes: u64,
+    /// Which witnesses there are; none: nobody looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub witnesses: Option<Witnesses>,
+    /// What was left out for this host's sake.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_possible: Vec<NotPossible>,
+}
+
+impl Host {
+    /// What a reader must know of it beside the verdict: which witnesses there were, what was judged
+    /// without some of them, and what was not tried.
+    #[must_use]
+    pub fn provisos(&self) -> Vec<String> {
+        let witnesses = self.witnesses.map(|witnesses| {
+            let unjudged = witnesses.unjudged();
+            let means = if unjudged.is_empty() { "" } else { ": " };
+            format!("witnesses: {witnesses}{means}{}", unjudged.join("; "))
+        });
+        let left_out = self.not_possible.iter().map(ToString::to_string);
+        witnesses.into_iter().chain(left_out).collect()
+    }
 }
 
 impl std::fmt::Display for Host {

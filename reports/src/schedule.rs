@@ -8,7 +8,7 @@ mod fault;
 mod file;
 
 pub use crash_point::{CrashPoint, Link, Moment};
-pub use fault::{DiffOutcome, Fault, FaultFacts, Hurts};
+pub use fault::{Capability, DiffOutcome, Fault, FaultFacts, Hurts};
 pub use file::{ScheduleError, load, parse, print, save};
 
 /// The version of the schedule's format that this build reads and writes.
@@ -218,7 +218,7 @@ impl Schedule {
     /// Whether the target tablet's links pass the wire proxy.
     #[must_use]
     pub fn is_proxied(&self) -> bool {
-        let passes = |step: &Step| step.is_at_point() || step.fault.facts().on_link;
+        let passes = |step: &Step| step.is_at_point() || step.fault.facts().on_link();
         self.proxied || self.steps.iter().any(passes)
     }
 

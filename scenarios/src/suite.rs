@@ -140,8 +140,8 @@ impl Suite {
     async fn prepare(&self) -> anyhow::Result<Slots> {
         // Whoever stops a feature run drops it.
         let ground = Ground::prepare(&self.images, &CancellationToken::new(), &say).await;
-        let Ground { engine, images, .. } = ground.context("nothing can be started")?;
-        Ok(Slots::new(engine, images, Run::fresh_id()))
+        let ground = ground.context("nothing can be started")?;
+        Ok(Slots::new(ground, Run::fresh_id()))
     }
 }
 

@@ -6,14 +6,15 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use reports::TrialRecord;
 use reports::coverage::Coverage;
 use reports::run::Part;
 use reports::schedule::{Hurts, Schedule};
+use reports::{NotPossible, TrialRecord};
 
 use super::Work;
 use super::dealer::{Dealer, Problem};
 use crate::plan::{self, PlanError, PlanOptions};
+use crate::survey::Survey;
 
 /// The floor of a long campaign; a short one's is two thirds of its trials.
 const FLOOR: u64 = 8;
@@ -197,6 +198,31 @@ impl Pending {
     }
 }
 
+/// The part of the work that is possible on this host; none: all of it.
+///
+/// # Errors
+/// When what was asked for by name is not.
+pub(super) fn within(work: &Work, survey: &Survey) -> Result<Option<Work>, NotPossible> {
+    let impossible = survey.impossible();
+    match work {
+        Work::Given(schedules) => {
+            schedules.iter().find_map(|schedule| survey.refuses(schedule)).map_or(Ok(None), Err)
+        }
+        Work::Dealt { .. } => survey.crash_points().map_or(Ok(None), Err),
+        Work::Planned { .. } if impossible.is_empty() => Ok(None),
+        Work::Planned { seed, plan, shard, duration } => {
+            let asked_for = plan.faults.iter().map(|fault| survey.refuses_fault(*fault));
+            let refused: Option<Vec<NotPossible>> = asked_for.collect();
+            if let Some(first) = refused.and_then(|refused| refused.into_iter().next()) {
+                return Err(first);
+            }
+            let plan = PlanOptions { without: impossible, ..plan.clone() };
+            let (seed, shard, duration) = (*seed, *shard, *duration);
+            Ok(Some(Work::Planned { seed, plan, shard, duration }))
+        }
+    }
+}
+
 fn locked<'a>(dealer: &'a Arc<Mutex<dyn Dealer>>) -> MutexGuard<'a, dyn Dealer + 'static> {
     dealer.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -213,7 +239,7 @@ pub fn is_exclusive(schedule: &Schedule) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use reports::schedule::{Fault, Step, Trigger};
+    use reports::schedule::{Capability, Fault, Step, Trigger};
 
     use super::*;
 
@@ -264,6 +290,33 @@ mod tests {
         for fault in [Fault::Sigkill, Fault::Freeze, Fault::LockTable, Fault::TabletReplace] {
             assert!(!exclusive(fault), "{fault}");
         }
+    }
+
+    // Dealt all the same, what is not possible would be inconclusive, and the run never green.
+    #[test]
+    fn what_this_host_cannot_do_is_not_drawn_and_refused_by_name() {
+        let survey = Survey::without(Capability::WireProxy, "a firewall");
+        let drawn = within(&work(40, None), &survey).unwrap().unwrap();
+        let faults: Vec<Fault> = Pending::plan(&drawn)
+            .unwrap()
+            .known()
+            .flat_map(|schedule| schedule.steps.iter().map(|step| step.fault))
+            .collect();
+        assert!(!faults.is_empty());
+        assert!(faults.iter().all(|fault| survey.refuses_fault(*fault).is_none()), "{faults:?}");
+        assert!(within(&work(40, None), &Survey::default()).unwrap().is_none());
+
+        let asked = |faults: &[Fault]| {
+            let plan = PlanOptions { trials: 4, faults: faults.to_vec(), ..PlanOptions::default() };
+            within(&Work::Planned { seed: 7, plan, shard: None, duration: None }, &survey)
+        };
+        assert!(asked(&[Fault::Sigkill, Fault::Reset]).unwrap().is_some());
+        let refused = asked(&[Fault::Reset, Fault::Latency]).unwrap_err();
+        assert_eq!((refused.what.as_str(), refused.why.as_str()), ("reset", "a firewall"));
+
+        let mut schedule = plan::schedule(7, 0, &PlanOptions::default()).unwrap();
+        schedule.steps = vec![Step::new(Trigger::Progress { fraction: 0.5 }, Fault::Partition)];
+        assert!(within(&Work::Given(vec![schedule]), &survey).is_err());
     }
 
     #[test]

@@ -13,8 +13,10 @@ use tokio::sync::Mutex;
 
 use crate::cluster::{ClusterError, Servers};
 use crate::docker::{DockerError, Engine, Run};
+use crate::ground::Ground;
 use crate::images::Images;
 use crate::naive::{self, NaiveError};
+use crate::survey::Survey;
 use crate::trial::{ActError, Environment, SOURCE_DB, Stage, TARGET_DB, Waited};
 use crate::workload::{self, Dataset, LoadError, WorkloadError};
 
@@ -129,7 +131,7 @@ impl Slot {
         }
     }
 
-    /// What trials see of it.
+    /// What trials see of it, on a host of which nothing is known.
     #[must_use]
     pub fn environment(
         &self,
@@ -144,6 +146,7 @@ impl Slot {
             servers: Arc::clone(&self.servers),
             dataset: Arc::clone(&self.dataset),
             calibrated_ms,
+            survey: Arc::default(),
         }
     }
 
@@ -199,6 +202,7 @@ pub struct Slots {
     engine: Engine,
     images: Arc<Images>,
     id: String,
+    survey: Arc<Survey>,
     state: Mutex<State>,
 }
 
@@ -215,9 +219,10 @@ struct State {
 impl Slots {
     /// None yet; `id` begins the ids of all runs that are begun for them.
     #[must_use]
-    pub fn new(engine: Engine, images: Images, id: String) -> Slots {
-        let images = Arc::new(images);
-        Slots { engine, images, id, state: Mutex::new(State::default()) }
+    pub fn new(ground: Ground, id: String) -> Slots {
+        let Ground { engine, images, survey, host: _ } = ground;
+        let (images, survey) = (Arc::new(images), Arc::new(survey));
+        Slots { engine, images, id, survey, state: Mutex::new(State::default()) }
     }
 
     /// The environment for a trial; servers start, data is loaded and a clean diff is measured the
@@ -251,6 +256,12 @@ impl Slots {
         }
     }
 
+    /// What trials see of a slot: also what is known of the host, for they refuse what it cannot do.
+    fn environment_of(&self, slot: &Slot, calibrated_ms: u64) -> Environment {
+        let environment = slot.environment(&self.engine, &self.images, calibrated_ms);
+        Environment { survey: Arc::clone(&self.survey), ..environment }
+    }
+
     /// The servers that all trials of this workload share.
     async fn shared(
         &self,
@@ -271,7 +282,7 @@ impl Slots {
                 self.start(state, schedule, "s", false, say).await?
             }
         };
-        let environment = slot.environment(&self.engine, &self.images, calibrated_ms);
+        let environment = self.environment_of(&slot, calibrated_ms);
         state.shared.push(slot);
         Ok(environment)
     }
@@ -292,13 +303,13 @@ impl Slots {
         if let Some(slot) = fits
             && slot.servers.are_well(WELL_WITHIN).await
         {
-            return Ok(slot.environment(&self.engine, &self.images, calibrated_ms));
+            return Ok(self.environment_of(slot, calibrated_ms));
         }
         if let Some(other) = state.exclusive.take() {
             other.remove().await.map_err(SlotError::Engine)?;
         }
         let slot = self.start(state, schedule, "x", small_disk, say).await?;
-        let environment = slot.environment(&self.engine, &self.images, calibrated_ms);
+        let environment = self.environment_of(&slot, calibrated_ms);
         state.exclusive = Some(slot);
         Ok(environment)
     }

@@ -27,6 +27,7 @@ pub(super) async fn run(args: RunArgs, stop: &CancellationToken) -> Result<Exit,
                 trials: args.trials,
                 faults: args.faults,
                 triggers: args.triggers,
+                without: Vec::new(),
                 tables: args.tables,
                 rows: args.rows,
                 bug: args.bug,
@@ -175,6 +176,7 @@ pub(super) fn failure(error: &CampaignError) -> Failure {
         }
         CampaignError::Ground(GroundError::Stopped) => Failure::stopped(error),
         CampaignError::Ground(_)
+        | CampaignError::NotPossible(_)
         | CampaignError::Removal(_)
         | CampaignError::Dealer(_)
         | CampaignError::Slot(_)

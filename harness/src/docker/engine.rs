@@ -35,6 +35,8 @@ pub struct Engine {
 /// What the engine says of itself.
 #[derive(Clone, Debug, Default)]
 pub struct EngineFacts {
+    /// `Docker`, or what it calls itself (`Podman Engine`).
+    pub name: String,
     /// Its version.
     pub version: String,
     /// The version of its API.
@@ -84,6 +86,15 @@ pub struct ContainerState {
     pub log_driver: String,
 }
 
+impl EngineFacts {
+    /// `Docker 20.10.24`.
+    #[must_use]
+    pub fn name_and_version(&self) -> String {
+        let name = if self.name.is_empty() { "Docker" } else { &self.name };
+        format!("{name} {}", self.version)
+    }
+}
+
 impl Engine {
     /// Connects as testcontainers does (`DOCKER_HOST`, the default socket, …) and asks for a sign of life.
     pub async fn connect() -> Result<Self, DockerError> {
@@ -108,7 +119,11 @@ impl Engine {
             None => String::new(),
         };
         let security = info.security_options.unwrap_or_default();
+        let components = version.components.unwrap_or_default();
+        let podman = components.iter().any(|component| component.name.contains("Podman"));
+        let name = if podman { "Podman Engine" } else { "Docker" };
         Ok(EngineFacts {
+            name: name.to_owned(),
             version: version.version.unwrap_or_default(),
             api: version.api_version.unwrap_or_default(),
             arch,

@@ -100,7 +100,8 @@ pub(super) async fn heal(stage: &Stage) -> Result<(), ActError> {
     loop {
         let Err(error) = mysql.wait_writable(LOOK_AGAIN).await else { return Ok(()) };
         if freed.elapsed() >= WRITES_WITHIN {
-            return Err(error).during("waiting for MySQL to write again");
+            let what = format!("MySQL did not write again within {WRITES_WITHIN:?}; the last look");
+            return Err(error).during(what);
         }
         if !mysql.is_running().await.during("looking at the target's MySQL")? {
             stage.journal().note("the target's MySQL ended for want of space: it is started again");

@@ -171,9 +171,10 @@ const fn more(fault: Fault, first: Draw, also: &'static [Draw], second: Second) 
 }
 
 /// The menu with only the faults and triggers that were asked for. When a further fault was not asked
-/// for, its slot stays with the first alone.
-pub(super) fn offered(faults: &[Fault], triggers: &[TriggerKind]) -> Vec<Slot> {
-    let wanted_fault = |fault: &Fault| faults.is_empty() || faults.contains(fault);
+/// for, or is not possible here, its slot stays with the first alone.
+pub(super) fn offered(faults: &[Fault], triggers: &[TriggerKind], without: &[Fault]) -> Vec<Slot> {
+    let wanted_fault =
+        |fault: &Fault| (faults.is_empty() || faults.contains(fault)) && !without.contains(fault);
     let wanted = |kind: TriggerKind| triggers.is_empty() || triggers.contains(&kind);
     let mut offered = Vec::new();
     for slot in SLOTS.iter().filter(|slot| wanted_fault(&slot.fault)) {
@@ -266,7 +267,7 @@ impl Slot {
 
 /// Draws the length and the link of a fault that has one. A freeze or a cut ends before the lease does, or well after.
 fn with_length(step: Step, rng: &mut ChaCha12Rng) -> Step {
-    let link = match step.fault.facts().on_link {
+    let link = match step.fault.facts().on_link() {
         true => Link::ALL.choose(rng).copied(),
         false => None,
     };

@@ -60,6 +60,16 @@ impl CgroupPaths {
         Some(usage.saturating_sub(idle))
     }
 
+    /// The memory that may be charged to it; none where no limit is set.
+    #[must_use]
+    pub fn limit_bytes(&self) -> Option<u64> {
+        let name = match self.version {
+            Version::One => "memory.limit_in_bytes",
+            Version::Two => "memory.max",
+        };
+        std::fs::read_to_string(self.directory.join(name)).ok()?.trim().parse().ok()
+    }
+
     /// Its account of how long tasks waited for a core; version 1 has none.
     #[must_use]
     pub fn pressure_file(&self) -> Option<PathBuf> {

@@ -174,6 +174,11 @@ impl ContainerTablet {
     }
 }
 
+/// Whether this user may send signals to that process.
+pub(crate) fn may_signal(pid: i32) -> bool {
+    kill(Pid::from_raw(pid), None).is_ok()
+}
+
 /// How the helper ended that was to fill the memory for good.
 struct HelperEnd {
     what: String,

@@ -20,6 +20,8 @@ use crate::workload::Dataset;
 
 /// A newer term is waited for so long; the limit it is judged by is shorter.
 const DEMOTION_WITHIN: Duration = Duration::from_secs(8);
+/// So long a demoted tablet lives on before its end.
+const DEMOTED_FOR: Duration = Duration::from_millis(250);
 /// An orderly end is waited for so long; the limit it is judged by is shorter.
 const SHUTDOWN_WITHIN: Duration = Duration::from_secs(12);
 const LOOK: Duration = Duration::from_millis(50);
@@ -47,6 +49,7 @@ impl Stage {
         self.pollers.lock().await.stop().await;
         self.told("the term probe", self.probe_term().await);
         self.told("the demoted tablet's role", self.look_at_roles(Side::Target).await);
+        self.watch_the_demoted().await;
         Box::pin(self.shut_down()).await;
         self.watchers.lock().await.stop().await;
         self.told("the history", self.read_history().await);
@@ -65,6 +68,16 @@ impl Stage {
             {
                 self.journal().record(Event::NotReadyAtEnd { side, reason });
             }
+        }
+    }
+
+    /// What a demotion breaks may show only after it was answered: a SIGTERM at once would hide that.
+    async fn watch_the_demoted(&self) {
+        let began = Instant::now();
+        let mut tick = tokio::time::interval(LOOK);
+        let runs = || matches!(self.target().state_now(), ProcessState::Running { .. });
+        while runs() && began.elapsed() < DEMOTED_FOR {
+            tick.tick().await;
         }
     }
 

@@ -75,6 +75,9 @@ impl Stage {
         name: &str,
         dir: &Path,
     ) -> Result<Stage, ActError> {
+        if let Some(refused) = environment.survey.refuses(schedule) {
+            return Err(ActError::new(refused.to_string()));
+        }
         std::fs::create_dir_all(dir).during(format!("creating {}", dir.display()))?;
         let journal = Journal::create(&dir.join("journal.jsonl")).during("opening the journal")?;
         let sidecar_db = format!("_vt_{}", identifier(name));
@@ -409,6 +412,7 @@ fn head(environment: &Environment, schedule: &Schedule) -> TrialStarted {
         calibrated_ms: environment.calibrated_ms,
         truth: environment.dataset.truth(),
         workflow: WORKFLOW.to_owned(),
+        witnesses: environment.survey.witnesses,
     }
 }
 

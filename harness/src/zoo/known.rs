@@ -100,8 +100,13 @@ pub(super) fn known(bug: Bug) -> Known {
         // The rows that were outstanding are missing on the source: the target's are told as extra.
         Bug::BrokenStreamIsEnd => everywhere(Fault::SourceKill, &[I4]),
         Bug::UnreadyAfterRecovery => struck(Fault::Sigkill, Aim::Early, &[I1]),
-        // Stopped for the second table's snapshot, and found so by the next life.
-        Bug::WorkflowLeftStopped => struck(Fault::Sigkill, Aim::In(Phase::Snapshot), &[I6]),
+        // Stopped for a snapshot, and found so by the next life.
+        Bug::WorkflowLeftStopped => window(
+            "update _vt.vreplication set state = 'Stopped', message = ?",
+            1,
+            Moment::Executed,
+            &[I6],
+        ),
         // Every trial ends with a newer term.
         Bug::PanicAfterDemotion => everywhere(Fault::Sigkill, &[I2]),
         Bug::StopRefused => everywhere(Fault::Cancel, &[I10]),
@@ -208,6 +213,11 @@ mod tests {
                 Bug::CompletedTableAgain,
                 "update `_vt_s1_t12`.`vdiff_table` set state = 'started', phase = 'snapshot' \
                  where vdiff_id = 1",
+            ),
+            (
+                Bug::WorkflowLeftStopped,
+                "update `_vt_s1_t12`.`vreplication` set state = 'Stopped', message = 'for vdiff', \
+                 owner_epoch = 30, pause_generation = 3 where workflow = 'move'",
             ),
             (
                 Bug::AckBeforeWrite,

@@ -91,6 +91,7 @@ fn header(summary: &Summary) -> Markup {
                 }
                 @for reason in &summary.verdict_reasons { p.doubt { (text(reason)) } }
                 @for apart in &summary.not_judged { p.meta { "Not judged: " (text(apart)) "." } }
+                @for proviso in summary.host.provisos() { p.meta { (text(&proviso)) } }
                 p.meta {
                     span { "seed " b { (summary.seed) } }
                     span { "run " b { (text(&summary.run)) } }

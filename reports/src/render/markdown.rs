@@ -76,6 +76,9 @@ fn head(out: &mut String, summary: &Summary) -> std::fmt::Result {
     row(out, "checks", &thousands(summary.checks))?;
     speed(out, summary)?;
     row(out, "host", &summary.host.to_string())?;
+    for proviso in summary.host.provisos() {
+        row(out, "", &proviso)?;
+    }
     for (name, id) in &summary.images {
         row(out, &format!("image {name}"), id)?;
     }

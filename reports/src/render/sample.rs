@@ -13,6 +13,7 @@ use crate::schedule::{
 };
 use crate::summary::Summary;
 use crate::verdict::{Invariant, Judgement, Reason, Verdict};
+use crate::witnesses::Witnesses;
 
 const LIMIT: u64 = 96 << 20;
 const ROWS: u64 = 24_000;
@@ -117,6 +118,14 @@ pub(crate) fn info() -> RunInfo {
             cgroup: "cgroup v1".into(),
             cores: 2,
             memory_bytes: 24 << 30,
+            witnesses: Some(Witnesses {
+                host_pid: true,
+                cgroup: true,
+                descriptors: false,
+                kernel_log: true,
+                proxy: true,
+            }),
+            not_possible: Vec::new(),
         },
     }
 }
@@ -271,6 +280,7 @@ fn begin(tape: &mut Tape, schedule: &Schedule) {
             calibrated_ms: 4_000,
             truth: Truth::default(),
             workflow: "move".into(),
+            witnesses: info().host.witnesses,
         })),
     );
     tape.start(20, 1);

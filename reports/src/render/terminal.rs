@@ -34,6 +34,9 @@ pub fn render(summary: &Summary, report: &str) -> String {
     for reason in &summary.verdict_reasons {
         out.line("", reason);
     }
+    for proviso in summary.host.provisos() {
+        out.line("", &proviso);
+    }
     for finding in summary.findings.iter().take(FINDINGS_MAX) {
         finding_lines(&mut out, finding);
     }

@@ -85,6 +85,17 @@ pub enum Hurts {
     Disk,
 }
 
+/// What not every host offers, and a fault cannot do without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Capability {
+    /// A container's memory limit holds.
+    MemoryLimit,
+    /// Somebody tells how much memory is charged to a container: the kernel, or the engine.
+    MemoryAccount,
+    /// Containers reach the wire proxy, which lives in the harness.
+    WireProxy,
+}
+
 /// What is known of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FaultFacts {
@@ -94,6 +105,8 @@ pub struct FaultFacts {
     pub does: &'static str,
     /// What it needs of the host and of the trial.
     pub needs: &'static str,
+    /// What it needs that not every host offers: without it, it is not dealt.
+    pub demands: &'static [Capability],
     /// The tablet whose process ends by it, and the code that it ends with; none: both live on.
     pub ends: Option<(Side, i64)>,
     /// What the diff must come to.
@@ -106,14 +119,20 @@ pub struct FaultFacts {
     pub hurts: Hurts,
     /// Its harm goes on until it is healed, so that another fault can come on top of it.
     pub lasts: bool,
-    /// It acts on a link, in the wire proxy.
-    pub on_link: bool,
     /// What its effect is: without it, it has not landed.
     pub effect: &'static str,
     /// Which evidence proves the effect.
     pub evidence: &'static str,
     /// The kinds of hits that are this evidence; one of them is enough.
     pub proven_by: &'static [HitKind],
+}
+
+impl FaultFacts {
+    /// Whether it acts on a link, in the wire proxy.
+    #[must_use]
+    pub fn on_link(&self) -> bool {
+        self.demands.contains(&Capability::WireProxy)
+    }
 }
 
 impl Fault {

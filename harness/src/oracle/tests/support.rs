@@ -481,6 +481,7 @@ fn head(fault: Fault) -> TrialStarted {
         calibrated_ms: 4_000,
         truth: Truth { tables: BTreeMap::from([("t".to_owned(), table_truth())]) },
         workflow: "move".into(),
+        witnesses: None,
     }
 }
 

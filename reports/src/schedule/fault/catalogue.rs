@@ -1,6 +1,6 @@
 //! The entries of the catalogue.
 
-use super::{DiffOutcome, FaultFacts, Hurts};
+use super::{Capability, DiffOutcome, FaultFacts, Hurts};
 use crate::journal::{HitKind, Side};
 
 const ENGINE: &str = "a container engine";
@@ -15,13 +15,13 @@ const PASSING: FaultFacts = FaultFacts {
     name: "",
     does: "",
     needs: ENGINE,
+    demands: &[],
     ends: None,
     outcome: DiffOutcome::Completes,
     keeps_unready: &[],
     disturbs_readiness: true,
     hurts: Hurts::NobodyElse,
     lasts: false,
-    on_link: false,
     effect: "",
     evidence: "",
     proven_by: &[],
@@ -58,6 +58,7 @@ pub(super) const CATALOGUE: [FaultFacts; 25] = [
         name: "oom",
         does: "the kernel's OOM killer kills the target tablet",
         needs: MEMORY,
+        demands: &[Capability::MemoryLimit],
         effect: "the kernel kills the process that works on the diff",
         evidence: "the kernel's oom_kill counter, its log, or the engine's event; the diff unfinished",
         proven_by: &[HitKind::Process],
@@ -67,6 +68,7 @@ pub(super) const CATALOGUE: [FaultFacts; 25] = [
         name: "memory-squeeze",
         does: "its container's memory is filled slowly, and released",
         needs: MEMORY,
+        demands: &[Capability::MemoryLimit, Capability::MemoryAccount],
         effect: "memory runs short for the tablet, and it gives way",
         evidence: "the diff rests in the ephemeral error of memory pressure, at a charge near the limit",
         proven_by: &[HitKind::Memory],
@@ -248,7 +250,7 @@ pub(super) const CATALOGUE: [FaultFacts; 25] = [
         name: "partition",
         does: "a link of the target tablet is cut, for less or more than its lease",
         needs: PROXY,
-        on_link: true,
+        demands: &[Capability::WireProxy],
         effect: "what the tablet says on the link does not arrive",
         evidence: "a stream or exchange that was open then, by name; bytes that wait in the proxy's sockets",
         proven_by: &[HitKind::Exchange],
@@ -258,8 +260,8 @@ pub(super) const CATALOGUE: [FaultFacts; 25] = [
         name: "latency",
         does: "every byte on a link of the target tablet comes later for a while",
         needs: PROXY,
+        demands: &[Capability::WireProxy],
         keeps_unready: &[],
-        on_link: true,
         effect: "what the tablet says on the link comes later",
         evidence: "the time of later exchanges, measured against the delay",
         proven_by: &[HitKind::Delay],
@@ -269,7 +271,7 @@ pub(super) const CATALOGUE: [FaultFacts; 25] = [
         name: "reset",
         does: "every connection of a link of the target tablet is reset",
         needs: PROXY,
-        on_link: true,
+        demands: &[Capability::WireProxy],
         effect: "a stream, exchange or connection in use breaks off",
         evidence: "what was open on the link then, by name; the connection that followed",
         proven_by: &[HitKind::Exchange],
