@@ -231,7 +231,7 @@ fn info(
         run: name,
         seed: pending.seed(),
         program: options.program.clone(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
+        version: crate::version::of_program().to_owned(),
         directory: out.display().to_string(),
         floor: options.floor.unwrap_or_else(|| pending.default_floor()),
         plan: pending.description(),

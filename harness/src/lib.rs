@@ -25,5 +25,6 @@ pub mod survey;
 pub mod tablet;
 pub mod trial;
 pub mod trigger;
+pub mod version;
 pub mod workload;
 pub mod zoo;

@@ -228,7 +228,7 @@ fn info(options: &ShrinkOptions, run: String, out: &Path) -> RunInfo {
         run,
         seed: options.original.seed,
         program: options.program.clone(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
+        version: crate::version::of_program().to_owned(),
         directory: out.display().to_string(),
         started_wall_ms: u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
         ..RunInfo::default()

@@ -8,11 +8,13 @@ use serde::{Deserialize, Serialize};
 use crate::schedule::{Fault, Schedule, Step};
 use crate::verdict::Invariant;
 
+mod clock;
 mod landing;
 mod looks;
 mod read;
 mod results;
 
+pub use clock::{ClockLook, begin_us, clock_looks};
 pub use landing::{Evidence, FaultLanded, Hit, HitKind, InFlight, Interrupted, MissKind};
 pub use looks::{Answer, Held, Moment, Outcome, Residue, Roles, Told, Verbs};
 pub use read::{JournalError, line, parse, read};
@@ -251,6 +253,13 @@ pub enum Event {
         lines: u64,
         /// The most lines that came within one second.
         busiest_second: u64,
+    },
+    /// The target MySQL's clock, by which the history is told.
+    ServerClock {
+        /// Microseconds since the Unix epoch.
+        now_us: u64,
+        /// How long the question took.
+        took_ms: u64,
     },
     /// The workflow's row at the end.
     WorkflowRow {

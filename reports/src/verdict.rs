@@ -224,6 +224,8 @@ pub enum Cause {
     ObserverGap,
     /// The machine had more to do than it could.
     Overloaded,
+    /// The clocks went apart.
+    Clock,
     /// No fault landed.
     NotLanded,
 }

@@ -21,7 +21,7 @@ pub(crate) fn info(options: &Options, started: Duration) -> RunInfo {
         format: reports::run::FORMAT,
         run: directory.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         program: "vdiff-chaos".to_owned(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
+        version: harness::version::of_program().to_owned(),
         exhaustive: true,
         directory: directory.display().to_string(),
         plan: format!("the features of {}", options.features.display()),

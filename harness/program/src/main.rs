@@ -7,6 +7,7 @@ use scenarios::args::Arguments;
 use scenarios::{Options, RunError};
 
 fn main() -> ExitCode {
+    harness::version::set(env!("VDIFF_CHAOS_BUILD"));
     cli::main(std::env::args_os(), &|request, stop| Box::pin(run(request, stop)))
 }
 

@@ -178,6 +178,18 @@ impl MysqlServer {
         Ok(set.unwrap_or_default().replace('\n', ""))
     }
 
+    /// Its clock, microseconds since the Unix epoch.
+    pub async fn now_us(&self) -> Result<u64, ClusterError> {
+        let read = async {
+            let mut conn = self.pool().get_conn().await?;
+            let now = "select cast(unix_timestamp(now(6)) * 1000000 as unsigned)";
+            conn.query_first::<u64, _>(now).await
+        };
+        let read = tokio::time::timeout(CONNECT * 5, read).await;
+        let read = read.unwrap_or_else(|_| Err(no_answer()));
+        Ok(read.map_err(self.failed("reading its clock"))?.unwrap_or_default())
+    }
+
     /// A connection of root's that belongs to no pool: what it holds ends with it.
     pub async fn connect(&self) -> Result<Conn, ClusterError> {
         let connect = Conn::new(opts(self.host_addr().1, &self.password));

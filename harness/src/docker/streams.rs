@@ -20,6 +20,8 @@ const LINE_MAX: usize = 64 * 1024;
 pub struct LogLine {
     /// It stood on standard error.
     pub stderr: bool,
+    /// When the engine took its beginning, microseconds since the Unix epoch; none: the engine did not say.
+    pub at_us: Option<u64>,
     /// Without the line break, at most 64 KiB.
     pub text: String,
 }
@@ -38,21 +40,20 @@ pub struct EngineEvent {
 }
 
 impl Engine {
-    /// The container's log from `since_s` (Unix time, seconds; 0 is all), as a stream of lines. With
+    /// The container's log from its beginning, as a stream of lines. With
     /// `follow` it goes on until the container's process ends.
     pub fn logs(
         &self,
         id: &str,
-        since_s: i64,
         follow: bool,
     ) -> impl Stream<Item = Result<LogLine, DockerError>> + Send + use<> {
         let options = LogsOptions {
             follow,
             stdout: true,
             stderr: true,
-            since: i32::try_from(since_s).unwrap_or(i32::MAX),
+            since: 0,
             until: 0,
-            timestamps: false,
+            timestamps: true,
             tail: "all".to_owned(),
         };
         let id = id.to_owned();
@@ -80,7 +81,7 @@ impl Engine {
     pub async fn last_log_lines(&self, id: &str, count: usize) -> Vec<String> {
         let collect = async {
             let mut last = std::collections::VecDeque::with_capacity(count + 1);
-            let mut lines = std::pin::pin!(self.logs(id, 0, false));
+            let mut lines = std::pin::pin!(self.logs(id, false));
             while let Some(Ok(line)) = lines.next().await {
                 last.push_back(line.text);
                 if last.len() > count {
@@ -120,18 +121,32 @@ impl Engine {
 /// Frames in, lines out; standard output and error are cut apart.
 #[derive(Default)]
 struct Lines {
-    partial: [Vec<u8>; 2],
+    partial: [Partial; 2],
     ready: std::collections::VecDeque<LogLine>,
 }
 
+/// A line whose end has not come yet.
+#[derive(Default)]
+struct Partial {
+    at_us: Option<u64>,
+    bytes: Vec<u8>,
+}
+
 impl Lines {
+    /// A frame is a line, or a piece of a long one; each begins with the engine's time.
     fn push(&mut self, frame: LogOutput) {
         let stderr = matches!(frame, LogOutput::StdErr { .. });
-        for byte in frame.into_bytes() {
-            if byte == b'\n' {
+        let bytes = frame.into_bytes();
+        let (at_us, text) = stamped(&bytes);
+        let partial = &mut self.partial[usize::from(stderr)];
+        if partial.bytes.is_empty() {
+            partial.at_us = at_us;
+        }
+        for byte in text {
+            if *byte == b'\n' {
                 self.cut(stderr);
-            } else if self.partial[usize::from(stderr)].len() < LINE_MAX {
-                self.partial[usize::from(stderr)].push(byte);
+            } else if self.partial[usize::from(stderr)].bytes.len() < LINE_MAX {
+                self.partial[usize::from(stderr)].bytes.push(*byte);
             }
         }
     }
@@ -139,7 +154,7 @@ impl Lines {
     /// Ends the lines under way; true when there was one.
     fn close(&mut self) -> bool {
         for stderr in [false, true] {
-            if !self.partial[usize::from(stderr)].is_empty() {
+            if !self.partial[usize::from(stderr)].bytes.is_empty() {
                 self.cut(stderr);
             }
         }
@@ -147,8 +162,47 @@ impl Lines {
     }
 
     fn cut(&mut self, stderr: bool) {
-        let bytes = std::mem::take(&mut self.partial[usize::from(stderr)]);
+        let Partial { at_us, bytes } = std::mem::take(&mut self.partial[usize::from(stderr)]);
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        self.ready.push_back(LogLine { stderr, text });
+        self.ready.push_back(LogLine { stderr, at_us, text });
+    }
+}
+
+/// The engine's time (RFC 3339, a space), and what follows.
+fn stamped(frame: &[u8]) -> (Option<u64>, &[u8]) {
+    let read = || {
+        let space = frame.iter().position(|byte| *byte == b' ')?;
+        let stamp = std::str::from_utf8(&frame[..space]).ok()?;
+        let time = chrono::DateTime::parse_from_rfc3339(stamp).ok()?;
+        Some((u64::try_from(time.timestamp_micros()).ok()?, &frame[space + 1..]))
+    };
+    read().map_or((None, frame), |(at_us, text)| (Some(at_us), text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // A time that stayed in a line would make a panic record unreadable.
+    #[test]
+    fn the_engines_time_is_taken_off_each_piece_of_a_line() {
+        let mut lines = Lines::default();
+        let out = |text: &str| LogOutput::StdOut { message: text.to_owned().into() };
+        lines.push(out("2026-11-28T07:00:01.500000000Z {\"event\":\"start\"}\n"));
+        lines.push(out("2026-11-28T07:00:02.25Z a long "));
+        lines.push(out("2026-11-28T07:00:02.75Z line\n"));
+        lines.push(out("without a time\n"));
+        lines.push(out("2026-11-28T07:00:03Z \n"));
+        let found: Vec<(Option<u64>, String)> =
+            lines.ready.drain(..).map(|line| (line.at_us, line.text)).collect();
+        let base = 1_795_849_200_000_000;
+        let expected = [
+            (Some(base + 1_500_000), "{\"event\":\"start\"}"),
+            (Some(base + 2_250_000), "a long line"),
+            (None, "without a time"),
+            (Some(base + 3_000_000), ""),
+        ];
+        assert_eq!(found, expected.map(|(at_us, text)| (at_us, text.to_owned())));
+        assert!(!lines.close());
     }
 }

@@ -1,9 +1,9 @@
 //! Follows a tablet's log, over all its incarnations: keeps it in a file, and records panics.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::Write;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures::stream::{BoxStream, SelectAll};
 use futures::{FutureExt, StreamExt};
@@ -18,13 +18,14 @@ use crate::docker::{DockerError, LogLine};
 const FILE_BYTES_MAX: u64 = 16 << 20;
 /// First lines of a restarted incarnation that stand in the journal.
 const FIRST_LINES: usize = 12;
+const SECOND_US: u64 = 1_000_000;
 const BEAT: Duration = Duration::from_millis(250);
 /// At the end, when the processes are gone: what the engine still has of their logs comes in this time.
 const DRAIN: Duration = Duration::from_secs(2);
 
 /// What comes from the log of one incarnation; `Ended` is the end of the stream.
 enum Item {
-    Line(u32, String),
+    Line(u32, LogLine),
     Broke(u32, DockerError),
     Ended(u32),
 }
@@ -116,22 +117,22 @@ impl<'a> Follower<'a> {
             (self.seen, self.container) = (0, now_in);
         }
         let item = move |line: Result<LogLine, DockerError>| match line {
-            Ok(line) => Item::Line(incarnation, line.text),
+            Ok(line) => Item::Line(incarnation, line),
             Err(error) => Item::Broke(incarnation, error),
         };
         let end = futures::stream::once(async move { Item::Ended(incarnation) });
-        let lines = tablet.log_lines(0).skip(self.seen).map(item);
+        let lines = tablet.log_lines().skip(self.seen).map(item);
         self.streams.push(lines.chain(end).boxed());
         (self.open, self.begun) = (Some(incarnation), incarnation);
     }
 
     fn take(&mut self, item: Item) {
         match item {
-            Item::Line(incarnation, text) => {
+            Item::Line(incarnation, line) => {
                 if Some(incarnation) == self.open {
                     self.seen += 1;
                 }
-                self.keeper.line(incarnation, &text);
+                self.keeper.line(incarnation, &line);
             }
             Item::Broke(incarnation, error) => {
                 let what = format!("the log stream of incarnation {incarnation} broke: {error}");
@@ -192,24 +193,25 @@ struct Keeper<'a> {
     reads: BTreeMap<u32, Read>,
 }
 
-/// How many lines came, and how many within one second at most.
+/// How many lines there were, and how many within one second at most. By the engine's time: after a late
+/// look, what was said in a minute comes at once.
 #[derive(Default)]
 struct Volume {
     lines: u64,
     busiest_second: u64,
-    /// When the present second began, and its lines.
-    second: Option<(Instant, u64)>,
+    /// The times of the lines within the last second.
+    recent_us: VecDeque<u64>,
 }
 
 impl Volume {
-    fn count(&mut self, now: Instant) {
+    fn count(&mut self, at_us: u64) {
         self.lines += 1;
-        let second = self.second.get_or_insert((now, 0));
-        if now.duration_since(second.0) >= Duration::from_secs(1) {
-            *second = (now, 0);
+        self.recent_us.push_back(at_us);
+        while self.recent_us.front().is_some_and(|first| at_us.saturating_sub(*first) >= SECOND_US)
+        {
+            self.recent_us.pop_front();
         }
-        second.1 += 1;
-        self.busiest_second = self.busiest_second.max(second.1);
+        self.busiest_second = self.busiest_second.max(self.recent_us.len() as u64);
     }
 }
 
@@ -259,12 +261,13 @@ impl<'a> Keeper<'a> {
         self.read_of(incarnation);
     }
 
-    fn line(&mut self, incarnation: u32, text: &str) {
+    fn line(&mut self, incarnation: u32, line: &LogLine) {
+        let text = &line.text;
         let is_newest = incarnation == self.incarnation;
         if is_newest {
             self.supervised.logged(text);
         }
-        self.volume.count(Instant::now());
+        self.volume.count(line.at_us.unwrap_or_else(now_us));
         self.write(text);
         let read = self.read_of(incarnation);
         read.lines += 1;
@@ -317,6 +320,11 @@ impl<'a> Keeper<'a> {
     }
 }
 
+fn now_us() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_micros()).unwrap_or(u64::MAX)
+}
+
 /// The line by which a tablet tells that it has registered.
 fn is_start(line: &str) -> bool {
     let value = serde_json::from_str::<serde_json::Value>(line).ok();
@@ -356,14 +364,19 @@ mod tests {
     #[test]
     fn the_busiest_second_is_that_of_the_storm_and_not_the_whole_log() {
         let mut volume = Volume::default();
-        let begin = Instant::now();
         for second in 0..5 {
             let lines = if second == 3 { 300 } else { 10 };
             for _ in 0..lines {
-                volume.count(begin + Duration::from_millis(second * 1_000));
+                volume.count(second * SECOND_US);
             }
         }
         assert_eq!((volume.lines, volume.busiest_second), (340, 300));
+        // Half of it in each of two seconds of the clock is one storm all the same.
+        let mut volume = Volume::default();
+        for line in 0..100 {
+            volume.count(SECOND_US / 2 + line * SECOND_US / 100);
+        }
+        assert_eq!(volume.busiest_second, 100);
     }
 
     // A panic that is not recognised would pass as an ordinary log line.

@@ -6,10 +6,10 @@ use reports::verdict::{Invariant, Judgement};
 
 use super::examination::Examination;
 use super::history::{Diff, text};
-use super::view::{At, View};
+use super::view::{At, CLOCK_STEP_MS_MAX, View};
 
-/// MySQL's clock against the journal's: how far apart the two may be on one machine.
-const CLOCK_SLACK_US: u64 = 1_000_000;
+/// MySQL's clock against the journal's: a larger step is told.
+const CLOCK_SLACK_US: u64 = CLOCK_STEP_MS_MAX * 1_000;
 
 pub(super) fn judge(view: &View<'_>) -> Judgement {
     let mut exam = Examination::new(Invariant::I11, view);
@@ -171,12 +171,11 @@ fn half_stopped<'a>(view: &View<'a>, diff: &Diff<'_>) -> Vec<&'a str> {
 
 /// Each move away from `stopped` has an operator's resume, called before it.
 fn stays_stopped(exam: &mut Examination, view: &View<'_>, diff: &Diff<'_>) {
-    let wall_us = view.head.map_or(0, |head| head.wall_ms * 1_000);
     let mut calls_us = view
         .actions
         .iter()
         .filter(|a| a.what.action == "resume" && a.what.uuid == diff.uuid)
-        .map(|a| wall_us + a.at_ms.saturating_sub(a.what.took_ms) * 1_000);
+        .map(|a| view.begin_us + a.at_ms.saturating_sub(a.what.took_ms) * 1_000);
     for step in diff.moves.iter().filter(|step| step.from == "stopped") {
         let seq = Some(step.change.seq);
         match calls_us.next() {

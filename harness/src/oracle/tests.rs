@@ -10,6 +10,7 @@ mod look_cases;
 mod looks;
 mod process_cases;
 mod scenario_cases;
+mod serving_cases;
 mod support;
 
 /// The records of a trial that passes, for tests of what uses the oracles.

@@ -2,11 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use reports::journal::{Event, Record, Side, TabletExited, TrialStarted, VdiffAction, schedule_of};
+use reports::journal::{
+    ClockLook, Event, Record, Side, TabletExited, TrialStarted, VdiffAction, begin_us, clock_looks,
+    schedule_of,
+};
 use reports::schedule::{Fault, Schedule};
 use reports::verdict::{Cause, Reason};
 
 use super::history::History;
+
+/// The history's clock and the journal's may go apart by so much in a trial: the bounds of most checks of
+/// a time are some hundred milliseconds.
+pub(super) const CLOCK_STEP_MS_MAX: u64 = 100;
 
 /// An event's place in the journal, and the event's data.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +45,8 @@ pub(super) struct View<'a> {
     pub(super) actions: Vec<At<&'a VdiffAction>>,
     pub(super) history: History<'a>,
     pub(super) end_ms: u64,
+    /// The trial's begin by the clock of the history, microseconds since the Unix epoch.
+    pub(super) begin_us: u64,
 }
 
 impl<'a> View<'a> {
@@ -57,6 +66,7 @@ impl<'a> View<'a> {
             }),
             history: History::new(records),
             end_ms: records.iter().map(|record| record.at_ms).max().unwrap_or(0),
+            begin_us: begin_us(records),
         }
     }
 
@@ -105,6 +115,7 @@ impl<'a> View<'a> {
                 gaps.push(Reason { cause: Some(Cause::TrialLost), ..lost });
             }
         }
+        gaps.extend(self.clock_step());
         if !self.has_ended() {
             gaps.push(reason(None, "the journal stops before the trial's end".to_owned()));
         }
@@ -229,8 +240,23 @@ impl<'a> View<'a> {
 
     /// When a change was committed, on the journal's clock.
     pub(super) fn at_ms_of(&self, change: &super::history::Change<'_>) -> u64 {
-        let wall_ms = self.head.map_or(0, |head| head.wall_ms);
-        (change.change.commit_us / 1_000).saturating_sub(wall_ms)
+        change.change.commit_us.saturating_sub(self.begin_us) / 1_000
+    }
+
+    /// That the two clocks went apart during the trial: no time of the history can be believed then.
+    fn clock_step(&self) -> Option<Reason> {
+        let looks = clock_looks(self.records);
+        let first = looks.first()?;
+        let apart_ms = |look: &ClockLook| look.begin_us.abs_diff(first.begin_us) / 1_000;
+        let stepped = looks
+            .iter()
+            .find(|look| apart_ms(look) > CLOCK_STEP_MS_MAX + look.within_ms + first.within_ms)?;
+        let text = format!(
+            "the clock of the target's MySQL and the harness's went apart by {} ms in the trial: times of \
+             the history are not to be believed",
+            apart_ms(stepped)
+        );
+        Some(Reason { cause: Some(Cause::Clock), ..reason(Some(stepped.seq), text) })
     }
 
     /// Ends of the trial's diffs.

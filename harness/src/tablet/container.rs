@@ -283,13 +283,10 @@ impl ContainerTablet {
         self.life().cgroup.as_ref()?.charged_bytes()
     }
 
-    /// Its log from `since_s` (Unix seconds, 0 is all) until its process ends.
-    pub fn log_lines(
-        &self,
-        since_s: i64,
-    ) -> impl Stream<Item = Result<LogLine, DockerError>> + Send + use<> {
+    /// Its log from the beginning until its process ends.
+    pub fn log_lines(&self) -> impl Stream<Item = Result<LogLine, DockerError>> + Send + use<> {
         let id = self.container_id().unwrap_or_default();
-        self.engine.logs(&id, since_s, true)
+        self.engine.logs(&id, true)
     }
 
     /// Removes the container, and those of predecessors. Goes on after an error, and returns the

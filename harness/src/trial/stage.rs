@@ -93,6 +93,7 @@ impl Stage {
             .gtid_executed()
             .await
             .during("reading the target's position")?;
+        read_clock(environment, &journal).await?;
         let switchboard = Switchboard::default();
         let names = Names { stage: name, sidecar_db: &sidecar_db, topo_root: &topo_root };
         let links = match schedule.is_proxied() {
@@ -335,6 +336,7 @@ impl Stage {
     /// ends afterwards is no part of it.
     pub(super) async fn end_history(&self) -> Result<(), ActError> {
         if self.gtid_end().is_none() {
+            read_clock(&self.environment, &self.journal).await?;
             let end = self.environment.servers.target.gtid_executed().await;
             self.facts().gtid_end = Some(end.during("reading the target's position")?);
         }
@@ -399,6 +401,14 @@ impl Stage {
     pub fn cancel_within(&self) -> Duration {
         Duration::from_millis(self.schedule.deadlines.cancel_ms)
     }
+}
+
+/// The history is told by MySQL's clock, all else by the journal's.
+async fn read_clock(environment: &Environment, journal: &Journal) -> Result<(), ActError> {
+    let asked = Instant::now();
+    let now_us = environment.servers.target.now_us().await.during("reading MySQL's clock")?;
+    journal.record(Event::ServerClock { now_us, took_ms: super::waits::millis(asked.elapsed()) });
+    Ok(())
 }
 
 fn head(environment: &Environment, schedule: &Schedule) -> TrialStarted {

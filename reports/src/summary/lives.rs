@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::journal::{Event, Record, Sample, SidecarChange};
+use crate::journal::{Event, Record, Sample, SidecarChange, begin_us};
 use crate::run::TrialRecord;
 use crate::schedule::{Fault, Pace, Phase};
 
@@ -56,17 +56,17 @@ pub fn returns(trial: &TrialRecord) -> Vec<Return> {
 #[must_use]
 pub fn compared_twice(trial: &TrialRecord) -> Vec<u64> {
     let lives = lives(&trial.records);
-    let epoch_ms = epoch_ms(&trial.records);
+    let epoch_us = begin_us(&trial.records);
     let mut follower = Follower::default();
     let rest_ms = rest_ms(&trial.records);
     let until_rest =
-        changes(&trial.records).take_while(|change| at_ms(change, epoch_ms) <= rest_ms);
+        changes(&trial.records).take_while(|change| at_ms(change, epoch_us) <= rest_ms);
     let mut changes = until_rest.peekable();
     let mut rows = Vec::new();
     for (index, life) in lives.iter().enumerate() {
         let mut again = 0;
-        while let Some(change) = changes.next_if(|change| at_ms(change, epoch_ms) < life.over_ms) {
-            again += follower.take(change, at_ms(change, epoch_ms));
+        while let Some(change) = changes.next_if(|change| at_ms(change, epoch_us) < life.over_ms) {
+            again += follower.take(change, at_ms(change, epoch_us));
         }
         if let Some(before) = rows.last_mut().filter(|_| index > 0) {
             *before += again;
@@ -166,16 +166,6 @@ fn changes(records: &[Record]) -> impl Iterator<Item = &SidecarChange> {
     })
 }
 
-/// The trial's begin, by the clock that commits are told in. Server and harness share it: they run on
-/// one machine.
-fn epoch_ms(records: &[Record]) -> u64 {
-    let head = records.iter().find_map(|record| match &record.event {
-        Event::TrialStarted(head) => Some(head.wall_ms),
-        _ => None,
-    });
-    head.unwrap_or(0)
-}
-
 /// When the trial's last diff came to rest. What is saved after that is the harness's own try of stop
 /// and resume.
 fn rest_ms(records: &[Record]) -> u64 {
@@ -183,22 +173,22 @@ fn rest_ms(records: &[Record]) -> u64 {
     settled.map_or(u64::MAX, |record| record.at_ms)
 }
 
-fn at_ms(change: &SidecarChange, epoch_ms: u64) -> u64 {
-    (change.commit_us / 1_000).saturating_sub(epoch_ms)
+fn at_ms(change: &SidecarChange, epoch_us: u64) -> u64 {
+    change.commit_us.saturating_sub(epoch_us) / 1_000
 }
 
 /// When checkpoints with more rows than before were committed.
 fn growths(records: &[Record]) -> Vec<u64> {
-    let epoch_ms = epoch_ms(records);
+    let epoch_us = begin_us(records);
     let mut compared: BTreeMap<(&str, &str), u64> = BTreeMap::new();
     let mut growths = Vec::new();
     let rest_ms = rest_ms(records);
-    let until_rest = changes(records).take_while(|change| at_ms(change, epoch_ms) <= rest_ms);
+    let until_rest = changes(records).take_while(|change| at_ms(change, epoch_us) <= rest_ms);
     for change in until_rest.filter(|change| change.table == "vdiff_table") {
         let Some(rows) = text(change, "rows_compared").parse().ok() else { continue };
         let key = (text(change, "vdiff_id"), text(change, "table_name"));
         if rows > compared.insert(key, rows).unwrap_or(0) {
-            growths.push(at_ms(change, epoch_ms));
+            growths.push(at_ms(change, epoch_us));
         }
     }
     growths

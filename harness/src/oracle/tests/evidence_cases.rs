@@ -2,9 +2,9 @@
 
 use reports::journal::Event;
 use reports::schedule::Fault;
-use reports::verdict::{Invariant, Verdict};
+use reports::verdict::{Cause, Invariant, Verdict};
 
-use super::support::JournalBuilder;
+use super::support::{JournalBuilder, WALL_MS};
 
 /// Judges a good journal after a loss: exactly these invariants become inconclusive, the others
 /// pass as before.
@@ -125,4 +125,36 @@ fn observers_of_unknown_names_must_all_be_whole() {
 fn an_empty_journal_is_inconclusive() {
     assert_eq!(crate::oracle::trial_verdict(&crate::oracle::judge(&[])), Verdict::Inconclusive);
     assert_eq!(crate::oracle::trial_verdict(&[]), Verdict::Inconclusive);
+}
+
+/// MySQL's clock, `ahead_ms` before the harness's, as it is read when this is the time.
+fn clock(at_ms: u64, ahead_ms: u64) -> (u64, Event) {
+    let now_us = (WALL_MS + at_ms + ahead_ms) * 1_000;
+    (at_ms, Event::ServerClock { now_us, took_ms: 2 })
+}
+
+// A server on another machine, or a step of its clock, would move its commits out of the faults' windows.
+#[test]
+fn a_clock_that_differs_is_reckoned_with_and_one_that_steps_is_told() {
+    let good = JournalBuilder::good(Fault::Sigkill);
+    let told = |ahead_ms: [u64; 2]| {
+        let mut journal = good.clone();
+        journal.edit(|_, event| {
+            if let Event::SidecarChange(change) = event {
+                change.commit_us += ahead_ms[0] * 1_000;
+            }
+        });
+        for (at_ms, event) in [clock(20, ahead_ms[0]), clock(15_800, ahead_ms[1])] {
+            journal.insert(at_ms, event);
+        }
+        journal
+    };
+    assert_eq!(told([30_000, 30_000]).judgements(), good.judgements());
+    assert_eq!(told([30_000, 30_090]).verdict(), Verdict::Pass);
+    let stepped = told([30_000, 30_200]);
+    assert_eq!(stepped.verdict(), Verdict::Inconclusive);
+    let causes = stepped.judgements().into_iter().flat_map(|one| one.reasons).map(|one| one.cause);
+    assert!(
+        causes.clone().count() > 0 && causes.into_iter().all(|cause| cause == Some(Cause::Clock))
+    );
 }

@@ -251,6 +251,7 @@ pub(super) fn words(event: &Event) -> Option<(&'static str, String)> {
         | Event::Roles(_)
         | Event::Verbs(_)
         | Event::LogVolume { .. }
+        | Event::ServerClock { .. }
         | Event::LogRead { .. }
         | Event::LogLines { .. }
         | Event::TrialEnded => return None,
