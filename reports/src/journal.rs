@@ -451,6 +451,9 @@ pub struct VdiffAction {
     pub error: Option<String>,
     /// From the call to its answer.
     pub took_ms: u64,
+    /// So long before this record the first try was made, milliseconds; none: when the answer's call began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_ms_ago: Option<u64>,
     /// From the call to its effect (state seen, row gone), where awaited.
     pub effect_ms: Option<u64>,
     /// The tries that were not acknowledged, in order: those before this answer, and this one if it is

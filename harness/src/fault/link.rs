@@ -19,6 +19,10 @@ const SLOWER_BY: Duration = Duration::from_millis(150);
 /// The tablet says something on each of its links in this time: the rarest is the lease's renewal.
 const SEEN_WITHIN: Duration = Duration::from_secs(6);
 const LOOK: Duration = Duration::from_millis(10);
+/// A diff under way uses its links within some checkpoints of 100 ms.
+const USED_WITHIN: Duration = Duration::from_secs(1);
+/// Shorter than an exchange.
+const LOOK_FOR_USE: Duration = Duration::from_millis(1);
 
 pub(super) async fn inject(strike: &Strike<'_>) -> Result<Struck, ActError> {
     let link = strike.link.unwrap_or(Link::Mysql);
@@ -70,9 +74,9 @@ async fn partition(strike: &Strike<'_>, link: Link, lasts: Duration) -> Result<S
 
 async fn reset(strike: &Strike<'_>, link: Link) -> Result<Seen, ActError> {
     let stage = strike.stage;
+    let open = in_use(stage, link).await;
     let heard = stage.switchboard().last_on(link);
     strike.injected(format!("every connection on {link} is reset"));
-    let open = open_on(stage, link);
     stage.weather(link)?.reset();
     let known = heard.map_or(0, |heard| heard.connection);
     let seen = seen(|| {
@@ -142,6 +146,20 @@ fn usual(delays: &[Delay]) -> Duration {
     let mut took: Vec<Duration> = delays.iter().map(|delay| delay.took).collect();
     took.sort_unstable();
     took.get(took.len() / 2).copied().unwrap_or_default()
+}
+
+/// What is under way on a link, as soon as something is: right after a checkpoint, where a strike by
+/// progress comes, MySQL's connections are idle.
+async fn in_use(stage: &Stage, link: Link) -> Vec<Hit> {
+    let began = Instant::now();
+    let mut tick = tokio::time::interval(LOOK_FOR_USE);
+    loop {
+        let open = open_on(stage, link);
+        if !open.is_empty() || began.elapsed() >= USED_WITHIN {
+            return open;
+        }
+        tick.tick().await;
+    }
 }
 
 /// What is under way on a link.

@@ -8,7 +8,9 @@ use super::{Strike, Struck, effect};
 use crate::observer::{ProcessState, Progress};
 use crate::trial::{ActError, During, Stage};
 
-/// The memory is filled in steps of this many percent of the limit…
+/// The memory is filled up to this at once, which is under what the tablet heeds: its first mark is 75 %…
+const FROM_PERCENT: u64 = 68;
+/// …then in steps of this many percent of the limit…
 const STEP_PERCENT: u64 = 4;
 /// …one each so many milliseconds…
 const STEP_EVERY: Duration = Duration::from_millis(150);
@@ -28,12 +30,12 @@ pub(super) async fn inject(strike: &Strike<'_>) -> Result<Struck, ActError> {
     let interrupted = strike.interrupted(&before);
     let limit = stage.schedule().pace.memory_limit_bytes;
     strike.injected(format!(
-        "the container's memory is filled up to {UP_TO_PERCENT} % of {} MiB, {STEP_PERCENT} % each {} ms",
+        "the container's memory is filled from {FROM_PERCENT} to {UP_TO_PERCENT} % of {} MiB, {STEP_PERCENT} % each {} ms",
         limit >> 20,
         STEP_EVERY.as_millis()
     ));
     let began = Instant::now();
-    let mut percent = 40;
+    let mut percent = FROM_PERCENT;
     let mut short_since = None;
     let mut filled_at = None;
     let mut tick = tokio::time::interval(STEP_EVERY);

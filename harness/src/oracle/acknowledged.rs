@@ -171,11 +171,13 @@ fn half_stopped<'a>(view: &View<'a>, diff: &Diff<'_>) -> Vec<&'a str> {
 
 /// Each move away from `stopped` has an operator's resume, called before it.
 fn stays_stopped(exam: &mut Examination, view: &View<'_>, diff: &Diff<'_>) {
-    let mut calls_us = view
-        .actions
-        .iter()
-        .filter(|a| a.what.action == "resume" && a.what.uuid == diff.uuid)
-        .map(|a| view.begin_us + a.at_ms.saturating_sub(a.what.took_ms) * 1_000);
+    let mut calls_us =
+        view.actions.iter().filter(|a| a.what.action == "resume" && a.what.uuid == diff.uuid).map(
+            |a| {
+                let ago_ms = a.what.asked_ms_ago.unwrap_or(a.what.took_ms);
+                view.begin_us + a.at_ms.saturating_sub(ago_ms) * 1_000
+            },
+        );
     for step in diff.moves.iter().filter(|step| step.from == "stopped") {
         let seq = Some(step.change.seq);
         match calls_us.next() {

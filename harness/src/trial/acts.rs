@@ -181,6 +181,7 @@ impl Stage {
             answer.tries.iter_mut().for_each(|tried| tried.state.clone_from(&state));
         }
         answer.effect_ms = effect.then(|| millis(began.elapsed()));
+        answer.asked_ms_ago = Some(millis(began.elapsed()));
         self.journal().record(Event::VdiffAction(answer.clone()));
         Ok(answer)
     }
@@ -215,6 +216,7 @@ impl Stage {
             let is_last = is_done || began.elapsed() >= self.ready_within();
             if is_last || died {
                 answer.tries = std::mem::take(&mut tries);
+                answer.asked_ms_ago = Some(millis(began.elapsed()));
                 self.journal().record(Event::VdiffAction(answer));
             }
             if is_done && action == Action::Create {
@@ -284,6 +286,7 @@ impl Stage {
             acknowledged: error.is_none(),
             error,
             took_ms: millis(began.elapsed()),
+            asked_ms_ago: None,
             effect_ms: None,
             tries: tries.into_iter().collect(),
         }

@@ -294,6 +294,7 @@ fn begin(tape: &mut Tape, schedule: &Schedule) {
             acknowledged: true,
             error: None,
             took_ms: 18,
+            asked_ms_ago: None,
             effect_ms: None,
             tries: Vec::new(),
         }),

@@ -343,3 +343,21 @@ fn what_was_acknowledged_is_in_the_history() {
         ],
     );
 }
+
+// On a machine that is busy the record of a resume comes long after its call.
+#[test]
+fn a_resume_that_is_told_late_is_judged_by_its_call() {
+    let told = |ago_ms: Option<u64>| {
+        let mut journal = JournalBuilder::good(Fault::Cancel);
+        journal.edit(|at_ms, event| {
+            if let Event::VdiffAction(action) = event
+                && action.action == "resume"
+            {
+                *at_ms += 700;
+                action.asked_ms_ago = ago_ms;
+            }
+        });
+        journal.judgement(I11).verdict
+    };
+    assert_eq!((told(Some(760)), told(None)), (Pass, Fail));
+}

@@ -540,6 +540,7 @@ pub(super) fn action(name: &str, uuid: &str) -> Event {
         acknowledged: true,
         error: None,
         took_ms: 20,
+        asked_ms_ago: None,
         effect_ms: None,
         tries: Vec::new(),
     })
