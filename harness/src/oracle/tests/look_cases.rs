@@ -166,7 +166,7 @@ fn checkpoints_come_in_time() {
         Fault::RpcDrop,
         &[
             ("as it should be", |_| {}, I5, Pass),
-            ("one that is late", |j| delayed(j, 2 * STEP_ROWS, 2_000), I5, Fail),
+            ("one that is late", |j| delayed(j, 2 * STEP_ROWS, 4_000), I5, Fail),
             ("each of them late", |j| many_checkpoints(j, 1_000), I5, Fail),
             ("each of them in time", |j| many_checkpoints(j, 120), I5, Pass),
             (
