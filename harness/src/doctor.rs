@@ -163,10 +163,13 @@ fn no_engine(why: &str) -> String {
 
 /// Tries a container, where the servers' images are here already.
 async fn survey(engine: &Engine) -> Result<Survey, String> {
-    let Some(images) = images::servers_here(engine).await else {
-        return Err("the images are not here yet; `vdiff-chaos images` makes them".to_owned());
+    let here = async |recipe: Recipe| {
+        let image = images::server_here(engine, &recipe).await;
+        let image = image.map_err(|error| crate::trial::chain(&error))?;
+        image.ok_or("the images are not here yet; `vdiff-chaos images` makes them".to_owned())
     };
-    let survey = Survey::of(engine, &images, &CancellationToken::new()).await;
+    let (mysql, etcd) = (here(Recipe::mysql()).await?, here(Recipe::etcd()).await?);
+    let survey = Survey::of(engine, &mysql, &etcd, &CancellationToken::new()).await;
     survey.map_err(|error| crate::trial::chain(&error))
 }
 

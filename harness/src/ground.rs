@@ -53,7 +53,8 @@ impl Ground {
         let tell = |line: &str| say(&format!("images   {line}"));
         let ensured = stop.run_until_cancelled(images::ensure(&engine, options, &tell)).await;
         let images = ensured.ok_or(GroundError::Stopped)?.map_err(GroundError::Images)?;
-        let survey = Survey::of(&engine, &images, stop).await.unwrap_or_else(|error| {
+        let survey = Survey::of(&engine, &images.mysql, &images.etcd, stop).await;
+        let survey = survey.unwrap_or_else(|error| {
             say(&format!("note     this host was not surveyed: {}", crate::trial::chain(&error)));
             Survey::default()
         });

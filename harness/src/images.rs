@@ -235,20 +235,15 @@ pub async fn ensure_server(
     official(engine, recipe, packages, progress).await
 }
 
-/// The servers' images, where both are here already; the tablet's is left out.
-pub async fn servers_here(engine: &Engine) -> Option<Images> {
-    let mut found = Vec::new();
-    for recipe in [Recipe::mysql(), Recipe::etcd()] {
-        let ours = local(engine, &recipe.reference()).await.ok()?;
-        let image = match ours {
-            Some(image) => image,
-            None => local(engine, &recipe.official).await.ok()??,
-        };
-        found.push(image);
+/// A server's image, where it is here already.
+///
+/// # Errors
+/// When the engine fails.
+pub async fn server_here(engine: &Engine, recipe: &Recipe) -> Result<Option<Image>, ImageError> {
+    match local(engine, &recipe.reference()).await? {
+        Some(image) => Ok(Some(image)),
+        None => local(engine, &recipe.official).await,
     }
-    let etcd = found.pop()?;
-    let tablet = Image { reference: String::new(), id: String::new(), by_recipe: false };
-    Some(Images { mysql: found.pop()?, etcd, tablet })
 }
 
 /// Why packages were not taken.

@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::docker::{Container, ContainerSpec, DockerError, Engine, MemoryAccount, Run};
-use crate::images::Images;
+use crate::images::Image;
 use crate::tablet::{CgroupPaths, belongs_to, may_signal, sees_descriptors};
 
 /// The limit that must hold: below the memory of any host.
@@ -46,11 +46,12 @@ impl Survey {
     /// When the engine refuses network or container. Whatever happens, nothing is left on it.
     pub async fn of(
         engine: &Engine,
-        images: &Images,
+        mysql: &Image,
+        etcd: &Image,
         stop: &CancellationToken,
     ) -> Result<Survey, DockerError> {
         let run = Run::begin(engine, &format!("{}-survey", Run::fresh_id())).await?;
-        let looked = stop.run_until_cancelled(look(engine, &run, images)).await;
+        let looked = stop.run_until_cancelled(look(engine, &run, mysql, etcd)).await;
         let removed = run.remove().await;
         let survey = looked.unwrap_or_else(|| Ok(Survey::default()))?;
         removed?;
@@ -122,23 +123,27 @@ struct Looked {
     lacks: Vec<(Capability, String)>,
 }
 
-async fn look(engine: &Engine, run: &Run, images: &Images) -> Result<Survey, DockerError> {
+async fn look(
+    engine: &Engine,
+    run: &Run,
+    mysql: &Image,
+    etcd: &Image,
+) -> Result<Survey, DockerError> {
     let gateway = engine.network_gateway(run.network()).await?;
     let mut idle = None;
-    let listener = match TcpListener::bind((gateway, 0)).await {
-        Ok(listener) => Ok(listener),
+    let listening = match listen(gateway).await {
+        Ok(listening) => Ok(listening),
         Err(_) => {
             // Podman makes a network's bridge with its first container.
-            idle = Some(engine.launch(run.site(), idle_spec(images)).await?);
-            TcpListener::bind((gateway, 0)).await
+            idle = Some(engine.launch(run.site(), idle_spec(etcd)).await?);
+            listen(gateway).await
         }
     };
     let mut survey = Survey::default();
     let mut looked = None;
-    let reached = match listener {
-        Ok(listener) => {
-            let port = listener.local_addr().map_or(0, |address| address.port());
-            let client = engine.launch(run.site(), client_spec(images, gateway, port)).await?;
+    let reached = match listening {
+        Ok((listener, port)) => {
+            let client = engine.launch(run.site(), client_spec(mysql, gateway, port)).await?;
             looked = of_process(engine, &client).await?;
             reach(engine, &client, &listener, gateway).await
         }
@@ -149,7 +154,7 @@ async fn look(engine: &Engine, run: &Run, images: &Images) -> Result<Survey, Doc
     if looked.is_none() {
         let idle = match idle {
             Some(idle) => idle,
-            None => engine.launch(run.site(), idle_spec(images)).await?,
+            None => engine.launch(run.site(), idle_spec(etcd)).await?,
         };
         looked = of_process(engine, &idle).await?;
     }
@@ -167,11 +172,17 @@ async fn look(engine: &Engine, run: &Run, images: &Images) -> Result<Survey, Doc
     Ok(survey)
 }
 
+async fn listen(gateway: IpAddr) -> std::io::Result<(TcpListener, u16)> {
+    let listener = TcpListener::bind((gateway, 0)).await?;
+    let port = listener.local_addr()?.port();
+    Ok((listener, port))
+}
+
 /// Lives on without a peer.
-fn idle_spec(images: &Images) -> ContainerSpec {
+fn idle_spec(etcd: &Image) -> ContainerSpec {
     ContainerSpec {
         what: "idle".to_owned(),
-        image: images.etcd.reference.clone(),
+        image: etcd.reference.clone(),
         command: ["etcd", "--data-dir=/var/lib/etcd", "--unsafe-no-fsync", "--log-level=error"]
             .map(str::to_owned)
             .to_vec(),
@@ -181,10 +192,10 @@ fn idle_spec(images: &Images) -> ContainerSpec {
 }
 
 /// A client whose server never greets it, so that it lives until it loses patience.
-fn client_spec(images: &Images, gateway: IpAddr, port: u16) -> ContainerSpec {
+fn client_spec(mysql: &Image, gateway: IpAddr, port: u16) -> ContainerSpec {
     ContainerSpec {
         what: "client".to_owned(),
-        image: images.mysql.reference.clone(),
+        image: mysql.reference.clone(),
         entry_point: Some(CLIENT.to_owned()),
         command: vec![
             "--no-defaults".to_owned(),
@@ -206,7 +217,11 @@ async fn of_process(engine: &Engine, container: &Container) -> Result<Option<Loo
     }
     let pid = state.pid.filter(|pid| belongs_to(*pid, &state.id));
     let cgroup = pid.and_then(CgroupPaths::of_process);
-    let account = engine.memory_account(container.id()).await.ok();
+    let account = engine.memory_account(container.id()).await;
+    let account = account.inspect_err(|error| {
+        let why = crate::trial::chain(error);
+        tracing::warn!(why, "whether a container's memory limit holds");
+    });
     let seen = MemorySeen {
         limit_bytes: cgroup.as_ref().and_then(CgroupPaths::limit_bytes),
         charged_bytes: cgroup.as_ref().and_then(CgroupPaths::charged_bytes),
@@ -220,7 +235,7 @@ async fn of_process(engine: &Engine, container: &Container) -> Result<Option<Loo
             proxy: false,
         },
         signals: pid.is_some_and(may_signal),
-        lacks: memory_lacks(&seen, account),
+        lacks: memory_lacks(&seen, account.ok()),
     }))
 }
 
@@ -270,13 +285,13 @@ async fn reach(
     gateway: IpAddr,
 ) -> Reach {
     let ended = engine.wait_exit(client.id(), CONNECTS_WITHIN);
-    let came = tokio::select! {
-        accepted = listener.accept() => accepted.is_ok(),
-        // It lost patience, or could not run; or the time has passed.
-        _ = ended => false,
-    };
-    if came {
-        return Reach::Yes;
+    tokio::select! {
+        accepted = listener.accept() => return match accepted {
+            Ok(_) => Reach::Yes,
+            Err(error) => Reach::Unknown(format!("accepting a connection failed: {error}")),
+        },
+        // It lost patience, or could not run; or the time has passed: the looks below tell which.
+        _ = ended => {}
     }
     let said = engine.last_log_lines(client.id(), 3).await.join(" ");
     let lives = engine.inspect(client.id()).await.is_ok_and(|state| state.running);

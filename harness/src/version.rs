@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 static BUILD: OnceLock<&str> = OnceLock::new();
 
-/// Says which build this is; the first word counts.
+/// Says which build this is. Only the first call counts.
 pub fn set(build: &'static str) {
     BUILD.get_or_init(|| build);
 }

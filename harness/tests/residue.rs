@@ -88,7 +88,7 @@ async fn what_a_dead_incarnation_leaves_is_found_and_fails_the_trial() {
     schedule.steps.clear();
     let id = format!("test-{}", Run::fresh_id());
     let slot = Slot::start(&engine, &images, &id, &schedule.workload).await.unwrap();
-    let environment = slot.environment(&engine, &Arc::new(images), 1_000);
+    let environment = slot.environment(&engine, &Arc::new(images), &Arc::default(), 1_000);
     let dir = tempfile::tempdir().unwrap();
     let stage = Stage::open(&environment, &schedule, "haunted", dir.path()).await.unwrap();
     play(&stage).await.unwrap();

@@ -131,12 +131,13 @@ impl Slot {
         }
     }
 
-    /// What trials see of it, on a host of which nothing is known.
+    /// What trials see of it.
     #[must_use]
     pub fn environment(
         &self,
         engine: &Engine,
         images: &Arc<Images>,
+        survey: &Arc<Survey>,
         calibrated_ms: u64,
     ) -> Environment {
         Environment {
@@ -146,7 +147,7 @@ impl Slot {
             servers: Arc::clone(&self.servers),
             dataset: Arc::clone(&self.dataset),
             calibrated_ms,
-            survey: Arc::default(),
+            survey: Arc::clone(survey),
         }
     }
 
@@ -256,10 +257,8 @@ impl Slots {
         }
     }
 
-    /// What trials see of a slot: also what is known of the host, for they refuse what it cannot do.
     fn environment_of(&self, slot: &Slot, calibrated_ms: u64) -> Environment {
-        let environment = slot.environment(&self.engine, &self.images, calibrated_ms);
-        Environment { survey: Arc::clone(&self.survey), ..environment }
+        slot.environment(&self.engine, &self.images, &self.survey, calibrated_ms)
     }
 
     /// The servers that all trials of this workload share.

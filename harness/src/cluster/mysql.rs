@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use mysql_async::prelude::Queryable;
+use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Conn, Opts, OptsBuilder, Pool, PoolConstraints, PoolOpts};
 
 use super::disk::SmallDisk;
@@ -168,26 +168,28 @@ impl MysqlServer {
 
     /// The GTID set of everything committed.
     pub async fn gtid_executed(&self) -> Result<String, ClusterError> {
-        let read = async {
-            let mut conn = self.pool().get_conn().await?;
-            conn.query_first::<String, _>("select @@global.gtid_executed").await
-        };
-        let read = tokio::time::timeout(CONNECT * 5, read).await;
-        let read = read.unwrap_or_else(|_| Err(no_answer()));
-        let set = read.map_err(self.failed("reading gtid_executed"))?;
-        Ok(set.unwrap_or_default().replace('\n', ""))
+        let query = "select @@global.gtid_executed";
+        let set: String = self.value("reading gtid_executed", query).await?;
+        Ok(set.replace('\n', ""))
     }
 
     /// Its clock, microseconds since the Unix epoch.
     pub async fn now_us(&self) -> Result<u64, ClusterError> {
+        let query = "select cast(unix_timestamp(now(6)) * 1000000 as unsigned)";
+        self.value("reading its clock", query).await
+    }
+
+    /// The value that a query yields.
+    async fn value<T>(&self, what: &'static str, query: &str) -> Result<T, ClusterError>
+    where
+        T: FromRow + Send + 'static,
+    {
         let read = async {
             let mut conn = self.pool().get_conn().await?;
-            let now = "select cast(unix_timestamp(now(6)) * 1000000 as unsigned)";
-            conn.query_first::<u64, _>(now).await
+            conn.query_first::<T, _>(query).await?.ok_or_else(no_answer)
         };
         let read = tokio::time::timeout(CONNECT * 5, read).await;
-        let read = read.unwrap_or_else(|_| Err(no_answer()));
-        Ok(read.map_err(self.failed("reading its clock"))?.unwrap_or_default())
+        read.unwrap_or_else(|_| Err(no_answer())).map_err(self.failed(what))
     }
 
     /// A connection of root's that belongs to no pool: what it holds ends with it.

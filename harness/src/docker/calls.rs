@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
+use nix::unistd::{SysconfVar, sysconf};
 use testcontainers::bollard::{
     self,
     models::{ContainerCreateBody, HostConfig, NetworkCreateRequest, VolumeCreateRequest},
@@ -166,7 +167,7 @@ impl Engine {
         labels: &HashMap<String, String>,
     ) -> Result<(), DockerError> {
         // In blocks: Podman takes `size` for a quota of the disk, which this is not.
-        let blocks = bytes.div_ceil(page_bytes());
+        let blocks = bytes.div_ceil(page_bytes()?);
         let limit = format!("nr_blocks={blocks}");
         let options = [("type", "tmpfs"), ("device", "tmpfs"), ("o", limit.as_str())]
             .map(|(key, value)| (key.to_owned(), value.to_owned()));
@@ -364,19 +365,12 @@ impl Engine {
     }
 }
 
-/// The unit in which a tmpfs counts: the kernel tells each process with its start.
-fn page_bytes() -> u64 {
-    const USUAL: u64 = 4_096;
-    std::fs::read("/proc/self/auxv").ok().and_then(|vector| page_of(&vector)).unwrap_or(USUAL)
-}
-
-/// From pairs of numbers, getauxval(3).
-fn page_of(vector: &[u8]) -> Option<u64> {
-    const PAGE_SIZE: u64 = 6;
-    let number = |bytes: &[u8]| Some(u64::from_ne_bytes(bytes.try_into().ok()?));
-    vector
-        .chunks_exact(16)
-        .find_map(|pair| (number(&pair[..8])? == PAGE_SIZE).then(|| number(&pair[8..])).flatten())
+/// The unit in which a tmpfs counts.
+fn page_bytes() -> Result<u64, DockerError> {
+    let failed = |source| host("the size of a page".to_owned(), source);
+    let bytes = sysconf(SysconfVar::PAGE_SIZE).map_err(|error| failed(error.into()))?;
+    let known = bytes.and_then(|bytes| u64::try_from(bytes).ok());
+    known.ok_or_else(|| failed(std::io::ErrorKind::Unsupported.into()))
 }
 
 /// A zero is no account: a container that runs is charged for something.
@@ -406,16 +400,6 @@ fn host(what: String, source: std::io::Error) -> DockerError {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    // A disk sixteen times as large is not filled in time.
-    #[test]
-    fn the_size_of_a_page_is_this_kernels() {
-        let numbers = [33_u64, 7, 6, 65_536, 0, 0];
-        let vector: Vec<u8> = numbers.iter().flat_map(|number| number.to_ne_bytes()).collect();
-        assert_eq!(page_of(&vector), Some(65_536));
-        assert_eq!(page_of(&vector[..16]), None);
-        assert!(page_bytes().is_power_of_two() && page_bytes() >= 4_096);
-    }
 
     // Taken for nothing charged, "no account" lets a squeeze fill the memory until the kernel kills.
     #[test]

@@ -34,8 +34,8 @@ pub async fn run(
         .collect();
     let plans = plans.map_err(MemoryError::Plan)?;
     let ground = Ground::prepare(&options.images, stop, say).await;
-    let Ground { engine, images, .. } = ground.map_err(MemoryError::Ground)?;
-    let images = Arc::new(images);
+    let Ground { engine, images, survey, .. } = ground.map_err(MemoryError::Ground)?;
+    let (images, survey) = (Arc::new(images), Arc::new(survey));
     let id = Run::fresh_id();
     let mut all = Vec::new();
     for (index, schedule) in plans.iter().enumerate() {
@@ -46,7 +46,7 @@ pub async fn run(
         let started = Slot::start(&engine, &images, &id, &schedule.workload);
         let started = stop.run_until_cancelled(started).await.ok_or(MemoryError::Stopped)?;
         let slot = started.map_err(MemoryError::Slot)?;
-        let environment = slot.environment(&engine, &images, 1);
+        let environment = slot.environment(&engine, &images, &survey, 1);
         let diffs = diffs(&environment, schedule, options.times, say);
         let diffs = stop.run_until_cancelled(diffs).await;
         slot.remove().await.map_err(MemoryError::Removal)?;

@@ -86,7 +86,7 @@ pub enum Hurts {
 }
 
 /// What not every host offers, and a fault cannot do without.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Capability {
     /// A container's memory limit holds.
     MemoryLimit,
