@@ -94,13 +94,22 @@ pub async fn examine() -> DoctorReport {
             return report;
         }
     };
-    let facts = engine.facts().await.unwrap_or_default();
-    engine_itself(&mut report, &facts);
+    let facts = match engine.facts().await {
+        Ok(facts) => {
+            engine_itself(&mut report, &facts);
+            Some(facts)
+        }
+        Err(error) => {
+            let found = format!("does not say what it is: {}", innermost(&error));
+            report.add("engine", Outcome::FallsBack, found);
+            None
+        }
+    };
     match survey(&engine).await {
         Ok(survey) => surveyed(&mut report, &survey),
         Err(why) => report.add("containers", Outcome::FallsBack, format!("not tried: {why}")),
     }
-    machine(&mut report, Some(&facts));
+    machine(&mut report, facts.as_ref());
     packages(&mut report);
     local_images(&mut report, &engine).await;
     report

@@ -13,6 +13,8 @@ mod run;
 pub use judged::{broken, table};
 pub use run::run;
 
+use reports::NotPossible;
+
 use crate::campaign::SlotError;
 use crate::docker::DockerError;
 use crate::ground::GroundError;
@@ -79,6 +81,9 @@ pub enum MemoryError {
     /// The schedule is impossible.
     #[error("the measurement cannot be planned")]
     Plan(#[source] PlanError),
+    /// A container's memory limit does not hold on this host.
+    #[error("{0}")]
+    NotPossible(NotPossible),
     /// No engine, no images, or the user stopped it before it began.
     #[error(transparent)]
     Ground(GroundError),

@@ -174,11 +174,16 @@ pub fn verdict(specimens: &[Specimen], game: &Game) -> Verdict {
         let worked = specimen.workaround.as_ref().is_none_or(|one| one.landed && one.comes_back);
         specimen.found && worked
     };
+    // Where nothing hunted, nothing slipped through.
+    let no_slip = |one: &Specimen| as_wanted(one) || one.trials == 0 && !one.doubts.is_empty();
     let found = specimens.iter().any(|specimen| specimen.found);
     let is_unclear = |one: &Specimen| one.inconclusive > 0 || !one.doubts.is_empty();
     let unclear = specimens.iter().any(is_unclear);
     match game {
         Game::Bugs(_) if specimens.len() == all && specimens.iter().all(as_wanted) => Verdict::Pass,
+        Game::Bugs(_) if specimens.len() == all && specimens.iter().all(no_slip) => {
+            Verdict::Inconclusive
+        }
         Game::Bugs(_) => Verdict::Fail,
         Game::CleanTablet(_) | Game::Patch(_) if found => Verdict::Fail,
         Game::CleanTablet(_) if specimens.len() < all || unclear => Verdict::Inconclusive,
@@ -282,8 +287,15 @@ impl Prey {
         let (mut trials, mut doubts) = (Vec::new(), Vec::new());
         let mut directory = options.out.clone();
         for (nth, work) in self.works.iter().enumerate() {
-            let outcome =
-                campaign::run(&self.campaign(options, nth, work.clone()), stop, say).await?;
+            let run = campaign::run(&self.campaign(options, nth, work.clone()), stop, say).await;
+            let outcome = match run {
+                // The others are hunted all the same.
+                Err(CampaignError::NotPossible(left_out)) => {
+                    doubts.push(left_out.to_string());
+                    continue;
+                }
+                run => run?,
+            };
             trials.extend(outcome.trials);
             doubts.extend(outcome.summary.verdict_reasons);
             failures.extend(outcome.failures);

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use reports::NotPossible;
 use reports::journal::Event;
-use reports::schedule::Schedule;
+use reports::schedule::{Capability, Schedule};
 use tokio_util::sync::CancellationToken;
 
 use super::{Measured, MemoryError, MemoryOptions, OneDiff};
@@ -35,6 +36,10 @@ pub async fn run(
     let plans = plans.map_err(MemoryError::Plan)?;
     let ground = Ground::prepare(&options.images, stop, say).await;
     let Ground { engine, images, survey, .. } = ground.map_err(MemoryError::Ground)?;
+    if let Some(why) = survey.lacks(Capability::MemoryLimit) {
+        let (what, why) = ("a tablet's peak below a limit".to_owned(), why.to_owned());
+        return Err(MemoryError::NotPossible(NotPossible { what, why }));
+    }
     let (images, survey) = (Arc::new(images), Arc::new(survey));
     let id = Run::fresh_id();
     let mut all = Vec::new();

@@ -50,27 +50,32 @@ impl View<'_> {
     /// Why what happened in a time says nothing of the tablet: the machine had more runnable tasks on each
     /// core than [`LOAD_MAX`], on average, or the harness's own timer came later than [`LAG_MS_MAX`].
     /// None: it was not so, or nobody looked.
-    pub(super) fn slow_machine(&self, (from, to): Window) -> Option<String> {
-        // A short time has no sample of its own: those around it tell.
-        let near = from.saturating_sub(NEAR_MS)..=to + NEAR_MS;
-        let samples: Vec<&Sample> = self
-            .records
-            .iter()
-            .filter(|record| near.contains(&record.at_ms))
-            .filter_map(|record| match &record.event {
-                Event::Sample(sample) => Some(sample),
-                _ => None,
-            })
-            .collect();
-        let lag_ms = samples.iter().filter_map(|sample| sample.timer_lag_ms).max();
+    pub(super) fn slow_machine(&self, window: Window) -> Option<String> {
+        let lag_ms = self.samples_near(window).filter_map(|sample| sample.timer_lag_ms).max();
         if let Some(lag_ms) = lag_ms.filter(|lag_ms| *lag_ms > LAG_MS_MAX) {
             return Some(format!("while the harness's own timer came {lag_ms} ms late"));
         }
+        self.load(window)
+            .filter(|load| *load > LOAD_MAX)
+            .map(|load| format!("with {load:.0} runnable tasks on each core of the machine"))
+    }
+
+    /// Runnable tasks on each core of the machine, on average. None: nobody looked.
+    pub(super) fn load(&self, window: Window) -> Option<f64> {
         let loads: Vec<f64> =
-            samples.iter().filter_map(|sample| sample.runnable_per_core).collect();
-        let load = loads.iter().sum::<f64>() / loads.len().max(1) as f64;
-        (load > LOAD_MAX)
-            .then(|| format!("with {load:.0} runnable tasks on each core of the machine"))
+            self.samples_near(window).filter_map(|sample| sample.runnable_per_core).collect();
+        (!loads.is_empty()).then(|| loads.iter().sum::<f64>() / loads.len() as f64)
+    }
+
+    /// A short time has no sample of its own: those around it tell.
+    fn samples_near(&self, (from, to): Window) -> impl Iterator<Item = &Sample> {
+        let near = from.saturating_sub(NEAR_MS)..=to + NEAR_MS;
+        self.records.iter().filter(move |record| near.contains(&record.at_ms)).filter_map(
+            |record| match &record.event {
+                Event::Sample(sample) => Some(sample),
+                _ => None,
+            },
+        )
     }
 
     /// From each end of a tablet's process to its next readiness.

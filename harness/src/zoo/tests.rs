@@ -43,6 +43,20 @@ fn every_bug_must_be_found_and_every_workaround_must_work() {
     assert_eq!(verdict(&all(true, true)[..1], &chosen), Verdict::Fail);
 }
 
+// A firewall, or a kernel without memory limits: the other bugs are hunted, and this one is no miss.
+#[test]
+fn a_bug_that_this_host_cannot_show_is_unclear() {
+    let game = Game::Bugs(Vec::new());
+    let mut all = Bug::ALL.map(|bug| specimen(bug, true, true));
+    all[3] = specimen(Bug::ALL[3], false, true);
+    all[3].trials = 0;
+    assert_eq!(verdict(&all, &game), Verdict::Fail, "for no reason nothing is excused");
+    all[3].doubts.push("oom is not possible here: the memory limit does not hold".to_owned());
+    assert_eq!(verdict(&all, &game), Verdict::Inconclusive);
+    all[4] = specimen(Bug::ALL[4], false, true);
+    assert_eq!(verdict(&all, &game), Verdict::Fail);
+}
+
 #[test]
 fn the_control_must_find_nothing_and_say_something() {
     let all = |found| Bug::ALL.map(|bug| specimen(bug, found, true));

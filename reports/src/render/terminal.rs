@@ -35,7 +35,7 @@ pub fn render(summary: &Summary, report: &str) -> String {
         out.line("", reason);
     }
     for proviso in summary.host.provisos() {
-        out.line("", &proviso);
+        out.whole("", &proviso);
     }
     for finding in summary.findings.iter().take(FINDINGS_MAX) {
         finding_lines(&mut out, finding);

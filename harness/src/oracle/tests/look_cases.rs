@@ -172,7 +172,7 @@ fn checkpoints_come_in_time() {
             (
                 "one that is late on an overloaded machine",
                 |j| {
-                    delayed(j, 2 * STEP_ROWS, 4_000);
+                    delayed(j, 2 * STEP_ROWS, 6_000);
                     loaded(j, 16.0);
                 },
                 I5,
@@ -181,7 +181,7 @@ fn checkpoints_come_in_time() {
             (
                 "each of them late on an overloaded machine",
                 |j| {
-                    many_checkpoints(j, 1_000);
+                    many_checkpoints(j, 4_000);
                     loaded(j, 16.0);
                 },
                 I5,
@@ -191,7 +191,25 @@ fn checkpoints_come_in_time() {
                 "each of them late on a busy machine",
                 |j| {
                     many_checkpoints(j, 1_000);
-                    loaded(j, 10.0);
+                    loaded(j, 2.0);
+                },
+                I5,
+                Fail,
+            ),
+            (
+                "each of them as late as so busy a machine makes them",
+                |j| {
+                    many_checkpoints(j, 1_000);
+                    loaded(j, 6.0);
+                },
+                I5,
+                Pass,
+            ),
+            (
+                "one that is later than a busy machine makes it",
+                |j| {
+                    delayed(j, 2 * STEP_ROWS, 2_500);
+                    loaded(j, 4.0);
                 },
                 I5,
                 Fail,
