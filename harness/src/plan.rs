@@ -34,6 +34,8 @@ const MEMORY_LIMIT_BYTES: u64 = 64 << 20;
 const PACKET_BYTES: u64 = 8 << 10;
 /// Single planted differences.
 const DIFFERENCES: u32 = 37;
+/// One trial in so many is unwatched.
+const UNWATCHED_EVERY: u32 = 8;
 
 /// The seed of every scenario: the same rows, so that all scenarios share the loaded data.
 pub const SCENARIO_SEED: u64 = 17_637;
@@ -181,6 +183,7 @@ pub fn schedule(seed: u64, trial: u32, options: &PlanOptions) -> Result<Schedule
     let slot = &offered[order[place as usize]];
     let mut schedule = blank(seed, trial, options);
     schedule.steps = slot.steps(round, &options.triggers, &mut fork(seed, "steps", trial));
+    schedule.unwatched = trial % UNWATCHED_EVERY == UNWATCHED_EVERY - 1;
     check(&schedule)?;
     Ok(schedule)
 }
@@ -198,6 +201,7 @@ pub fn blank(seed: u64, trial: u32, options: &PlanOptions) -> Schedule {
         steps: Vec::new(),
         proxied: false,
         explores: false,
+        unwatched: false,
         bug: options.bug,
         deadlines: deadlines(),
     }

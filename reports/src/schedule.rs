@@ -39,6 +39,9 @@ pub struct Schedule {
     /// Its last crash point need not come: the trial finds out whether it does.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub explores: bool,
+    /// Nobody asks a ready tablet anything while its diff is waited for: it must get on by itself.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unwatched: bool,
     /// A bug of the zoo, switched on in the target tablet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bug: Option<Bug>,
@@ -196,6 +199,8 @@ pub enum Bug {
     LogStorm,
     /// The snapshot of a diff that is stopped stays open.
     SnapshotLeftOpen,
+    /// A diff goes on after a checkpoint only when somebody asks the tablet something.
+    LivesWhenAsked,
 }
 
 /// Deadlines, in milliseconds.
@@ -273,7 +278,7 @@ impl Step {
 
 impl Bug {
     /// Every bug of the zoo.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::RegistryBeforeInit,
         Self::WatchEndUnwrap,
         Self::SplitCheckpoint,
@@ -297,6 +302,7 @@ impl Bug {
         Self::AckBeforeWrite,
         Self::LogStorm,
         Self::SnapshotLeftOpen,
+        Self::LivesWhenAsked,
     ];
 
     /// Its name in schedules, on the command line and in the tablet's environment.
@@ -326,6 +332,7 @@ impl Bug {
             Self::AckBeforeWrite => "ack-before-write",
             Self::LogStorm => "log-storm",
             Self::SnapshotLeftOpen => "snapshot-left-open",
+            Self::LivesWhenAsked => "lives-when-asked",
         }
     }
 }

@@ -24,6 +24,8 @@ pub(crate) struct Said {
     pub(crate) memory_bytes: Option<u64>,
     /// The target tablet's links pass the wire proxy.
     pub(crate) proxied: bool,
+    /// Nobody asks the tablets while the diff is waited for.
+    pub(crate) unwatched: bool,
     /// The tablet has the known bugs compiled in, on or off.
     pub(crate) seeded: bool,
     /// Faults at crash points, which are armed before the tablet starts.
@@ -39,6 +41,7 @@ impl Said {
         let mut schedule = plan::blank(SCENARIO_SEED, trial, &self.plan);
         schedule.steps.clone_from(&self.points);
         schedule.proxied = self.proxied;
+        schedule.unwatched = self.unwatched;
         let Schedule { workload, pace, .. } = &mut schedule;
         set(&mut workload.differences, self.differences);
         set(&mut workload.run_length, self.run_length);

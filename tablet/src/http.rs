@@ -63,6 +63,7 @@ struct Readiness {
 }
 
 async fn readyz(State(shown): State<Shown>) -> Response {
+    shown.stats.readiness_asked_total.fetch_add(1, Ordering::Relaxed);
     let state = shown.state.snapshot();
     let reasons = state.reasons();
     let ready = reasons.is_empty();
@@ -102,6 +103,7 @@ async fn debug_vars(State(shown): State<Shown>) -> Json<Value> {
         "VDiffPhase": phases,
         "VDiffRowsPerSecond": shown.limits.rows_per_second(),
         "VDiffSourceRowsTaken": shown.stats.source_rows_taken.load(Ordering::Relaxed),
+        "ReadinessAskedTotal": shown.stats.readiness_asked_total.load(Ordering::Relaxed),
         "RowStreamsOpen": shown.stats.row_streams_open.load(Ordering::Relaxed),
         "RowStreams": streams,
         "RssBytes": memory.rss,

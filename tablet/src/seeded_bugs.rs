@@ -61,11 +61,13 @@ pub enum SeededBug {
     LogStorm,
     /// The snapshot of a diff that is stopped stays open.
     SnapshotLeftOpen,
+    /// A diff goes on after a checkpoint only when somebody asks the tablet something.
+    LivesWhenAsked,
 }
 
 impl SeededBug {
     /// Every known bug.
-    pub const ALL: [SeededBug; 23] = [
+    pub const ALL: [SeededBug; 24] = [
         SeededBug::RegistryBeforeInit,
         SeededBug::WatchEndUnwrap,
         SeededBug::SplitCheckpoint,
@@ -89,6 +91,7 @@ impl SeededBug {
         SeededBug::AckBeforeWrite,
         SeededBug::LogStorm,
         SeededBug::SnapshotLeftOpen,
+        SeededBug::LivesWhenAsked,
     ];
 
     fn bit(self) -> u64 {
@@ -121,6 +124,7 @@ impl SeededBug {
             SeededBug::AckBeforeWrite => "ack-before-write",
             SeededBug::LogStorm => "log-storm",
             SeededBug::SnapshotLeftOpen => "snapshot-left-open",
+            SeededBug::LivesWhenAsked => "lives-when-asked",
         }
     }
 }

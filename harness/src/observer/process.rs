@@ -91,6 +91,8 @@ pub struct Supervised {
     starting: tokio::sync::Mutex<()>,
     /// The trial is over: what ends now is not restarted.
     closing: AtomicBool,
+    /// It is not asked whether it is still ready.
+    unwatched: AtomicBool,
 }
 
 impl Supervised {
@@ -112,6 +114,7 @@ impl Supervised {
             log_path,
             starting: tokio::sync::Mutex::new(()),
             closing: AtomicBool::new(false),
+            unwatched: AtomicBool::new(false),
         })
     }
 
@@ -231,6 +234,15 @@ impl Supervised {
             | ProcessState::CrashLoop { incarnation: now } => *now >= incarnation,
         });
         tokio::time::timeout(within, ended).await.ok()?.ok().map(|state| *state)
+    }
+
+    /// Whether it is asked for its readiness, once it is ready.
+    pub fn set_watched(&self, watched: bool) {
+        self.unwatched.store(!watched, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_unwatched(&self) -> bool {
+        self.unwatched.load(Ordering::Relaxed)
     }
 
     pub(super) fn journal(&self) -> &Journal {

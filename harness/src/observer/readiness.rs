@@ -25,6 +25,14 @@ pub struct Ready {
     pub reasons: Vec<String>,
     /// Since when it is as it is.
     pub since: Option<Instant>,
+    /// So many times it was looked at.
+    pub looks: u64,
+}
+
+impl Ready {
+    fn not(incarnation: u32, reason: String) -> Ready {
+        Ready { incarnation, reasons: vec![reason], ..Ready::default() }
+    }
 }
 
 /// Ends when told to.
@@ -39,6 +47,10 @@ pub(super) async fn poll(
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tick.tick().await;
+            if supervised.is_unwatched() && is_known_ready(&supervised, &latest) {
+                pulse.beat();
+                continue;
+            }
             let observed = observe(&supervised).await;
             pulse.beat();
             tell(&supervised, &latest, observed);
@@ -48,14 +60,17 @@ pub(super) async fn poll(
     pulse.stop();
 }
 
+/// Its present process has been seen ready.
+fn is_known_ready(supervised: &Supervised, latest: &watch::Sender<Ready>) -> bool {
+    let known = latest.borrow();
+    let state = supervised.state_now();
+    let runs = matches!(state, ProcessState::Running { .. });
+    runs && known.ready && known.incarnation == state.incarnation()
+}
+
 async fn observe(supervised: &Supervised) -> Ready {
     let state = supervised.state_now();
-    let not = |reason: String| Ready {
-        ready: false,
-        incarnation: state.incarnation(),
-        reasons: vec![reason],
-        since: None,
-    };
+    let not = |reason: String| Ready::not(state.incarnation(), reason);
     match state {
         ProcessState::Running { incarnation, .. } => {
             match tokio::time::timeout(PATIENCE, supervised.tablet().readiness()).await {
@@ -63,9 +78,12 @@ async fn observe(supervised: &Supervised) -> Ready {
                 Ok(_) if supervised.state_now().incarnation() != incarnation => {
                     not("another incarnation was started".to_owned())
                 }
-                Ok(found) => {
-                    Ready { ready: found.ready, incarnation, reasons: found.reasons, since: None }
-                }
+                Ok(found) => Ready {
+                    ready: found.ready,
+                    incarnation,
+                    reasons: found.reasons,
+                    ..Ready::default()
+                },
                 Err(_) => not(format!("no answer within {} ms", PATIENCE.as_millis())),
             }
         }
@@ -79,6 +97,8 @@ async fn observe(supervised: &Supervised) -> Ready {
 /// waits see, or a flapping text would fill the journal.
 fn tell(supervised: &Supervised, latest: &watch::Sender<Ready>, observed: Ready) {
     latest.send_if_modified(|known| {
+        known.looks += 1;
+        let looks = known.looks;
         let first = known.since.is_none();
         let moved = known.ready != observed.ready || known.incarnation != observed.incarnation;
         if first || moved {
@@ -88,7 +108,7 @@ fn tell(supervised: &Supervised, latest: &watch::Sender<Ready>, observed: Ready)
                 ready: observed.ready,
                 reasons: observed.reasons.clone(),
             });
-            *known = Ready { since: Some(Instant::now()), ..observed };
+            *known = Ready { since: Some(Instant::now()), looks, ..observed };
             return true;
         }
         let changed = known.reasons != observed.reasons;

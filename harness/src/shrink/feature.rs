@@ -127,6 +127,9 @@ fn background(schedule: &Schedule) -> Vec<String> {
     if schedule.is_proxied() && !schedule.steps.iter().any(Step::is_at_point) {
         lines.push("links of the target tablet that pass the wire proxy".to_owned());
     }
+    if schedule.unwatched {
+        lines.push("nobody who asks the tablets while the VDiff is waited for".to_owned());
+    }
     let points = schedule.steps.iter().filter_map(|step| match &step.trigger {
         Trigger::CrashPoint { point } => Some((step.fault, point)),
         _ => None,

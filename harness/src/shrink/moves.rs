@@ -260,12 +260,14 @@ fn usual(schedule: &Schedule) -> Vec<Candidate> {
             changed.pace = usual.pace.clone();
             changed.workload.seed = usual.workload.seed;
             changed.proxied = false;
+            changed.unwatched = false;
         }),
         change(schedule, "the usual pace".to_owned(), |changed| changed.pace = usual.pace.clone()),
         change(schedule, "the usual data".to_owned(), |changed| {
             changed.workload.seed = usual.workload.seed;
         }),
         change(schedule, "without the proxy".to_owned(), |changed| changed.proxied = false),
+        change(schedule, "watched all along".to_owned(), |changed| changed.unwatched = false),
     ];
     all.extend(coarser(schedule, &usual.pace));
     all

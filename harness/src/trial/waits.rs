@@ -1,14 +1,17 @@
 //! Waits on predicates, each with a deadline, each told in the journal when the deadline passes.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use reports::journal::{Event, Side};
 
 use super::{ActError, During, Stage};
-use crate::observer::{ProcessState, Progress, side_name};
+use crate::observer::{ProcessState, Progress, Supervised, side_name};
 
 /// How often a wait looks.
 const LOOK: Duration = Duration::from_millis(5);
+/// Each look has a patience of less than a second.
+const LOOKED_WITHIN: Duration = Duration::from_secs(3);
 /// A small query is answered in this time, also on a busy machine.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
@@ -25,6 +28,15 @@ pub enum Waited {
         /// Why.
         reason: String,
     },
+}
+
+/// Tablets that are not asked for their readiness; as long as this is kept.
+struct LookedAway([Arc<Supervised>; 2]);
+
+impl Drop for LookedAway {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|tablet| tablet.set_watched(true));
+    }
 }
 
 impl Waited {
@@ -142,14 +154,50 @@ impl Stage {
     pub(super) async fn wait_rest(&self, within: Duration) -> Result<(Waited, String), ActError> {
         let mut state = String::new();
         let mut gone = 0_u32;
+        let away = self.look_away().await;
         let waited = self
             .wait_progress("the diff to settle", within, |progress| {
                 state = progress.state.clone().unwrap_or_else(|| "gone".to_owned());
                 gone = if progress.state.is_none() { gone + 1 } else { 0 };
                 is_at_rest(progress) || gone > 20
             })
-            .await?;
-        Ok((waited, state))
+            .await;
+        if let Some(away) = away {
+            self.look_again(away).await;
+        }
+        Ok((waited?, state))
+    }
+
+    /// In an unwatched trial: once both tablets are ready, nobody asks them for it any more.
+    async fn look_away(&self) -> Option<LookedAway> {
+        if !self.schedule().unwatched {
+            return None;
+        }
+        for side in [Side::Source, Side::Target] {
+            self.wait_ready(side, self.ready_within(), Duration::ZERO).await;
+        }
+        let tablets = [Side::Source, Side::Target].map(|side| Arc::clone(self.tablet(side)));
+        tablets.iter().for_each(|tablet| tablet.set_watched(false));
+        self.journal().note("nobody asks the tablets while the diff is waited for");
+        Some(LookedAway(tablets))
+    }
+
+    /// What was known of the tablets' readiness is old: waits until each was asked again.
+    async fn look_again(&self, away: LookedAway) {
+        let looks = |stage: &Stage| {
+            [Side::Source, Side::Target].map(|side| stage.readiness_of(side).borrow().looks)
+        };
+        let before = looks(self);
+        drop(away);
+        let began = Instant::now();
+        let mut tick = tokio::time::interval(LOOK);
+        while began.elapsed() < LOOKED_WITHIN {
+            tick.tick().await;
+            if looks(self).iter().zip(before).all(|(now, before)| *now > before) {
+                return;
+            }
+        }
+        self.passed("a look at both tablets".to_owned(), began);
     }
 
     /// Waits until a VDiff is in this state.

@@ -42,6 +42,8 @@ enum Aim {
     Early,
     /// Again and again, in one life of the tablet.
     Often,
+    /// Early, and then nobody asks the tablets anything.
+    Unwatched,
 }
 
 impl Aim {
@@ -55,6 +57,10 @@ impl Aim {
                 schedule.steps = vec![at(EARLY)];
                 let pace = &mut schedule.pace.rows_per_second;
                 *pace = (*pace / SLOWER).max(1);
+            }
+            Aim::Unwatched => {
+                schedule.steps = vec![at(EARLY)];
+                schedule.unwatched = true;
             }
             Aim::Often => schedule.steps = OFTEN.map(at).to_vec(),
         }
@@ -129,6 +135,7 @@ pub(super) fn known(bug: Bug) -> Known {
         }
         Bug::LogStorm => everywhere(Fault::Sigkill, &[I8]),
         Bug::SnapshotLeftOpen => everywhere(Fault::Cancel, &[I7]),
+        Bug::LivesWhenAsked => struck(Fault::Sigkill, Aim::Unwatched, &[I3]),
     }
 }
 
@@ -165,8 +172,7 @@ pub(super) fn all_schedules(seed: u64) -> Result<Vec<Schedule>, PlanError> {
     let mut all: Vec<Schedule> = Vec::new();
     for bug in Bug::ALL {
         for schedule in schedules(bug, false, seed)? {
-            let steps = |other: &Schedule| other.steps == schedule.steps;
-            if !all.iter().any(steps) {
+            if !all.iter().any(|other| is_same_hunt(other, &schedule)) {
                 all.push(schedule);
             }
         }
@@ -175,6 +181,11 @@ pub(super) fn all_schedules(seed: u64) -> Result<Vec<Schedule>, PlanError> {
         schedule.trial = number;
     }
     Ok(all)
+}
+
+/// Whether one finds what the other finds.
+fn is_same_hunt(one: &Schedule, other: &Schedule) -> bool {
+    (&one.steps, &one.pace, one.unwatched) == (&other.steps, &other.pace, other.unwatched)
 }
 
 #[cfg(test)]
@@ -239,7 +250,7 @@ mod tests {
         let all = all_schedules(1).unwrap();
         for bug in Bug::ALL {
             for schedule in schedules(bug, false, 1).unwrap() {
-                assert!(all.iter().any(|one| one.steps == schedule.steps), "{bug:?}");
+                assert!(all.iter().any(|one| is_same_hunt(one, &schedule)), "{bug:?}");
             }
         }
         for (number, schedule) in all.iter().enumerate() {

@@ -153,6 +153,7 @@ pub(crate) fn schedule(trial: u32) -> Schedule {
         steps: vec![Step::new(Trigger::Progress { fraction: 0.42 }, Fault::Sigkill)],
         proxied: false,
         explores: false,
+        unwatched: false,
         bug: None,
         deadlines: Deadlines {
             ready_ms: 10_000,

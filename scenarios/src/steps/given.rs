@@ -81,6 +81,12 @@ async fn proxied(world: &mut World) -> anyhow::Result<()> {
     Ok(())
 }
 
+#[given("nobody who asks the tablets while the VDiff is waited for")]
+async fn unwatched(world: &mut World) -> anyhow::Result<()> {
+    world.said()?.unwatched = true;
+    Ok(())
+}
+
 #[given(expr = "a tablet with the known bug {string}")]
 async fn with_bug(world: &mut World, bug: String) -> anyhow::Result<()> {
     let bug = plan::parse_bug(&bug).map_err(anyhow::Error::msg)?;

@@ -108,12 +108,19 @@ fn what_is_not_as_usual_is_said_in_steps_that_exist() {
     unusual.pace.packet_bytes = 1;
     unusual.pace.memory_limit_bytes = 32 << 20;
     unusual.proxied = true;
+    unusual.unwatched = true;
     for bug in Bug::ALL {
         unusual.bug = Some(bug);
         let steps = known_steps(&unusual);
-        for part in
-            ["known bug", "runs of 0", "seed 7", "0 rows per second", "every 1 rows", "proxy"]
-        {
+        for part in [
+            "known bug",
+            "runs of 0",
+            "seed 7",
+            "0 rows per second",
+            "every 1 rows",
+            "proxy",
+            "nobody",
+        ] {
             assert!(steps.iter().any(|step| step.contains(part)), "{part} is not in {steps:?}");
         }
     }

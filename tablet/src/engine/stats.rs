@@ -20,6 +20,8 @@ pub struct VdiffStats {
     pub checkpoints_total: AtomicU64,
     /// Row streams served that have not ended.
     pub row_streams_open: AtomicI64,
+    /// How often somebody asked whether the tablet is ready.
+    pub readiness_asked_total: AtomicU64,
     /// Rows of the source that were taken off the newest row stream.
     pub source_rows_taken: AtomicU64,
     streams: Mutex<BTreeMap<u64, StreamShown>>,

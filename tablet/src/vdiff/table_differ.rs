@@ -227,6 +227,19 @@ impl TableDiffer<'_> {
         // Cancelled, it is saved again on the way out, with a deadline of its own.
         or_cancelled(self.cancel, self.checkpoint(work)).await?;
         self.note_saved(work);
+        if self.context.deps.bugs.has(SeededBug::LivesWhenAsked) {
+            self.wait_until_asked().await?;
+        }
+        Ok(())
+    }
+
+    /// As a task that is woken by somebody else's request only. Only a seeded bug does that.
+    async fn wait_until_asked(&self) -> Result<(), DiffError> {
+        let asked = || self.context.deps.stats.readiness_asked_total.load(Ordering::Relaxed);
+        let before = asked();
+        while asked() == before {
+            self.pause(Duration::from_millis(5)).await?;
+        }
         Ok(())
     }
 

@@ -468,6 +468,7 @@ fn head(fault: Fault) -> TrialStarted {
             steps: vec![Step::new(trigger, fault)],
             proxied: false,
             explores: false,
+            unwatched: false,
             bug: None,
             deadlines: Deadlines {
                 ready_ms: 10_000,
