@@ -258,7 +258,12 @@ fn what_was_acknowledged_is_in_the_history() {
                 Fail,
             ),
             ("a stop that left nothing", |j| j.insert(6_000, action("stop", UUID)), I11, Fail),
-            ("a resume that left nothing", |j| j.insert(6_000, action("resume", UUID)), I11, Fail),
+            (
+                "a resume of a diff that runs",
+                |j| j.insert(6_000, action("resume", UUID)),
+                I11,
+                Pass,
+            ),
             (
                 "a delete that left everything",
                 |j| j.insert(6_000, action("delete", UUID)),
@@ -308,6 +313,19 @@ fn what_was_acknowledged_is_in_the_history() {
             (
                 "stopped did not stay stopped",
                 |j| j.append(vec![vdiff(1, UUID, Some("stopped"), Some("pending"), 1, 9_000)]),
+                I11,
+                Fail,
+            ),
+            (
+                "a resume that left nothing",
+                |j| {
+                    j.without(|e| {
+                        matches!(e, Event::SidecarChange(c) if c.table == "vdiff"
+                            && c.after.as_ref().is_some_and(|row| row["state"].as_deref() == Some("pending"))
+                            && c.before.is_some())
+                    });
+                    j.recount();
+                },
                 I11,
                 Fail,
             ),
