@@ -6,7 +6,7 @@ use reports::journal::{Event, Held, Moment, Side};
 use serde_json::Value;
 
 use super::Stage;
-use crate::observer::ProcessState;
+use crate::observer::{ProcessState, Ready};
 use crate::oracle::held_growth_is_bounded;
 
 /// What the end of a diff leaves in the making may take so long to end.
@@ -20,19 +20,20 @@ impl Stage {
         tokio::join!(self.rested_held(Side::Source), self.rested_held(Side::Target));
     }
 
-    /// A crash point may strike at this very moment: then the next incarnation is looked at.
+    /// A crash point may strike at this very moment: then the next incarnation is looked at, once it is
+    /// ready.
     async fn rested_held(&self, side: Side) {
         let began = Instant::now();
+        let ready = self.readiness_of(side);
         let mut tick = tokio::time::interval(LOOK);
         loop {
             tick.tick().await;
             let held = self.held(side, Moment::AtRest).await;
-            let late = began.elapsed() >= SETTLED_WITHIN;
-            if let Some(held) = held.filter(|held| held.tasks.is_some() || late) {
+            if let Some(held) = held.filter(|held| is_of_rest(held, &ready.borrow())) {
                 self.journal().record(Event::Held(held));
                 return;
             }
-            if late {
+            if began.elapsed() >= self.ready_within() {
                 return;
             }
         }
@@ -85,5 +86,33 @@ impl Stage {
         let descriptors =
             descriptors.map_err(|why| not_looked_at.push(format!("file descriptors: {why}"))).ok();
         Some(Held { side, incarnation, moment, descriptors, tasks, not_looked_at })
+    }
+}
+
+/// A tablet that still starts holds less than it will at rest.
+fn is_of_rest(held: &Held, latest: &Ready) -> bool {
+    held.tasks.is_some() && latest.ready && latest.incarnation == held.incarnation
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // What a restart opens later would be told as leaked.
+    #[test]
+    fn a_tablet_that_still_starts_is_not_at_rest() {
+        let held = |tasks| Held {
+            side: Side::Target,
+            incarnation: 2,
+            moment: Moment::AtRest,
+            descriptors: None,
+            tasks,
+            not_looked_at: Vec::new(),
+        };
+        let seen = |ready, incarnation| Ready { ready, incarnation, ..Ready::default() };
+        assert!(is_of_rest(&held(Some(13)), &seen(true, 2)));
+        assert!(!is_of_rest(&held(Some(13)), &seen(false, 2)));
+        assert!(!is_of_rest(&held(Some(13)), &seen(true, 1)), "its predecessor was ready");
+        assert!(!is_of_rest(&held(None), &seen(true, 2)));
     }
 }
