@@ -240,7 +240,7 @@ fn info(
         jobs: options.jobs.max(1) as u64,
         planned: pending.planned(),
         started_wall_ms: wall_ms(),
-        images: crate::trial::image_ids(images),
+        images: crate::stage::image_ids(images),
         host,
         ..RunInfo::default()
     }
@@ -257,7 +257,7 @@ async fn floor_cycle(
     match measured.ok_or(CampaignError::Ground(GroundError::Stopped))? {
         Ok(floor_ms) => Ok(Some(floor_ms)),
         Err(error) => {
-            let why = crate::trial::chain(&error);
+            let why = crate::errors::chain(&error);
             tracing::warn!(why, "the engine's own kill-to-running cycle was not measured");
             Ok(None)
         }

@@ -9,5 +9,4 @@ pub mod enumerate;
 pub mod hunt;
 mod must_contain;
 pub mod plan;
-pub mod recording;
 pub mod run;

@@ -89,7 +89,7 @@ pub async fn examine() -> DoctorReport {
     let engine = match Engine::connect().await {
         Ok(engine) => engine,
         Err(error) => {
-            report.add("engine", Outcome::Failed, no_engine(&innermost(&error)));
+            report.add("engine", Outcome::Failed, no_engine(&crate::errors::innermost(&error)));
             machine(&mut report, None);
             return report;
         }
@@ -100,7 +100,7 @@ pub async fn examine() -> DoctorReport {
             Some(facts)
         }
         Err(error) => {
-            let found = format!("does not say what it is: {}", innermost(&error));
+            let found = format!("does not say what it is: {}", crate::errors::innermost(&error));
             report.add("engine", Outcome::FallsBack, found);
             None
         }
@@ -174,12 +174,12 @@ fn no_engine(why: &str) -> String {
 async fn survey(engine: &Engine) -> Result<Survey, String> {
     let here = async |recipe: Recipe| {
         let image = images::server_here(engine, &recipe).await;
-        let image = image.map_err(|error| crate::trial::chain(&error))?;
+        let image = image.map_err(|error| crate::errors::chain(&error))?;
         image.ok_or("the images are not here yet; `vdiff-chaos images` makes them".to_owned())
     };
     let (mysql, etcd) = (here(Recipe::mysql()).await?, here(Recipe::etcd()).await?);
     let survey = Survey::of(engine, &mysql, &etcd, &CancellationToken::new()).await;
-    survey.map_err(|error| crate::trial::chain(&error))
+    survey.map_err(|error| crate::errors::chain(&error))
 }
 
 /// What a container of a run's network showed.
@@ -288,7 +288,7 @@ async fn local_images(report: &mut DoctorReport, engine: &Engine) {
                     ),
                 }
             }
-            Err(error) => report.add(name, Outcome::FallsBack, innermost(&error)),
+            Err(error) => report.add(name, Outcome::FallsBack, crate::errors::innermost(&error)),
         }
     }
     match images::tablet_reference(false) {
@@ -315,14 +315,6 @@ fn free_bytes(path: &Path) -> Option<u64> {
 
 fn gib(bytes: u64) -> String {
     format!("{:.1} GiB", bytes as f64 / (1_u64 << 30) as f64)
-}
-
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
 }
 
 #[cfg(test)]

@@ -30,11 +30,10 @@ use reports::journal::{Event, Evidence, FaultLanded, Interrupted, MissKind};
 use reports::schedule::{Fault, Link, Phase, Step};
 
 use crate::observer::Progress;
+use crate::stage::{ActError, Stage};
 use crate::tablet::Predecessor;
-use crate::trial::{ActError, Stage};
 use crate::trigger::{Hold, phase_of};
 use effect::Effect;
-pub(crate) use stream::GONE;
 
 /// A fault that was injected.
 #[derive(Clone, Debug)]

@@ -55,7 +55,7 @@ impl Ground {
         let images = ensured.ok_or(GroundError::Stopped)?.map_err(GroundError::Images)?;
         let survey = Survey::of(&engine, &images.mysql, &images.etcd, stop).await;
         let survey = survey.unwrap_or_else(|error| {
-            say(&format!("note     this host was not surveyed: {}", crate::trial::chain(&error)));
+            say(&format!("note     this host was not surveyed: {}", crate::errors::chain(&error)));
             Survey::default()
         });
         if stop.is_cancelled() {
@@ -75,7 +75,7 @@ async fn sweep(engine: &Engine, say: &(dyn Fn(&str) + Send + Sync)) {
     match clean::sweep(engine).await {
         Ok(report) if report.removed.is_empty() => {}
         Ok(report) => say(&format!("swept    {} things of dead runs", report.removed.len())),
-        Err(error) => say(&format!("swept    not everything: {}", crate::trial::chain(&error))),
+        Err(error) => say(&format!("swept    not everything: {}", crate::errors::chain(&error))),
     }
 }
 

@@ -22,6 +22,7 @@ use crate::docker::{DockerError, Engine};
 pub use patch::{Patch, PatchError};
 pub(crate) use recipe::MYSQL_SETTINGS;
 pub use recipe::Recipe;
+pub(crate) use tablet::HELPER;
 pub use tablet::workspace_root;
 
 /// The label of an image that a recipe of ours made; its value is the recipe's name.
@@ -228,7 +229,7 @@ pub async fn ensure_server(
     let packages = match packages::build(engine, recipe, progress).await {
         Err(ImageError::NoPackages(why)) => Missing { why, news: false },
         Err(error) if is_of_packages(&error) => {
-            Missing { why: crate::trial::chain(&error), news: true }
+            Missing { why: crate::errors::chain(&error), news: true }
         }
         other => return other,
     };

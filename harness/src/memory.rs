@@ -20,7 +20,7 @@ use crate::docker::DockerError;
 use crate::ground::GroundError;
 use crate::images::ImageOptions;
 use crate::plan::PlanError;
-use crate::trial::ActError;
+use crate::stage::ActError;
 
 /// What to measure.
 #[derive(Clone, Debug)]

@@ -127,14 +127,5 @@ impl Observers {
 }
 
 fn name(observer: &str, side: Side) -> String {
-    format!("{observer}/{}", side_name(side))
-}
-
-/// A side's name, as observers and files carry it.
-#[must_use]
-pub fn side_name(side: Side) -> &'static str {
-    match side {
-        Side::Source => "source",
-        Side::Target => "target",
-    }
+    format!("{observer}/{}", side.name())
 }

@@ -14,10 +14,12 @@ mod grpc;
 mod listener;
 mod mysql;
 mod normaliser;
+pub mod recording;
 mod switchboard;
 mod upstream;
 mod waiting;
 mod weather;
+mod words;
 
 pub use fingerprint::Reading;
 pub use grpc::{GrpcLink, GrpcProxy, Pings, STREAM_WINDOW};

@@ -219,7 +219,7 @@ async fn of_process(engine: &Engine, container: &Container) -> Result<Option<Loo
     let cgroup = pid.and_then(CgroupPaths::of_process);
     let account = engine.memory_account(container.id()).await;
     let account = account.inspect_err(|error| {
-        let why = crate::trial::chain(error);
+        let why = crate::errors::chain(error);
         tracing::warn!(why, "whether a container's memory limit holds");
     });
     let seen = MemorySeen {

@@ -8,7 +8,6 @@ mod calls;
 mod cgroup;
 mod client;
 mod container;
-pub mod conversation;
 mod descriptors;
 mod faults;
 mod kernel_log;
@@ -31,7 +30,7 @@ pub use cgroup::{CgroupPaths, OomWatch, belongs_to};
 pub use client::{Client, RowStream};
 pub use container::{ContainerTablet, Predecessor};
 pub(crate) use descriptors::sees_descriptors;
-pub(crate) use faults::{HELPER, may_signal};
+pub(crate) use faults::may_signal;
 pub use nix::sys::signal::Signal;
 
 /// A tablet to be started.

@@ -15,7 +15,7 @@ use reports::schedule::{Phase, Trigger};
 
 use crate::observer::ProcessState;
 use crate::plan::trigger_text;
-use crate::trial::{ActError, Stage, Waited, is_at_rest};
+use crate::stage::{ActError, Stage, Waited, is_at_rest};
 
 pub use hold::Hold;
 pub use latch::{Ghost, Latch};

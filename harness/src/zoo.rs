@@ -392,7 +392,7 @@ fn unscheduled_exits(trial: &TrialRecord) -> impl Iterator<Item = String> + '_ {
         Event::TabletExited(exit) if exit.is_unasked() => Some(format!(
             "trial {}: {} incarnation {}: exit {}",
             trial.number(),
-            crate::observer::side_name(exit.side),
+            exit.side.name(),
             exit.incarnation,
             exit.exit_code
         )),

@@ -15,7 +15,9 @@ mod read;
 mod results;
 
 pub use clock::{ClockLook, begin_us, clock_looks};
-pub use landing::{Evidence, FaultLanded, Hit, HitKind, InFlight, Interrupted, MissKind};
+pub use landing::{
+    Evidence, FaultLanded, Hit, HitKind, InFlight, Interrupted, MissKind, SNAPSHOT_GONE,
+};
 pub use looks::{Answer, Held, Moment, Outcome, Residue, Roles, Told, Verbs};
 pub use read::{JournalError, line, parse, read};
 pub use results::{
@@ -60,6 +62,17 @@ pub enum Side {
     Source,
     /// The tablet that runs the VDiff.
     Target,
+}
+
+impl Side {
+    /// As observers, files and messages carry it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Side::Source => "source",
+            Side::Target => "target",
+        }
+    }
 }
 
 /// What happened.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use harness::trial::{ActError, Stage};
+use harness::stage::{ActError, Stage};
 use reports::journal::Event;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;

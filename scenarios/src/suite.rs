@@ -9,7 +9,7 @@ use harness::campaign::Slots;
 use harness::docker::Run;
 use harness::ground::Ground;
 use harness::images::{self, Image, ImageOptions};
-use harness::trial::Environment;
+use harness::stage::Environment;
 use reports::TrialRecord;
 use reports::schedule::Schedule;
 use tokio::sync::{Mutex as AsyncMutex, OnceCell, OwnedMutexGuard};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail, ensure};
 use harness::fault::{self, Struck};
 use harness::plan;
-use harness::trial::{ActError, Action, Stage, WORKFLOW, Waited};
+use harness::stage::{ActError, Action, Stage, WORKFLOW, Waited};
 use reports::journal::{Event, Record, Scenario, Side};
 use reports::schedule::{Bug, Fault, Step, Trigger};
 use reports::verdict::Judgement;

@@ -20,7 +20,9 @@ use super::ledger::{Ledger, SoFar};
 use super::pending::{Pending, is_exclusive};
 use super::progress::Bar;
 use super::slot::{SlotError, Slots};
-use crate::trial::{Environment, chain, lost, run_trial};
+use crate::errors::chain;
+use crate::stage::Environment;
+use crate::trial::{lost, run_trial};
 
 /// Redraw the bar so often.
 const TICK: Duration = Duration::from_millis(250);
@@ -296,7 +298,7 @@ fn keep_lost(run: &RunDirectory, schedule: &Schedule, why: &str) -> TrialRecord 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trial::ActError;
+    use crate::stage::ActError;
 
     fn not_up() -> SlotError {
         SlotError::Calibration(ActError::new("MySQL did not boot"))

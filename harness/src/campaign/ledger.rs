@@ -103,7 +103,7 @@ impl Ledger {
     /// writing tells.
     pub(super) fn keep(&mut self, so_far: &SoFar) {
         if let Err(error) = self.write(so_far) {
-            let why = crate::trial::chain(&error);
+            let why = crate::errors::chain(&error);
             tracing::warn!(why, "the reports so far could not be written");
         }
     }

@@ -16,8 +16,8 @@ use crate::docker::{DockerError, Engine, Run};
 use crate::ground::Ground;
 use crate::images::Images;
 use crate::naive::{self, NaiveError};
+use crate::stage::{ActError, Environment, SOURCE_DB, Stage, TARGET_DB, Waited};
 use crate::survey::Survey;
-use crate::trial::{ActError, Environment, SOURCE_DB, Stage, TARGET_DB, Waited};
 use crate::workload::{self, Dataset, LoadError, WorkloadError};
 
 /// A guess for the calibrating diff itself; nothing depends on it.

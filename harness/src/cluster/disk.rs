@@ -46,7 +46,7 @@ impl SmallDisk {
         let holder = ContainerSpec {
             what: HOLDER.to_owned(),
             image: images.tablet.reference.clone(),
-            entry_point: Some(crate::tablet::HELPER.to_owned()),
+            entry_point: Some(crate::images::HELPER.to_owned()),
             command: IDLE.map(str::to_owned).to_vec(),
             // Not filled from this image: MySQL's data shall fill it.
             mounts: vec![(volume.clone(), "/held".to_owned())],
@@ -93,7 +93,9 @@ impl SmallDisk {
         self.fill_with(engine, container, &format!("{place}/{FILLER}")).await;
         let straw = engine.upload_zeros(container, &format!("{place}/{LAST_STRAW}"), 1).await;
         match straw {
-            Err(error) if crate::trial::chain(&error).contains("no space left on device") => Ok(()),
+            Err(error) if crate::errors::chain(&error).contains("no space left on device") => {
+                Ok(())
+            }
             Err(error) => Err(ClusterError::engine(SERVER, "filling it")(error)),
             Ok(()) => Err(ClusterError::Limitless { server: SERVER.to_owned(), bytes: self.bytes }),
         }

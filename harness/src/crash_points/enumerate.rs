@@ -10,8 +10,8 @@ use reports::coverage::{Occurrence, PointKey};
 use reports::schedule::{CrashPoint, Link, Moment, Phase};
 use serde::{Deserialize, Serialize};
 
-use super::recording::Recorded;
 use crate::proxy::Class;
+use crate::proxy::recording::Recorded;
 
 /// Of a kind with at most so many exchanges each one is a point ([`Occurrence::classes`]).
 const FEW: u32 = 4;

@@ -20,8 +20,8 @@ use reports::verdict::Verdict;
 use super::enumerate::{Kind, Listed, kinds};
 use super::must_contain;
 use super::plan::{Frame, RECORDINGS, SCRIPTS, Script, Window};
-use super::recording::{self, Recorded, RecordingError};
 use crate::plan::{PlanError, fork};
+use crate::proxy::recording::{self, Recorded, RecordingError};
 
 mod dealer;
 mod entry;

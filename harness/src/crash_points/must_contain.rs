@@ -4,7 +4,7 @@
 use reports::schedule::Link;
 use serde::Deserialize;
 
-use super::recording::Recorded;
+use crate::proxy::recording::Recorded;
 
 const LIST: &str = include_str!("must-contain.json");
 

@@ -8,7 +8,7 @@ use mysql_async::prelude::Queryable;
 use reports::journal::{Evidence, Hit, HitKind};
 
 use super::{Strike, Struck, effect};
-use crate::trial::{ActError, During};
+use crate::stage::{ActError, During};
 
 const WHAT: &str = "killing the target tablet's connections";
 /// A killed connection is gone in this time.

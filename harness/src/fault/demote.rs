@@ -7,7 +7,7 @@ use reports::journal::{Event, Evidence, HitKind};
 use serde_json::Value;
 
 use super::{Strike, Struck, effect};
-use crate::trial::{ActError, During, SHARD, Stage, TARGET_KEYSPACE};
+use crate::stage::{ActError, During, SHARD, Stage, TARGET_KEYSPACE};
 
 /// A tablet that is still primary after this time will not follow.
 const DEMOTED_WITHIN: Duration = Duration::from_secs(8);

@@ -7,7 +7,7 @@ use reports::journal::{Evidence, Hit, HitKind};
 
 use super::{Strike, Struck, effect};
 use crate::observer::Progress;
-use crate::trial::{ActError, During, Stage};
+use crate::stage::{ActError, During, Stage};
 
 /// Long enough for the tablet to fail and to try again.
 const FULL_FOR: Duration = Duration::from_secs(4);

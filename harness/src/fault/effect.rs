@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::Strike;
 use super::stream::TABLE as READERS_TABLE;
-use crate::trial::{ActError, During, SOURCE_DB, Stage};
+use crate::stage::{ActError, During, SOURCE_DB, Stage};
 
 /// A tablet that runs shows its variables in this time.
 const VARS_WITHIN: Duration = Duration::from_secs(1);

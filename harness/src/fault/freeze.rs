@@ -7,8 +7,8 @@ use reports::journal::{Evidence, Hit, HitKind};
 
 use super::{Strike, Struck, effect};
 use crate::observer::ProcessState;
+use crate::stage::{ActError, During, Stage};
 use crate::tablet::{Signal, TabletError};
-use crate::trial::{ActError, During, Stage};
 
 /// Of a freeze whose schedule gives no length: longer than a lease of five seconds.
 const USUAL: Duration = Duration::from_secs(7);

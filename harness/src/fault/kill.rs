@@ -8,8 +8,8 @@ use reports::schedule::{Fault, Phase};
 use super::effect::Effect;
 use super::{GIVEN_UP, Strike, Struck, arrival, effect, is_given_up, release};
 use crate::observer::{ProcessState, Progress};
+use crate::stage::{ActError, Action, During, Stage};
 use crate::tablet::{Means, OomEvidence, Signal, TabletError};
-use crate::trial::{ActError, Action, During, Stage};
 use crate::trigger::Hold;
 
 /// A container's start comes back in this time, also on a busy machine.

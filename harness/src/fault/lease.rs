@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use reports::journal::{Event, Evidence, Hit, HitKind, Interrupted};
 
 use super::{Strike, Struck, effect, release};
-use crate::trial::{ActError, During, Stage};
+use crate::stage::{ActError, During, Stage};
 use crate::trigger::Hold;
 
 /// The tablet looks after its registration each second.

@@ -8,7 +8,7 @@ use reports::schedule::{Fault, Link};
 
 use super::{Strike, Struck, effect};
 use crate::proxy::{Direction, Open, Way, waiting_bytes};
-use crate::trial::{ActError, During, Stage};
+use crate::stage::{ActError, During, Stage};
 
 /// Of a partition whose schedule gives no length: longer than a lease of five seconds.
 const CUT_FOR: Duration = Duration::from_secs(7);

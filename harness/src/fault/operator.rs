@@ -6,7 +6,7 @@ use reports::journal::{Evidence, HitKind};
 use reports::schedule::Fault;
 
 use super::{GIVEN_UP, Strike, Struck, arrival, effect, is_given_up, kill, release};
-use crate::trial::{ActError, Action, Stage};
+use crate::stage::{ActError, Action, Stage};
 use crate::trigger::Hold;
 
 /// At a crash point the answer to the VDiff's creation may still be on its way.

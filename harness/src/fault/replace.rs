@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use reports::journal::{Event, Evidence, Side, TabletExited};
 
 use super::{Strike, Struck, freeze};
+use crate::stage::{ActError, During, Stage};
 use crate::tablet::{Predecessor, Signal};
-use crate::trial::{ActError, During, Stage};
 
 /// The new one is ready, and at work on the diff, when the old one comes back.
 const READY_WITHIN: Duration = Duration::from_secs(15);

@@ -8,7 +8,7 @@ use reports::schedule::Fault;
 use super::effect::Effect;
 use super::{Strike, Struck, effect};
 use crate::cluster::MysqlServer;
-use crate::trial::{ActError, During, Stage};
+use crate::stage::{ActError, During, Stage};
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
 /// Long enough for the tablet to fail and to try again while MySQL is down.

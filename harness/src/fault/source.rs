@@ -6,8 +6,8 @@ use reports::journal::{Evidence, Side};
 
 use super::{Strike, Struck, effect};
 use crate::observer::ProcessState;
+use crate::stage::{ActError, During, Stage};
 use crate::tablet::Signal;
-use crate::trial::{ActError, During, Stage};
 
 const KILLED: i64 = 137;
 const KILL_WITHIN: Duration = Duration::from_secs(10);

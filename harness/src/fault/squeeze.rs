@@ -6,7 +6,7 @@ use reports::journal::{Evidence, Hit, HitKind};
 
 use super::{Strike, Struck, effect};
 use crate::observer::{ProcessState, Progress};
-use crate::trial::{ActError, During, Stage};
+use crate::stage::{ActError, During, Stage};
 
 /// The memory is filled from here on: the first step ends at 72 %, under the tablet's first mark of 75 %…
 const FROM_PERCENT: u64 = 68;

@@ -8,10 +8,10 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use mysql_async::prelude::Queryable;
-use reports::journal::{Event, Evidence, Hit, HitKind};
+use reports::journal::{Event, Evidence, Hit, HitKind, SNAPSHOT_GONE};
 
 use super::{Strike, Struck, effect};
-use crate::trial::{ActError, During, SOURCE_DB};
+use crate::stage::{ActError, During, SOURCE_DB};
 
 /// The table that the reader reads, in the source's database; no workflow has it.
 pub(super) const TABLE: &str = "chaos_reader";
@@ -19,8 +19,6 @@ pub(super) const TABLE: &str = "chaos_reader";
 const PACKETS: usize = 2;
 /// The snapshot transaction must be gone in this time.
 const GONE_WITHIN: Duration = Duration::from_secs(5);
-/// What the evidence of a snapshot that has ended begins with.
-pub(crate) const GONE: &str = "gone";
 /// Not more often: the server refreshes its list of transactions only when it is left alone for 100 ms.
 const LOOK: Duration = Duration::from_millis(150);
 
@@ -57,7 +55,7 @@ pub(super) async fn inject(strike: &Strike<'_>) -> Result<Struck, ActError> {
         let left = snapshots(strike, &ours).await?;
         let after = began.elapsed().as_millis();
         if left.is_empty() {
-            break format!("{GONE} after {after} ms");
+            break format!("{SNAPSHOT_GONE} after {after} ms");
         }
         if began.elapsed() >= GONE_WITHIN {
             stage.journal().record(Event::DeadlinePassed {

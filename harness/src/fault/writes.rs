@@ -9,7 +9,7 @@ use reports::journal::{Evidence, HitKind};
 use reports::schedule::Fault;
 
 use super::{Strike, Struck, effect};
-use crate::trial::{ActError, During, Stage};
+use crate::stage::{ActError, During, Stage};
 
 /// Longer than the tablet's longest pause between two tries, of two seconds.
 const READONLY_FOR: Duration = Duration::from_secs(4);

@@ -22,6 +22,8 @@ use crate::docker::{Engine, RootFileSystem, Tar};
 const COMPILE: Duration = Duration::from_secs(30 * 60);
 /// The image of a patched tablet.
 const PATCHED: &str = "tablet-patched";
+/// The memory helper in the image.
+pub(crate) const HELPER: &str = "/chaos-helper";
 /// Raised when the image's layout changes.
 const BUILDER: u32 = 2;
 /// Memory that was freed goes back to the kernel: a tablet that stopped a diff for memory pressure

@@ -13,7 +13,7 @@ use crate::campaign::Slot;
 use crate::docker::Run;
 use crate::ground::Ground;
 use crate::plan::{self, PlanError, PlanOptions};
-use crate::trial::{ActError, Environment, Stage};
+use crate::stage::{ActError, Environment, Stage};
 
 /// A diff compares at least so many rows a second.
 const ROWS_PER_SECOND_MIN: u64 = 2_000;

@@ -293,7 +293,7 @@ pub(super) async fn watch(supervised: Arc<Supervised>, stop: CancellationToken) 
     let ended = stop.run_until_cancelled(supervise(&supervised, &mut pulse)).await;
     match ended {
         Some(Err(error)) => {
-            let side = super::side_name(supervised.side);
+            let side = supervised.side.name();
             let what = format!("the {side} tablet cannot be supervised: {error}");
             supervised.journal.record(Event::HarnessTrouble { what });
         }

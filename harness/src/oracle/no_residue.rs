@@ -1,7 +1,7 @@
 //! I7, no residue: no connection, statement, transaction, lock or lease of a dead incarnation is left
 //! in MySQL and etcd; the living hold no more than at rest; a deleted diff leaves no row behind.
 
-use reports::journal::{Event, Evidence, Residue};
+use reports::journal::{Event, Evidence, Residue, SNAPSHOT_GONE};
 use reports::schedule::Fault;
 use reports::verdict::{Invariant, Judgement};
 
@@ -40,7 +40,7 @@ fn snapshots_end(exam: &mut Examination, view: &View<'_>) {
         let Event::FaultLanded(landed) = &record.event else { continue };
         let Evidence::State { after, .. } = &landed.evidence else { continue };
         if landed.fault == Fault::RpcDrop {
-            exam.check(after.starts_with(crate::fault::GONE), Some(record.seq), || {
+            exam.check(after.starts_with(SNAPSHOT_GONE), Some(record.seq), || {
                 format!("expected the snapshot of a reader that went away to end; it was {after}")
             });
         }

@@ -158,7 +158,7 @@ impl<'a> View<'a> {
         let mut problems = Vec::new();
         let by_side = watches.keys().any(|observer| named(observer) && *observer != name);
         for side in sides.iter().filter(|side| self.lives.iter().any(|life| life.side == **side)) {
-            let observer = format!("{name}/{}", crate::observer::side_name(*side));
+            let observer = format!("{name}/{}", side.name());
             if by_side && !watches.contains_key(observer.as_str()) {
                 let text = format!("no observer {observer} is in the journal");
                 problems.push(reason(None, text));

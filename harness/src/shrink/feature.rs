@@ -11,7 +11,7 @@ use reports::verdict::Invariant;
 use super::moves::step_text;
 use crate::campaign::is_exclusive;
 use crate::plan;
-use crate::trial::{SOURCE_KEYSPACE, TARGET_KEYSPACE, WORKFLOW};
+use crate::stage::{SOURCE_KEYSPACE, TARGET_KEYSPACE, WORKFLOW};
 
 /// How a fault is said, with `{}` for the moment, and how its end is; every other fault is said by its
 /// name. A fault without an end needs none.

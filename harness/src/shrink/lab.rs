@@ -13,7 +13,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::search::{Laboratory, Seen};
 use crate::campaign::{SlotError, Slots, is_exclusive};
-use crate::trial::{Environment, chain, run_trial};
+use crate::errors::chain;
+use crate::stage::Environment;
+use crate::trial::run_trial;
 
 /// A trial could not be run or kept.
 #[derive(Debug, thiserror::Error)]

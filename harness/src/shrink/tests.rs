@@ -36,7 +36,7 @@ fn saved_run(trials: &[Vec<Record>]) -> TempDir {
 }
 
 fn refusal(path: &Path, trial: Option<u32>) -> String {
-    crate::trial::chain(&target(path, trial).unwrap_err())
+    crate::errors::chain(&target(path, trial).unwrap_err())
 }
 
 #[test]

@@ -11,9 +11,8 @@ use super::container::Current;
 use super::kernel_log::KernelLog;
 use super::{ContainerTablet, Means, OOM_WITHIN, OomEvidence, TabletError};
 use crate::docker::{DockerError, ExecOutput, LABEL_RUN};
+use crate::images::HELPER;
 
-/// The helper in the tablet's image.
-pub(crate) const HELPER: &str = "/chaos-helper";
 /// A living tablet says something in this time.
 const SILENCE: Duration = Duration::from_millis(700);
 const HELPER_WITHIN: Duration = Duration::from_secs(10);
@@ -199,7 +198,7 @@ impl HelperEnd {
             },
             Err(error) => HelperEnd {
                 by_itself: error.status().is_some(),
-                what: format!("the memory helper: {}", crate::trial::chain(&error)),
+                what: format!("the memory helper: {}", crate::errors::chain(&error)),
             },
         }
     }

@@ -22,12 +22,14 @@ impl ContainerTablet {
                 let why = body.get("reasons").map(ToString::to_string).unwrap_or_default();
                 reasons.push(format!("/readyz says {status}: {why}"));
             }
-            Err(error) => reasons.push(format!("/readyz: {}", root(&error))),
+            Err(error) => reasons.push(format!("/readyz: {}", crate::errors::innermost(&error))),
         }
         match health {
             Ok(message) if message.serving => {}
             Ok(_) => reasons.push("the health stream says not serving".to_owned()),
-            Err(error) => reasons.push(format!("health stream: {}", root(&error))),
+            Err(error) => {
+                reasons.push(format!("health stream: {}", crate::errors::innermost(&error)))
+            }
         }
         match record {
             Ok(Some(record)) => {
@@ -38,20 +40,13 @@ impl ContainerTablet {
                 }
             }
             Ok(None) => reasons.push("there is no shard record".to_owned()),
-            Err(error) => reasons.push(format!("the shard record: {}", root(&error))),
+            Err(error) => {
+                reasons.push(format!("the shard record: {}", crate::errors::innermost(&error)))
+            }
         }
         if let Err(error) = show {
-            reasons.push(format!("VDiff show: {}", root(&error)));
+            reasons.push(format!("VDiff show: {}", crate::errors::innermost(&error)));
         }
         Readiness { ready: reasons.is_empty(), reasons }
     }
-}
-
-/// The innermost cause: the outer ones name what the reason names already.
-fn root(error: &dyn std::error::Error) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
 }

@@ -13,10 +13,9 @@ use reports::run::TrialRecord;
 use reports::schedule::{Schedule, Step, Trigger};
 use tokio_util::sync::CancellationToken;
 
-use super::waits::millis;
-use super::{ActError, Environment, Stage, Waited};
 use crate::fault::{self, Struck};
 use crate::plan;
+use crate::stage::{ActError, Action, Environment, Stage, Waited, millis};
 
 /// A fault whose aim was gone is redrawn at most so often.
 const REDRAWS_MAX: u32 = 2;
@@ -60,8 +59,8 @@ pub async fn run_trial(
     if schedule.is_proxied() {
         // Before the collecting: what it asks the tablet is no part of the script.
         let conversation = stage.switchboard().conversation();
-        if let Err(error) = crate::crash_points::recording::write(dir, &conversation) {
-            trouble(&stage, super::chain(&error));
+        if let Err(error) = crate::proxy::recording::write(dir, &conversation) {
+            trouble(&stage, crate::errors::chain(&error));
         }
     }
     if !interrupted {
@@ -77,7 +76,7 @@ pub async fn run_trial(
         trouble(&stage, format!("the trial's tablets were not removed within {CLOSE_WITHIN:?}"));
     }
     if let Err(error) = stage.journal().finish() {
-        trouble(&stage, super::chain(&error));
+        trouble(&stage, crate::errors::chain(&error));
     }
     let records = stage.journal().records();
     let judgements = crate::oracle::judge(&records);
@@ -133,7 +132,7 @@ async fn drive(stage: &Stage) -> Result<(), ActError> {
 async fn operate(stage: &Stage, steps: &[(usize, &Step)]) -> Result<Taken, ActError> {
     stage.launch().await?;
     stage.start_workflow().await?;
-    if !stage.insist(super::Action::Create, &stage.schedule().vdiff_uuid).await? {
+    if !stage.insist(Action::Create, &stage.schedule().vdiff_uuid).await? {
         // Its tries stand in the journal: the oracles judge them.
         stage.journal().note("given up: the tablet did not take the VDiff");
         return Ok(Taken::GivenUp);
@@ -290,7 +289,7 @@ async fn again(
         stage.wait_settled(stage.settle_within()).await?;
         let nth = u32::try_from(stage.uuids().len()).unwrap_or(u32::MAX);
         let uuid = plan::following_uuid(schedule, nth);
-        stage.insist(super::Action::Create, &uuid).await?;
+        stage.insist(Action::Create, &uuid).await?;
         stage.journal().note(format!("redrawn, try {attempt}: a new VDiff {uuid}"));
         return Ok(match redrawn.steps.first() {
             Some(step) if !matches!(step.trigger, Trigger::DuringRecovery { .. }) => {

@@ -3,8 +3,8 @@
 use reports::journal::{Event, MissKind};
 use reports::schedule::Step;
 
-use super::{ActError, Stage};
 use crate::fault::{self, Struck};
+use crate::stage::{ActError, Stage};
 use crate::trigger::{self, Fired};
 
 /// Why a crash point missed that the trial never came to.

@@ -6,7 +6,7 @@ use reports::schedule::Phase;
 
 use super::Latch;
 use crate::proxy::Held;
-use crate::trial::{ActError, Stage};
+use crate::stage::{ActError, Stage};
 
 /// The proxy sees in this time that a dead process's connection is gone.
 const CLIENT_GONE: Duration = Duration::from_secs(5);

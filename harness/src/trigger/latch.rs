@@ -12,7 +12,7 @@ use mysql_async::{Conn, Pool};
 use reports::schedule::Phase;
 
 use crate::observer::{ProcessState, Progress};
-use crate::trial::{ActError, During, Stage};
+use crate::stage::{ActError, During, Stage};
 
 const LOOK: Duration = Duration::from_millis(5);
 /// A killed connection is gone in this time.

@@ -93,6 +93,9 @@ impl InFlight {
     }
 }
 
+/// What a state begins with that tells of a snapshot that has ended.
+pub const SNAPSHOT_GONE: &str = "gone";
+
 /// A fault's own evidence.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "by", rename_all = "kebab-case")]

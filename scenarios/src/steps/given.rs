@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::ensure;
 use cucumber::given;
 use harness::plan;
-use harness::trial::{SOURCE_KEYSPACE, TARGET_KEYSPACE, WORKFLOW};
+use harness::stage::{SOURCE_KEYSPACE, TARGET_KEYSPACE, WORKFLOW};
 use reports::schedule::{Fault, Step, Trigger};
 
 use super::{Death, Point};

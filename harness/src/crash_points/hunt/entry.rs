@@ -4,7 +4,7 @@ use reports::schedule::Fault;
 
 use crate::crash_points::enumerate::{Kind, Listed, kinds};
 use crate::crash_points::plan::{SCRIPTS, Script};
-use crate::crash_points::recording::Recorded;
+use crate::proxy::recording::Recorded;
 
 /// The first life of a tablet is the script's own.
 const FIRST_LIFE: u32 = 1;

@@ -4,10 +4,10 @@ use reports::journal::{Evidence, FaultLanded, Hit, MissKind, Record};
 use reports::schedule::{Link, Moment, Phase, Trigger};
 use reports::verdict::{Invariant, Judgement, Verdict};
 
-use super::super::recording::FILE;
 use super::*;
 use crate::campaign::Dealer;
 use crate::proxy::Class;
+use crate::proxy::recording::FILE;
 
 fn options() -> HuntOptions {
     HuntOptions::exhaustive(Frame::small(7, None))

@@ -3,8 +3,8 @@
 
 use std::borrow::Cow;
 
+use super::words;
 use crate::proxy::normaliser::Normaliser;
-use crate::tablet::conversation;
 
 /// A piece of a statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -167,7 +167,7 @@ impl<'a> Lexer<'a> {
         }
         let is_closed = inner.get(at) == Some(&quote);
         let text = if is_closed { &inner[..at] } else { inner };
-        let token = conversation::spoken(text).map_or(Token::Literal, Token::Spoken);
+        let token = words::spoken(text).map_or(Token::Literal, Token::Spoken);
         self.rest = if is_closed { &inner[at + 1..] } else { &[] };
         self.drop_introducers();
         self.tokens.push(token);

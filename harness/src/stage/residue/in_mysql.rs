@@ -6,9 +6,9 @@ use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 use reports::journal::{Residue, Side};
 
-use crate::observer::{ProcessState, side_name};
+use crate::observer::ProcessState;
+use crate::stage::{ActError, During, Stage};
 use crate::tablet::ContainerTablet;
-use crate::trial::{ActError, During, Stage};
 
 /// The instrument without which `metadata_locks` stays empty.
 const METADATA_INSTRUMENT: &str = "wait/lock/metadata/sql/mdl";
@@ -24,7 +24,7 @@ impl Stage {
         };
         let alive = matches!(tablet.state_now(), ProcessState::Running { .. });
         let mut search = Search {
-            place: format!("{} MySQL", side_name(side)),
+            place: format!("{} MySQL", side.name()),
             users: Users::of(tablet.tablet(), alive),
             found: Residue::default(),
         };

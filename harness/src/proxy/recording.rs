@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use reports::schedule::{Link, Phase};
 use serde::{Deserialize, Serialize};
 
-use crate::proxy::{Class, Exchange};
+use super::{Class, Exchange};
 
 /// The file's name in a trial's directory.
 pub const FILE: &str = "conversation.jsonl";

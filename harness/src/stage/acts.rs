@@ -66,7 +66,7 @@ impl Stage {
     /// # Errors
     /// When the container cannot be started.
     pub async fn start(&self, side: Side) -> Result<(), ActError> {
-        let name = crate::observer::side_name(side);
+        let name = side.name();
         if side == Side::Target {
             self.switchboard().begin_life();
         }
@@ -267,7 +267,7 @@ impl Stage {
             Ok(Ok(_)) => (None, String::new(), false),
             Ok(Err(error)) => {
                 let code = error.code().unwrap_or_else(no_answer);
-                (Some(crate::trial::chain(&error)), code, error.is_refusal())
+                (Some(crate::errors::chain(&error)), code, error.is_refusal())
             }
             Err(_) => (Some(format!("no answer within {} ms", millis(within))), no_answer(), false),
         };

@@ -26,8 +26,8 @@ pub(super) async fn timed<T>(
     let outcome = match tokio::time::timeout(PATIENCE, asked).await {
         Ok(Ok(_)) => Outcome::Done,
         Ok(Err(error)) if error.is_not_found() => Outcome::NotFound,
-        Ok(Err(error)) if error.is_refusal() => Outcome::Refused(super::chain(&error)),
-        Ok(Err(error)) => Outcome::Silence(super::chain(&error)),
+        Ok(Err(error)) if error.is_refusal() => Outcome::Refused(crate::errors::chain(&error)),
+        Ok(Err(error)) => Outcome::Silence(crate::errors::chain(&error)),
         Err(_) => Outcome::Silence(format!("no answer within {} ms", millis(PATIENCE))),
     };
     Answer { call: call.to_owned(), took_ms: millis(began.elapsed()), outcome }

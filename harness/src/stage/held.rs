@@ -78,7 +78,7 @@ impl Stage {
                 .get("TasksAlive")
                 .and_then(Value::as_u64)
                 .ok_or_else(|| "the tablet does not tell TasksAlive in /debug/vars".to_owned()),
-            Ok(Err(error)) => Err(super::chain(&error)),
+            Ok(Err(error)) => Err(crate::errors::chain(&error)),
             Err(_) => Err(format!("no answer within {ANSWER_WITHIN:?}")),
         };
         let tasks = tasks.map_err(|why| not_looked_at.push(format!("tasks: {why}"))).ok();

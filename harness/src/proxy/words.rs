@@ -44,7 +44,7 @@ const LINES: [(&str, &str); 5] = [
 /// What stays visible of a string literal: nothing, unless it is a word that tells one change of state
 /// from another.
 #[must_use]
-pub fn spoken(literal: &[u8]) -> Option<&'static str> {
+pub(super) fn spoken(literal: &[u8]) -> Option<&'static str> {
     let word = WORDS.iter().find(|word| word.as_bytes() == literal);
     let line = || LINES.iter().find(|(begin, _)| literal.starts_with(begin.as_bytes()));
     word.copied().or_else(|| line().map(|(_, whole)| *whole))
@@ -53,7 +53,7 @@ pub fn spoken(literal: &[u8]) -> Option<&'static str> {
 /// The phase of the diff that begins with the statement of this fingerprint; the inner none ends a
 /// table's phases.
 #[must_use]
-pub fn announces(fingerprint: &str) -> Option<Option<Phase>> {
+pub(super) fn announces(fingerprint: &str) -> Option<Option<Phase>> {
     let (table, rest) = fingerprint.strip_prefix("update ")?.split_once(" set ")?;
     if table != "vdiff_table" && !table.ends_with(".vdiff_table") {
         return None;

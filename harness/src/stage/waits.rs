@@ -6,10 +6,15 @@ use std::time::{Duration, Instant};
 use reports::journal::{Event, Side};
 
 use super::{ActError, During, Stage};
-use crate::observer::{ProcessState, Progress, Supervised, side_name};
+use crate::observer::{ProcessState, Progress, Supervised};
 
-/// How often a wait looks.
+/// How often a wait looks that is to come at an exact moment.
 const LOOK: Duration = Duration::from_millis(5);
+/// How often a wait looks for a state that stays. Each look is a query: at 5 ms they were a fifth of what the
+/// machine did in a run of crash points.
+const LOOK_FOR_REST: Duration = Duration::from_millis(25);
+/// A row that was gone so long is not being written anew.
+const GONE_FOR: Duration = Duration::from_millis(100);
 /// Each look has a patience of less than a second.
 const LOOKED_WITHIN: Duration = Duration::from_secs(3);
 /// A small query is answered in this time, also on a busy machine.
@@ -57,13 +62,13 @@ impl Stage {
         let began = Instant::now();
         let receiver = self.readiness_of(side);
         let supervised = self.tablet(side).clone();
-        let waiting_for = format!("the {} tablet to be ready", side_name(side));
+        let waiting_for = format!("the {} tablet to be ready", side.name());
         let mut tick = tokio::time::interval(LOOK);
         let mut ready_at: Option<Instant> = None;
         loop {
             tick.tick().await;
             if let ProcessState::CrashLoop { .. } = supervised.state_now() {
-                let reason = format!("the {} tablet is in a crash loop", side_name(side));
+                let reason = format!("the {} tablet is in a crash loop", side.name());
                 return Waited::No { reason };
             }
             let latest = receiver.borrow().clone();
@@ -86,15 +91,16 @@ impl Stage {
         }
     }
 
-    /// Waits until the newest VDiff's row in the sidecar fulfils the predicate.
-    pub async fn wait_progress(
+    /// Waits until the newest VDiff's row in the sidecar fulfils the predicate; looks so often.
+    async fn wait_progress(
         &self,
         what: &str,
         within: Duration,
+        every: Duration,
         mut fulfilled: impl FnMut(&Progress) -> bool + Send,
     ) -> Result<Waited, ActError> {
         let began = Instant::now();
-        let mut tick = tokio::time::interval(LOOK);
+        let mut tick = tokio::time::interval(every);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tick.tick().await;
@@ -125,7 +131,7 @@ impl Stage {
         let mut ended = false;
         let what = format!("{:.1} % of the diff", fraction * 100.0);
         let waited = self
-            .wait_progress(&what, within, |progress| {
+            .wait_progress(&what, within, LOOK, |progress| {
                 ended = is_at_rest(progress);
                 ended || progress.fraction(total) >= fraction
             })
@@ -151,15 +157,18 @@ impl Stage {
     }
 
     /// As [`Stage::wait_settled`], without a record of the rest; and the state.
-    pub(super) async fn wait_rest(&self, within: Duration) -> Result<(Waited, String), ActError> {
+    pub(crate) async fn wait_rest(&self, within: Duration) -> Result<(Waited, String), ActError> {
         let mut state = String::new();
-        let mut gone = 0_u32;
+        let mut gone_since = None;
         let away = self.look_away().await;
         let waited = self
-            .wait_progress("the diff to settle", within, |progress| {
+            .wait_progress("the diff to settle", within, LOOK_FOR_REST, |progress| {
                 state = progress.state.clone().unwrap_or_else(|| "gone".to_owned());
-                gone = if progress.state.is_none() { gone + 1 } else { 0 };
-                is_at_rest(progress) || gone > 20
+                gone_since = match &progress.state {
+                    Some(_) => None,
+                    None => gone_since.or_else(|| Some(Instant::now())),
+                };
+                is_at_rest(progress) || gone_since.is_some_and(|since| since.elapsed() >= GONE_FOR)
             })
             .await;
         if let Some(away) = away {
@@ -206,7 +215,8 @@ impl Stage {
     /// When the harness fails, not the diff.
     pub async fn wait_state(&self, state: &str, within: Duration) -> Result<Waited, ActError> {
         let what = format!("the diff to be {state}");
-        self.wait_progress(&what, within, |progress| progress.state.as_deref() == Some(state)).await
+        let is_so = |progress: &Progress| progress.state.as_deref() == Some(state);
+        self.wait_progress(&what, within, LOOK_FOR_REST, is_so).await
     }
 
     /// The newest VDiff as it lies in MySQL now.

@@ -6,9 +6,8 @@ use reports::journal::{Event, Side};
 use reports::schedule::Schedule;
 
 use super::Environment;
-use super::stage::{SHARD, SOURCE_DB, SOURCE_KEYSPACE, TARGET_DB, TARGET_KEYSPACE, WORKFLOW};
+use super::open::{SHARD, SOURCE_DB, SOURCE_KEYSPACE, TARGET_DB, TARGET_KEYSPACE, WORKFLOW};
 use crate::journal::Journal;
-use crate::observer::side_name;
 use crate::tablet::{ContainerTablet, TabletSpec, Wiring};
 
 /// Names that a trial's tablets share.
@@ -53,7 +52,7 @@ fn spec(schedule: &Schedule, names: &Names<'_>, side: Side) -> TabletSpec {
         pace.rows_per_second = 0;
         pace.memory_limit_bytes = pace.memory_limit_bytes.max(SOURCE_MEMORY_BYTES);
     }
-    let side_name = side_name(side);
+    let side_name = side.name();
     TabletSpec {
         side,
         what: format!("{}-{side_name}", names.stage),
@@ -78,7 +77,7 @@ fn spec(schedule: &Schedule, names: &Names<'_>, side: Side) -> TabletSpec {
 /// Removes a tablet; one that does not go falls to the run's own removal.
 pub(super) async fn remove(tablet: &ContainerTablet, journal: &Journal) {
     if let Err(error) = tablet.remove().await {
-        let text = format!("a tablet was not removed: {}", super::chain(&error));
+        let text = format!("a tablet was not removed: {}", crate::errors::chain(&error));
         journal.record(Event::Note { text });
     }
 }

@@ -14,7 +14,7 @@ use super::links::{Links, Wires};
 use super::parts::{self, Names};
 use super::{ActError, During, Environment};
 use crate::journal::Journal;
-use crate::observer::{Observers, Progress, Ready, SamplerOptions, Supervised, side_name};
+use crate::observer::{Observers, Progress, Ready, SamplerOptions, Supervised};
 use crate::proxy::{Armed, Switchboard, Weather};
 
 /// The source keyspace.
@@ -85,7 +85,7 @@ impl Stage {
         journal.record(Event::TrialStarted(Box::new(head(environment, schedule))));
         // So that the trial's history is read from its own binlog on.
         if let Err(error) = environment.servers.target.enter(&sidecar_db).await {
-            journal.note(super::chain(&error));
+            journal.note(crate::errors::chain(&error));
         }
         let gtid_begin = environment
             .servers
@@ -104,8 +104,8 @@ impl Stage {
             let wiring = links.as_ref().map(|links| links.wiring(side)).unwrap_or_default();
             parts::tablet(environment, schedule, &names, side, wiring)
         });
-        let supervise = |side, tablet| {
-            let log: PathBuf = dir.join(format!("tablet-{}.log", side_name(side)));
+        let supervise = |side: Side, tablet| {
+            let log: PathBuf = dir.join(format!("tablet-{}.log", side.name()));
             Supervised::new(side, Arc::new(tablet), journal.clone(), log)
         };
         let source = supervise(Side::Source, source);
@@ -180,7 +180,7 @@ impl Stage {
             servers.etcd.delete_prefix(&self.topo_root),
         );
         for left in [source, target, etcd.map(drop)].into_iter().filter_map(Result::err) {
-            self.journal.note(format!("left on its server: {}", super::chain(&left)));
+            self.journal.note(format!("left on its server: {}", crate::errors::chain(&left)));
         }
     }
 
