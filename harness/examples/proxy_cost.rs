@@ -19,7 +19,7 @@ use anyhow::{Context, Result};
 use harness::cluster::MysqlServer;
 use harness::docker::{Engine, Run};
 use harness::images::{self, Recipe};
-use harness::proxy::{MysqlProxy, Normaliser, Switchboard, Upstream, Weather};
+use harness::proxy::{LinkConditions, MysqlProxy, Normaliser, Switchboard, Upstream};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, OptsBuilder};
 use tokio::runtime::{Builder, Runtime};
@@ -77,9 +77,10 @@ fn measure(server: &MysqlServer) -> Result<(Vec<Sample>, Vec<Sample>)> {
     let clients = runtime(CLIENT, 1)?;
     let port = server.host_addr().1;
     let upstream = Upstream::fixed(SocketAddr::new(LOOPBACK, port));
-    let (board, names, weather) =
-        (Switchboard::default(), Normaliser::default(), Weather::default());
-    let proxy = proxies.block_on(MysqlProxy::start(LOOPBACK, upstream, board, names, weather))?;
+    let (board, names, conditions) =
+        (Switchboard::default(), Normaliser::default(), LinkConditions::default());
+    let proxy =
+        proxies.block_on(MysqlProxy::start(LOOPBACK, upstream, board, names, conditions))?;
     let (direct, proxied) = (opts(server, port), opts(server, proxy.port()));
     let measured = clients.block_on(clients.spawn(async move {
         let all = tokio::time::timeout(DEADLINE, pairs(direct, proxied));

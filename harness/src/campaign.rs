@@ -26,9 +26,9 @@ use reports::{NotPossible, RunInfo, TrialRecord};
 use tokio_util::sync::CancellationToken;
 
 use crate::docker::{DockerError, Engine, Run};
-use crate::ground::{Ground, GroundError};
 use crate::images::{ImageOptions, Images};
 use crate::plan::{PlanError, PlanOptions};
+use crate::prepare::{PrepareError, Prepared};
 
 pub use dealer::{Dealer, Problem};
 pub use pending::is_exclusive;
@@ -100,7 +100,7 @@ impl std::fmt::Debug for Work {
 
 /// What a campaign came to.
 #[derive(Debug)]
-pub struct Outcome {
+pub struct CampaignOutcome {
     /// Its summary.
     pub summary: Summary,
     /// Its trials.
@@ -122,7 +122,7 @@ pub enum CampaignError {
     NotPossible(NotPossible),
     /// No engine, no images, or the user stopped it before it began.
     #[error(transparent)]
-    Ground(GroundError),
+    Prepare(PrepareError),
     /// What the run made is not gone.
     #[error("not all of the run was removed; `vdiff-chaos clean` tries it again")]
     Removal(#[source] DockerError),
@@ -161,17 +161,17 @@ pub async fn run(
     options: &CampaignOptions,
     stop: &CancellationToken,
     say: &(dyn Fn(&str) + Send + Sync),
-) -> Result<Outcome, CampaignError> {
+) -> Result<CampaignOutcome, CampaignError> {
     let begun = Instant::now();
     // Before the engine is asked for anything: an impossible plan needs no Docker.
     let mut pending = Pending::plan(&options.work).map_err(CampaignError::Plan)?;
-    let ground = Ground::prepare(&options.images, stop, say).await;
-    let ground = ground.map_err(CampaignError::Ground)?;
-    let possible = pending::within(&options.work, &ground.survey);
+    let prepared = Prepared::make(&options.images, stop, say).await;
+    let prepared = prepared.map_err(CampaignError::Prepare)?;
+    let possible = pending::within(&options.work, &prepared.survey);
     if let Some(work) = possible.map_err(CampaignError::NotPossible)? {
         pending = Pending::plan(&work).map_err(CampaignError::Plan)?;
     }
-    let (engine, images, host) = (&ground.engine, &ground.images, ground.host.clone());
+    let (engine, images, host) = (&prepared.engine, &prepared.images, prepared.host.clone());
     if options.jobs as u64 > JOBS_PER_CORE * host.cores {
         say(&format!(
             "note     {} trials at a time on {} cores wait for each other: what is judged by time may \
@@ -201,7 +201,7 @@ pub async fn run(
             return Err(error);
         }
     }
-    let slots = Slots::new(ground, id);
+    let slots = Slots::new(prepared, id);
     let dealt = deal::deal(&slots, pending, options, &mut ledger, stop, say).await;
     // Reports first: whoever stops a run may not wait for the removal.
     let (summary, trials, written) = ledger.close(&dealt.at_end);
@@ -213,7 +213,7 @@ pub async fn run(
     let failures = written.err().into_iter().chain(broken);
     let failures = failures.chain(dealt.problem.map(CampaignError::Dealer));
     let failures = failures.chain(removed.err().map(CampaignError::Removal)).collect();
-    Ok(Outcome { summary, trials, directory: out, failures })
+    Ok(CampaignOutcome { summary, trials, directory: out, failures })
 }
 
 /// What a run knows of itself before its first trial.
@@ -254,7 +254,7 @@ async fn floor_cycle(
     stop: &CancellationToken,
 ) -> Result<Option<u64>, CampaignError> {
     let measured = stop.run_until_cancelled(floor::measure(engine, images, id)).await;
-    match measured.ok_or(CampaignError::Ground(GroundError::Stopped))? {
+    match measured.ok_or(CampaignError::Prepare(PrepareError::Stopped))? {
         Ok(floor_ms) => Ok(Some(floor_ms)),
         Err(error) => {
             let why = crate::errors::chain(&error);
@@ -284,7 +284,7 @@ fn image_line(images: &Images) -> String {
 
 fn wall_ms() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+    reports::millis(now)
 }
 
 /// A seed nobody chose.

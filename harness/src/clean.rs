@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::docker::owner::{Life, Owner};
+use crate::docker::owner::{Owner, OwnerState};
 use crate::docker::{
     DockerError, Engine, LABEL_OWNER, LABEL_RUN, Labelled, OWNER_FILE, temporary_root,
 };
@@ -87,9 +87,11 @@ enum Decision {
 fn decide(owner: Option<&str>, reach: Reach) -> Decision {
     let life = owner.and_then(|owner| owner.parse::<Owner>().ok()).map(|owner| owner.life());
     match (life, reach) {
-        (Some(Life::Alive), _) => Decision::Keep("its run is alive"),
-        (Some(Life::Dead), _) | (Some(Life::Unknown) | None, Reach::All) => Decision::Remove,
-        (Some(Life::Unknown), Reach::Dead) => {
+        (Some(OwnerState::Alive), _) => Decision::Keep("its run is alive"),
+        (Some(OwnerState::Dead), _) | (Some(OwnerState::Unknown) | None, Reach::All) => {
+            Decision::Remove
+        }
+        (Some(OwnerState::Unknown), Reach::Dead) => {
             Decision::Keep("its owner ran elsewhere or before the last boot (`clean --all`)")
         }
         (None, Reach::Dead) => Decision::Keep("it names no owner (`clean --all`)"),

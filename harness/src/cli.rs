@@ -5,7 +5,9 @@ mod campaigns;
 mod crash_points;
 mod exit;
 mod features;
-mod others;
+mod host;
+mod memory;
+mod runs;
 mod shrink;
 mod signals;
 mod values;
@@ -108,14 +110,14 @@ async fn execute(command: Command, features: &FeatureRunner, stop: &Cancellation
         Command::Replay(args) => campaigns::replay(args, stop).await,
         Command::Shrink(args) => shrink::run(*args, stop).await,
         Command::Zoo(args) => campaigns::zoo(args, stop).await,
-        Command::Judge(args) => others::judge(&args),
-        Command::Merge(args) => others::merge(&args),
+        Command::Judge(args) => runs::judge(&args),
+        Command::Merge(args) => runs::merge(&args),
         Command::Features(args) => features::run(args, features, stop).await,
-        Command::Faults => others::faults().await,
-        Command::Memory(args) => others::memory(args, stop).await,
-        Command::Doctor => others::doctor().await,
-        Command::Images(args) => others::images(args).await,
-        Command::Clean(args) => others::clean(args).await,
+        Command::Faults => host::faults().await,
+        Command::Memory(args) => memory::memory(args, stop).await,
+        Command::Doctor => host::doctor().await,
+        Command::Images(args) => host::images(args).await,
+        Command::Clean(args) => host::clean(args).await,
     };
     match outcome {
         Ok(exit) => exit,

@@ -20,7 +20,7 @@ pub(crate) use engine::PIECE;
 pub use engine::{ContainerState, Engine, EngineFacts};
 pub use exec::ExecOutput;
 pub use launch::{Container, ContainerSpec, narrow_receiving, narrow_sending};
-pub use run::{LABEL_OWNER, LABEL_RUN, NAME_PREFIX, Run, Site};
+pub use run::{LABEL_OWNER, LABEL_RUN, NAME_PREFIX, Run, RunScope};
 pub(crate) use run::{OWNER_FILE, temporary_root};
 pub use streams::{EngineEvent, LogLine};
 pub use tar::Tar;

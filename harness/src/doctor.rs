@@ -20,7 +20,7 @@ const API_MIN: (u32, u32) = (1, 41);
 
 /// How a check came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Outcome {
+pub enum CheckResult {
     /// As it should be.
     Ok,
     /// Works in another way.
@@ -37,7 +37,7 @@ pub struct Check {
     /// What was looked at.
     pub name: &'static str,
     /// How it came out.
-    pub outcome: Outcome,
+    pub outcome: CheckResult,
     /// What was found, and what follows.
     pub found: String,
 }
@@ -52,17 +52,17 @@ pub struct DoctorReport {
 impl DoctorReport {
     /// The worst outcome.
     #[must_use]
-    pub fn worst(&self) -> Outcome {
-        self.checks.iter().map(|check| check.outcome).max().unwrap_or(Outcome::Ok)
+    pub fn worst(&self) -> CheckResult {
+        self.checks.iter().map(|check| check.outcome).max().unwrap_or(CheckResult::Ok)
     }
 
     /// Whether runs are possible.
     #[must_use]
     pub fn is_usable(&self) -> bool {
-        self.worst() < Outcome::Failed
+        self.worst() < CheckResult::Failed
     }
 
-    fn add(&mut self, name: &'static str, outcome: Outcome, found: impl Into<String>) {
+    fn add(&mut self, name: &'static str, outcome: CheckResult, found: impl Into<String>) {
         self.checks.push(Check { name, outcome, found: found.into() });
     }
 }
@@ -71,10 +71,10 @@ impl fmt::Display for DoctorReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for check in &self.checks {
             let outcome = match check.outcome {
-                Outcome::Ok => "ok",
-                Outcome::FallsBack => "falls back",
-                Outcome::Skipped => "skipped",
-                Outcome::Failed => "FAILED",
+                CheckResult::Ok => "ok",
+                CheckResult::FallsBack => "falls back",
+                CheckResult::Skipped => "skipped",
+                CheckResult::Failed => "FAILED",
             };
             writeln!(f, "{:<16} {:<11} {}", check.name, outcome, check.found)?;
         }
@@ -89,7 +89,7 @@ pub async fn examine() -> DoctorReport {
     let engine = match Engine::connect().await {
         Ok(engine) => engine,
         Err(error) => {
-            report.add("engine", Outcome::Failed, no_engine(&crate::errors::innermost(&error)));
+            report.add("engine", CheckResult::Failed, no_engine(&crate::errors::innermost(&error)));
             machine(&mut report, None);
             return report;
         }
@@ -101,13 +101,13 @@ pub async fn examine() -> DoctorReport {
         }
         Err(error) => {
             let found = format!("does not say what it is: {}", crate::errors::innermost(&error));
-            report.add("engine", Outcome::FallsBack, found);
+            report.add("engine", CheckResult::FallsBack, found);
             None
         }
     };
     match survey(&engine).await {
         Ok(survey) => surveyed(&mut report, &survey),
-        Err(why) => report.add("containers", Outcome::FallsBack, format!("not tried: {why}")),
+        Err(why) => report.add("containers", CheckResult::FallsBack, format!("not tried: {why}")),
     }
     machine(&mut report, facts.as_ref());
     packages(&mut report);
@@ -120,41 +120,41 @@ fn engine_itself(report: &mut DoctorReport, facts: &EngineFacts) {
     let mut numbers = facts.api.split('.').map(|part| part.parse().unwrap_or(0));
     let api = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     match api >= API_MIN {
-        true => report.add("engine", Outcome::Ok, found),
+        true => report.add("engine", CheckResult::Ok, found),
         false => report.add(
             "engine",
-            Outcome::FallsBack,
+            CheckResult::FallsBack,
             format!("{found}: older than API {}.{}, never tried", API_MIN.0, API_MIN.1),
         ),
     }
     let mine = std::env::consts::ARCH;
     match facts.arch == mine {
-        true => report.add("architecture", Outcome::Ok, mine),
+        true => report.add("architecture", CheckResult::Ok, mine),
         false => report.add(
             "architecture",
-            Outcome::Skipped,
+            CheckResult::Skipped,
             format!("engine {}, program {mine}: images are not built, name them", facts.arch),
         ),
     }
     match (facts.cgroup_version.as_str(), facts.rootless) {
         ("1" | "2", false) => {
-            report.add("cgroup", Outcome::Ok, format!("version {}", facts.cgroup_version));
+            report.add("cgroup", CheckResult::Ok, format!("version {}", facts.cgroup_version));
         }
         (version, rootless) => report.add(
             "cgroup",
-            Outcome::FallsBack,
+            CheckResult::FallsBack,
             format!("version {version:?}, rootless: {rootless}; memory limits may not hold"),
         ),
     }
     let swap = swap_devices();
     match (facts.swap_limit, swap) {
-        (true, _) => report.add("swap", Outcome::Ok, "limited together with memory"),
+        (true, _) => report.add("swap", CheckResult::Ok, "limited together with memory"),
         (false, false) => {
-            report.add("swap", Outcome::Ok, "not accounted by the kernel, but there is none");
+            report.add("swap", CheckResult::Ok, "not accounted by the kernel, but there is none");
         }
         (false, true) => report.add(
             "swap",
-            Outcome::FallsBack,
+            CheckResult::FallsBack,
             "the kernel does not account it: a tablet may swap before it is OOM-killed, \
              `oom` takes longer and may be missed",
         ),
@@ -185,8 +185,8 @@ async fn survey(engine: &Engine) -> Result<Survey, String> {
 /// What a container of a run's network showed.
 fn surveyed(report: &mut DoctorReport, survey: &Survey) {
     let mut told = |name, there: bool, good: &str, else_: &str| match there {
-        true => report.add(name, Outcome::Ok, good),
-        false => report.add(name, Outcome::FallsBack, else_),
+        true => report.add(name, CheckResult::Ok, good),
+        false => report.add(name, CheckResult::FallsBack, else_),
     };
     let by_engine = "through the engine: this user may not signal a container's process";
     told("signals", survey.signals, "by host PID", by_engine);
@@ -199,21 +199,21 @@ fn surveyed(report: &mut DoctorReport, survey: &Survey) {
         told("kernel log", seen.kernel_log, "readable, the second witness", less);
     }
     if survey.lacks(Capability::MemoryLimit).or(survey.lacks(Capability::MemoryAccount)).is_none() {
-        report.add("memory limit", Outcome::Ok, "holds: a container was tried");
+        report.add("memory limit", CheckResult::Ok, "holds: a container was tried");
     }
     match survey.gateway {
         Some(gateway) => report.add(
             "wire proxy",
-            Outcome::Ok,
+            CheckResult::Ok,
             format!("a container connected to {gateway}, its network's gateway"),
         ),
         None if survey.lacks(Capability::WireProxy).is_none() => {
-            report.add("wire proxy", Outcome::FallsBack, "could not be tried");
+            report.add("wire proxy", CheckResult::FallsBack, "could not be tried");
         }
         None => {}
     }
     for left_out in survey.not_possible() {
-        report.add("left out", Outcome::Skipped, left_out.to_string());
+        report.add("left out", CheckResult::Skipped, left_out.to_string());
     }
 }
 
@@ -226,10 +226,10 @@ fn machine(report: &mut DoctorReport, facts: Option<&EngineFacts>) {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let found = format!("{} available, {cores} cores", gib(memory));
     match memory >= MEMORY_BYTES {
-        true => report.add("memory", Outcome::Ok, found),
+        true => report.add("memory", CheckResult::Ok, found),
         false => report.add(
             "memory",
-            Outcome::FallsBack,
+            CheckResult::FallsBack,
             format!("{found}: less than {}; use --jobs 1", gib(MEMORY_BYTES)),
         ),
     }
@@ -240,11 +240,11 @@ fn machine(report: &mut DoctorReport, facts: Option<&EngineFacts>) {
         let Some(place) = place else { continue };
         match free_bytes(place) {
             Some(free) if free >= DISK_BYTES => {
-                report.add(name, Outcome::Ok, format!("{} free", gib(free)));
+                report.add(name, CheckResult::Ok, format!("{} free", gib(free)));
             }
             Some(free) => report.add(
                 name,
-                Outcome::FallsBack,
+                CheckResult::FallsBack,
                 format!(
                     "{} free at {}: {} are wanted",
                     gib(free),
@@ -252,23 +252,25 @@ fn machine(report: &mut DoctorReport, facts: Option<&EngineFacts>) {
                     gib(DISK_BYTES)
                 ),
             ),
-            None => report.add(name, Outcome::FallsBack, "unknown (not on this host)"),
+            None => report.add(name, CheckResult::FallsBack, "unknown (not on this host)"),
         }
     }
 }
 
 fn packages(report: &mut DoctorReport) {
     match images::packages_possible() {
-        Ok(mirror) => report.add("packages", Outcome::Ok, format!("apt, signed, from {mirror}")),
+        Ok(mirror) => {
+            report.add("packages", CheckResult::Ok, format!("apt, signed, from {mirror}"))
+        }
         Err(error) => report.add(
             "packages",
-            Outcome::FallsBack,
+            CheckResult::FallsBack,
             format!("{error}: MySQL and etcd come from a registry, or by --*-image"),
         ),
     }
     match images::workspace_root() {
-        Ok(_) => report.add("tablet sources", Outcome::Ok, "this checkout"),
-        Err(_) => report.add("tablet sources", Outcome::FallsBack, "none: name --tablet-image"),
+        Ok(_) => report.add("tablet sources", CheckResult::Ok, "this checkout"),
+        Err(_) => report.add("tablet sources", CheckResult::FallsBack, "none: name --tablet-image"),
     }
 }
 
@@ -276,27 +278,29 @@ async fn local_images(report: &mut DoctorReport, engine: &Engine) {
     for (name, recipe) in [("image mysql", Recipe::mysql()), ("image etcd", Recipe::etcd())] {
         let reference = recipe.reference();
         match engine.image_id(&reference).await {
-            Ok(Some(_)) => report.add(name, Outcome::Ok, reference),
+            Ok(Some(_)) => report.add(name, CheckResult::Ok, reference),
             Ok(None) => {
                 match (engine.image_id(&recipe.official).await, images::packages_possible()) {
-                    (Ok(Some(_)), _) => report.add(name, Outcome::Ok, recipe.official.clone()),
-                    (_, Ok(_)) => report.add(name, Outcome::FallsBack, "made by the first run"),
+                    (Ok(Some(_)), _) => report.add(name, CheckResult::Ok, recipe.official.clone()),
+                    (_, Ok(_)) => report.add(name, CheckResult::FallsBack, "made by the first run"),
                     (_, Err(_)) => report.add(
                         name,
-                        Outcome::FallsBack,
+                        CheckResult::FallsBack,
                         format!("pulled by the first run: {}", recipe.official),
                     ),
                 }
             }
-            Err(error) => report.add(name, Outcome::FallsBack, crate::errors::innermost(&error)),
+            Err(error) => {
+                report.add(name, CheckResult::FallsBack, crate::errors::innermost(&error))
+            }
         }
     }
     match images::tablet_reference(false) {
         Ok(reference) => match engine.image_id(&reference).await {
-            Ok(Some(_)) => report.add("image tablet", Outcome::Ok, reference),
-            _ => report.add("image tablet", Outcome::FallsBack, "compiled by the first run"),
+            Ok(Some(_)) => report.add("image tablet", CheckResult::Ok, reference),
+            _ => report.add("image tablet", CheckResult::FallsBack, "compiled by the first run"),
         },
-        Err(_) => report.add("image tablet", Outcome::FallsBack, "name --tablet-image"),
+        Err(_) => report.add("image tablet", CheckResult::FallsBack, "name --tablet-image"),
     }
 }
 
@@ -324,10 +328,10 @@ mod tests {
     #[test]
     fn one_failed_check_makes_runs_impossible_and_a_fall_back_does_not() {
         let mut report = DoctorReport::default();
-        report.add("a", Outcome::Ok, "");
-        report.add("b", Outcome::FallsBack, "in another way");
+        report.add("a", CheckResult::Ok, "");
+        report.add("b", CheckResult::FallsBack, "in another way");
         assert!(report.is_usable());
-        report.add("c", Outcome::Failed, "");
+        report.add("c", CheckResult::Failed, "");
         assert!(!report.is_usable());
         assert!(report.to_string().ends_with("runs are not possible\n"));
     }

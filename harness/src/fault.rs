@@ -46,12 +46,12 @@ pub struct Struck {
     pub landed: bool,
     /// It missed because the diff had ended: a new diff may be aimed at again.
     pub diff_ended: bool,
-    harm: Harm,
+    harm: Undo,
 }
 
 /// What is to be undone, and when.
 #[derive(Clone, Debug, Default)]
-struct Harm {
+struct Undo {
     /// Not before this.
     until: Option<Instant>,
     /// Holds locks for as long as it lives.
@@ -63,7 +63,7 @@ struct Harm {
 impl Struck {
     /// One that did not come as far as an injection.
     pub(crate) fn missed(step: usize, fault: Fault, diff_ended: bool) -> Struck {
-        Struck { step, fault, landed: false, diff_ended, harm: Harm::default() }
+        Struck { step, fault, landed: false, diff_ended, harm: Undo::default() }
     }
 
     /// Its harm goes on until then.
@@ -95,7 +95,7 @@ pub async fn inject(
         lasts: planned.as_ref().and_then(|planned| planned.lasts_ms).map(Duration::from_millis),
         link: planned.and_then(|planned| planned.link),
     };
-    if is_given_up(hold.as_deref()) {
+    if hold.as_ref().is_some_and(|hold| hold.is_given_up()) {
         return Ok(strike.missed(GIVEN_UP.to_owned(), false));
     }
     match fault {
@@ -137,10 +137,6 @@ async fn release(hold: Option<Box<Hold>>) -> Result<(), ActError> {
         Some(hold) => hold.release().await,
         None => Ok(()),
     }
-}
-
-fn is_given_up(hold: Option<&Hold>) -> bool {
-    hold.is_some_and(|hold| !hold.is_held())
 }
 
 /// Ends the harm of a fault when its time has come, and records it. A tablet that was killed is

@@ -68,7 +68,7 @@ pub struct ImageOptions {
 }
 
 /// Takes progress messages, one line each.
-pub type Progress<'a> = &'a (dyn Fn(&str) + Send + Sync);
+pub type Say<'a> = &'a (dyn Fn(&str) + Send + Sync);
 
 /// An image is not there and could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -183,7 +183,7 @@ impl ImageError {
 pub async fn ensure(
     engine: &Engine,
     options: &ImageOptions,
-    progress: Progress<'_>,
+    progress: Say<'_>,
 ) -> Result<Images, ImageError> {
     let mysql = ensure_server(engine, &Recipe::mysql(), options.mysql.as_deref(), progress).await?;
     let etcd = ensure_server(engine, &Recipe::etcd(), options.etcd.as_deref(), progress).await?;
@@ -195,7 +195,7 @@ pub async fn ensure(
 pub async fn ensure_tablet(
     engine: &Engine,
     options: &ImageOptions,
-    progress: Progress<'_>,
+    progress: Say<'_>,
 ) -> Result<Image, ImageError> {
     match &options.tablet {
         Some(reference) => named(engine, reference, progress).await,
@@ -207,7 +207,7 @@ pub async fn ensure_tablet(
 pub async fn ensure_patched_tablet(
     engine: &Engine,
     patch: &Patch,
-    progress: Progress<'_>,
+    progress: Say<'_>,
 ) -> Result<Image, ImageError> {
     tablet::ensure_patched(engine, patch, progress).await
 }
@@ -217,7 +217,7 @@ pub async fn ensure_server(
     engine: &Engine,
     recipe: &Recipe,
     named_image: Option<&str>,
-    progress: Progress<'_>,
+    progress: Say<'_>,
 ) -> Result<Image, ImageError> {
     if let Some(reference) = named_image {
         return named(engine, reference, progress).await;
@@ -271,7 +271,7 @@ async fn official(
     engine: &Engine,
     recipe: &Recipe,
     packages: Missing,
-    progress: Progress<'_>,
+    progress: Say<'_>,
 ) -> Result<Image, ImageError> {
     let (name, official) = (&recipe.name, &recipe.official);
     if let Some(image) = local(engine, official).await? {
@@ -322,11 +322,7 @@ pub fn tablet_reference(seeded_bugs: bool) -> Result<String, ImageError> {
 }
 
 /// An image that somebody named: local, or pulled.
-async fn named(
-    engine: &Engine,
-    reference: &str,
-    progress: Progress<'_>,
-) -> Result<Image, ImageError> {
+async fn named(engine: &Engine, reference: &str, progress: Say<'_>) -> Result<Image, ImageError> {
     if let Some(image) = local(engine, reference).await? {
         return Ok(image);
     }

@@ -104,7 +104,7 @@ impl Journal {
     /// Milliseconds since the journal was created.
     #[must_use]
     pub fn now_ms(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+        reports::millis(self.started.elapsed())
     }
 
     /// Where the journal is written.

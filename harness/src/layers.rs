@@ -20,7 +20,7 @@ const LAYERS: [&str; 30] = [
     "proxy",
     "tablet",
     "survey",
-    "ground",
+    "prepare",
     "observer",
     // What judges: records only.
     "oracle",

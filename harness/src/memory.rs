@@ -17,9 +17,9 @@ use reports::NotPossible;
 
 use crate::campaign::SlotError;
 use crate::docker::DockerError;
-use crate::ground::GroundError;
 use crate::images::ImageOptions;
 use crate::plan::PlanError;
+use crate::prepare::PrepareError;
 use crate::stage::ActError;
 
 /// What to measure.
@@ -86,7 +86,7 @@ pub enum MemoryError {
     NotPossible(NotPossible),
     /// No engine, no images, or the user stopped it before it began.
     #[error(transparent)]
-    Ground(GroundError),
+    Prepare(PrepareError),
     /// What a diff needed is not gone.
     #[error("removing the servers")]
     Removal(#[source] DockerError),

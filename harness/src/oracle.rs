@@ -14,7 +14,6 @@ mod bounded;
 mod comes_back;
 mod exact;
 mod examination;
-mod held;
 mod history;
 mod legal_history;
 mod little_lost;
@@ -24,6 +23,7 @@ mod outcome;
 mod progress;
 mod prompt_cancel;
 mod refusals;
+mod resources;
 mod scenario;
 mod serves;
 mod storms;
@@ -35,7 +35,7 @@ mod workflow_restored;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub(crate) use held::growth_is_bounded as held_growth_is_bounded;
+pub(crate) use resources::growth_is_bounded as held_growth_is_bounded;
 use view::View;
 
 /// Judges a trial by its journal: one judgement for each invariant, in order.

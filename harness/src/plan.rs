@@ -7,20 +7,20 @@
 //! Trials are dealt from a menu of slots (a fault and how it is triggered), shuffled anew for each round of the menu: a short
 //! campaign of any seed already covers many faults and phases, a long one all of them evenly.
 
+mod menu;
 mod rules;
-mod slots;
 
+use menu::MenuPart;
 use rand::seq::SliceRandom;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 use reports::schedule::{Bug, Deadlines, FORMAT, Fault, Pace, Schedule, Step, Trigger, Workload};
 use sha2::{Digest, Sha256};
-use slots::Part;
 
 use crate::workload::{Dataset, WorkloadError};
 
+pub use menu::{TriggerKind, parse_bug, parse_fault, parse_trigger, trigger_text};
 pub use rules::works_with;
-pub use slots::{TriggerKind, parse_bug, parse_fault, parse_trigger, trigger_text};
 
 /// Length of a paced diff that plans aim at, in milliseconds.
 const DIFF_MS: u64 = 3_500;
@@ -165,7 +165,7 @@ pub fn campaign(seed: u64, options: &PlanOptions) -> Result<Vec<Schedule>, PlanE
 /// # Errors
 /// As [`campaign`].
 pub fn schedule(seed: u64, trial: u32, options: &PlanOptions) -> Result<Schedule, PlanError> {
-    let offered = slots::offered(&options.faults, &options.triggers, &options.without);
+    let offered = menu::offered(&options.faults, &options.triggers, &options.without);
     if offered.is_empty() {
         return Err(PlanError::NothingToDraw {
             faults: names(&options.faults, |fault| fault.name()),
@@ -175,7 +175,7 @@ pub fn schedule(seed: u64, trial: u32, options: &PlanOptions) -> Result<Schedule
     let offered_len = u32::try_from(offered.len()).unwrap_or(u32::MAX);
     let (round, place) = (trial / offered_len, trial % offered_len);
     let (mut order, mut more): (Vec<usize>, Vec<usize>) =
-        (0..offered.len()).partition(|slot| offered[*slot].part != Part::More);
+        (0..offered.len()).partition(|slot| offered[*slot].part != MenuPart::More);
     order.shuffle(&mut fork(seed, "order", round));
     order.sort_by_key(|slot| offered[*slot].part); // stable: both parts stay shuffled
     more.shuffle(&mut fork(seed, "more", round));
@@ -279,7 +279,7 @@ fn check_step(index: usize, step: &Step, before: &[Step]) -> Result<(), PlanErro
     let impossible = |why: &'static str| PlanError::Impossible {
         step: index,
         fault: step.fault.name(),
-        trigger: slots::trigger_text(&step.trigger),
+        trigger: menu::trigger_text(&step.trigger),
         why,
     };
     match &step.trigger {

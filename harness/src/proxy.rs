@@ -6,9 +6,10 @@
 //! Containers reach it by the address of their network's gateway. Each link of a trial has a listener
 //! of its own, and a tablet that is restarted finds it at the same address.
 //!
-//! A [`Switchboard`] numbers, records and holds; the protocols only tell it what passes. Weather
+//! A [`Switchboard`] numbers, records and holds; the protocols only tell it what passes. LinkConditions
 //! (delay, partition, reset …) acts below the protocols, on bytes.
 
+mod conditions;
 mod fingerprint;
 mod grpc;
 mod listener;
@@ -18,17 +19,17 @@ pub mod recording;
 mod switchboard;
 mod upstream;
 mod waiting;
-mod weather;
 mod words;
 
+pub use conditions::{Conditioned, Direction, Flow, LinkConditions, Way, Wire};
 pub use fingerprint::Reading;
 pub use grpc::{GrpcLink, GrpcProxy, Pings, STREAM_WINDOW};
 pub use listener::Listener;
 pub use mysql::MysqlProxy;
 pub use normaliser::Normaliser;
 pub use switchboard::{
-    Answered, Armed, Class, Exchange, Held, Open, Passage, Said, Switchboard, UnderWay,
+    Answered, Armed, Class, Exchange, HeldExchange, ObservedRequest, Open, Passage, Switchboard,
+    UnderWay,
 };
 pub use upstream::Upstream;
 pub use waiting::waiting_bytes;
-pub use weather::{Direction, Flow, Way, Weather, Weathered, Wire};

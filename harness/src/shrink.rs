@@ -23,9 +23,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::campaign::Slots;
 use crate::docker::{DockerError, Run};
-use crate::ground::{Ground, GroundError};
 use crate::images::ImageOptions;
 use crate::judge::JudgeError;
+use crate::prepare::{PrepareError, Prepared};
 
 pub use lab::LabError;
 pub use search::{Aim, Budget, Ending, SearchError, Shrunk};
@@ -74,7 +74,7 @@ pub enum ShrinkError {
     },
     /// No engine, no images, or the user stopped it before it began.
     #[error(transparent)]
-    Ground(GroundError),
+    Prepare(PrepareError),
     /// What the run made is not gone.
     #[error("not all of the run was removed; `vdiff-chaos clean` tries it again")]
     Removal(#[source] DockerError),
@@ -179,8 +179,8 @@ pub async fn run(
     say: &(dyn Fn(&str) + Send + Sync),
 ) -> Result<Report, ShrinkError> {
     let begun = Instant::now();
-    let ground = Ground::prepare(&options.images, stop, say).await;
-    let ground = ground.map_err(ShrinkError::Ground)?;
+    let prepared = Prepared::make(&options.images, stop, say).await;
+    let prepared = prepared.map_err(ShrinkError::Prepare)?;
     let id = Run::fresh_id();
     let name = format!("{id}-shrink");
     let out = options.out.clone().unwrap_or_else(|| Path::new("reports/runs").join(&name));
@@ -190,12 +190,12 @@ pub async fn run(
         .map_err(|source| ShrinkError::Write { path: results.clone(), source })?;
     let smallest = results.join("schedule.json");
     let mut info = info(options, name, &out);
-    info.images = crate::stage::image_ids(&ground.images);
-    info.host = ground.host.clone();
+    info.images = crate::stage::image_ids(&prepared.images);
+    info.host = prepared.host.clone();
     directory.write_run(&info).map_err(ShrinkError::Layout)?;
     say(&format!("run      {}", out.display()));
     let mut lab = lab::Lab {
-        slots: Slots::new(ground, id),
+        slots: Slots::new(prepared, id),
         directory,
         smallest: smallest.clone(),
         jobs: u32::from(options.jobs),
@@ -205,7 +205,7 @@ pub async fn run(
     };
     let searched = search::shrink(&options.original, &options.aim, &mut lab).await;
     let removed = lab.slots.remove().await;
-    info.duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    info.duration_ms = reports::millis(begun.elapsed());
     info.planned = Some(lab.trials.len() as u64);
     info.interrupted = stop.is_cancelled().then(|| "the user stopped it".to_owned());
     lab.directory.write_run(&info).map_err(ShrinkError::Layout)?;
@@ -230,7 +230,7 @@ fn info(options: &ShrinkOptions, run: String, out: &Path) -> RunInfo {
         program: options.program.clone(),
         version: crate::version::of_program().to_owned(),
         directory: out.display().to_string(),
-        started_wall_ms: u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
+        started_wall_ms: reports::millis(now),
         ..RunInfo::default()
     }
 }

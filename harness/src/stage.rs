@@ -8,11 +8,11 @@
 mod acts;
 mod answers;
 mod collect;
-mod held;
 mod links;
 mod open;
-mod parts;
 mod residue;
+mod resources;
+mod tablets;
 mod verbs;
 mod waits;
 
@@ -28,7 +28,7 @@ pub use acts::Action;
 pub(crate) use open::image_ids;
 pub use open::{SHARD, SOURCE_DB, SOURCE_KEYSPACE, Stage, TARGET_DB, TARGET_KEYSPACE, WORKFLOW};
 pub use waits::Waited;
-pub(crate) use waits::{is_at_rest, millis};
+pub(crate) use waits::is_at_rest;
 
 /// What trials of one slot share: servers, images, loaded data.
 #[derive(Clone)]

@@ -24,8 +24,8 @@ use crate::campaign::{self, CampaignError, CampaignOptions, Work};
 use crate::crash_points::hunt::{Hunt, HuntOptions};
 use crate::crash_points::plan::{Frame, Window};
 use crate::docker::Engine;
-use crate::ground::GroundError;
 use crate::images::{self, ImageOptions, Patch};
+use crate::prepare::PrepareError;
 use known::{known, schedules};
 
 const DEADLINE: Duration = Duration::from_secs(900);
@@ -34,7 +34,7 @@ const DEADLINE: Duration = Duration::from_secs(900);
 #[derive(Clone, Debug)]
 pub struct ZooOptions {
     /// What is hunted.
-    pub game: Game,
+    pub game: ZooTask,
     /// The seed.
     pub seed: u64,
     /// Trials at a time.
@@ -49,7 +49,7 @@ pub struct ZooOptions {
 
 /// What is hunted.
 #[derive(Clone, Debug)]
-pub enum Game {
+pub enum ZooTask {
     /// These known bugs; none: each.
     Bugs(Vec<Bug>),
     /// The control: the same with no bug on.
@@ -58,22 +58,22 @@ pub enum Game {
     Patch(Patch),
 }
 
-impl Game {
+impl ZooTask {
     /// The known bugs that are hunted, each once, in the order of the catalogue.
     fn bugs(&self) -> Vec<Bug> {
         match self {
-            Game::Bugs(some) | Game::CleanTablet(some) => {
+            ZooTask::Bugs(some) | ZooTask::CleanTablet(some) => {
                 let wanted = |bug: &Bug| some.is_empty() || some.contains(bug);
                 Bug::ALL.into_iter().filter(wanted).collect()
             }
-            Game::Patch(_) => Vec::new(),
+            ZooTask::Patch(_) => Vec::new(),
         }
     }
 }
 
 /// What became of one bug.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Specimen {
+pub struct BugResult {
     /// Its name; of a patch `patch:` and the file's name.
     pub bug: String,
     /// It was switched on.
@@ -108,7 +108,7 @@ pub struct Specimen {
 #[derive(Debug, Default)]
 pub struct Zoo {
     /// What became of each bug.
-    pub specimens: Vec<Specimen>,
+    pub specimens: Vec<BugResult>,
     /// In what the harness failed besides.
     pub failures: Vec<CampaignError>,
 }
@@ -168,32 +168,34 @@ pub async fn run(
 /// Whether the zoo did what it should: all found, and every workaround worked; or, as control, none,
 /// and nothing unclear. A patch has no such duty: found or not, a verdict on it is one.
 #[must_use]
-pub fn verdict(specimens: &[Specimen], game: &Game) -> Verdict {
+pub fn verdict(specimens: &[BugResult], game: &ZooTask) -> Verdict {
     let all = game.bugs().len();
-    let as_wanted = |specimen: &Specimen| {
+    let as_wanted = |specimen: &BugResult| {
         let worked = specimen.workaround.as_ref().is_none_or(|one| one.landed && one.comes_back);
         specimen.found && worked
     };
     // Where nothing hunted, nothing slipped through.
-    let no_slip = |one: &Specimen| as_wanted(one) || one.trials == 0 && !one.doubts.is_empty();
+    let no_slip = |one: &BugResult| as_wanted(one) || one.trials == 0 && !one.doubts.is_empty();
     let found = specimens.iter().any(|specimen| specimen.found);
-    let is_unclear = |one: &Specimen| one.inconclusive > 0 || !one.doubts.is_empty();
+    let is_unclear = |one: &BugResult| one.inconclusive > 0 || !one.doubts.is_empty();
     let unclear = specimens.iter().any(is_unclear);
     match game {
-        Game::Bugs(_) if specimens.len() == all && specimens.iter().all(as_wanted) => Verdict::Pass,
-        Game::Bugs(_) if specimens.len() == all && specimens.iter().all(no_slip) => {
+        ZooTask::Bugs(_) if specimens.len() == all && specimens.iter().all(as_wanted) => {
+            Verdict::Pass
+        }
+        ZooTask::Bugs(_) if specimens.len() == all && specimens.iter().all(no_slip) => {
             Verdict::Inconclusive
         }
-        Game::Bugs(_) => Verdict::Fail,
-        Game::CleanTablet(_) | Game::Patch(_) if found => Verdict::Fail,
-        Game::CleanTablet(_) if specimens.len() < all || unclear => Verdict::Inconclusive,
-        Game::Patch(_) if specimens.is_empty() || unclear => Verdict::Inconclusive,
-        Game::CleanTablet(_) | Game::Patch(_) => Verdict::Pass,
+        ZooTask::Bugs(_) => Verdict::Fail,
+        ZooTask::CleanTablet(_) | ZooTask::Patch(_) if found => Verdict::Fail,
+        ZooTask::CleanTablet(_) if specimens.len() < all || unclear => Verdict::Inconclusive,
+        ZooTask::Patch(_) if specimens.is_empty() || unclear => Verdict::Inconclusive,
+        ZooTask::CleanTablet(_) | ZooTask::Patch(_) => Verdict::Pass,
     }
 }
 
 /// One thing that is hunted by one campaign.
-struct Prey {
+struct Hunted {
     name: String,
     /// None: a patch.
     bug: Option<Bug>,
@@ -208,11 +210,11 @@ async fn prey(
     options: &ZooOptions,
     stop: &CancellationToken,
     say: &(dyn Fn(&str) + Send + Sync),
-) -> Result<Vec<Prey>, CampaignError> {
+) -> Result<Vec<Hunted>, CampaignError> {
     let is_on = match &options.game {
-        Game::Bugs(_) => true,
-        Game::CleanTablet(_) => false,
-        Game::Patch(patch) => return Ok(vec![patched(patch, options, stop, say).await?]),
+        ZooTask::Bugs(_) => true,
+        ZooTask::CleanTablet(_) => false,
+        ZooTask::Patch(patch) => return Ok(vec![patched(patch, options, stop, say).await?]),
     };
     let of = |bug| {
         let work = match known(bug).window {
@@ -222,7 +224,7 @@ async fn prey(
                 Work::Given(schedules.map_err(CampaignError::Plan)?)
             }
         };
-        Ok(Prey {
+        Ok(Hunted {
             name: bug.name().to_owned(),
             bug: Some(bug),
             is_on,
@@ -240,16 +242,16 @@ async fn patched(
     options: &ZooOptions,
     stop: &CancellationToken,
     say: &(dyn Fn(&str) + Send + Sync),
-) -> Result<Prey, CampaignError> {
+) -> Result<Hunted, CampaignError> {
     let schedules = known::all_schedules(options.seed).map_err(CampaignError::Plan)?;
-    let engine = Engine::connect().await.map_err(GroundError::Engine);
-    let engine = engine.map_err(CampaignError::Ground)?;
+    let engine = Engine::connect().await.map_err(PrepareError::Engine);
+    let engine = engine.map_err(CampaignError::Prepare)?;
     let tell = |line: &str| say(&format!("images   {line}"));
     let built = images::ensure_patched_tablet(&engine, patch, &tell);
-    let built = stop.run_until_cancelled(built).await.ok_or(GroundError::Stopped);
-    let built = built.and_then(|built| built.map_err(GroundError::Images));
-    let tablet = built.map_err(CampaignError::Ground)?.reference;
-    Ok(Prey {
+    let built = stop.run_until_cancelled(built).await.ok_or(PrepareError::Stopped);
+    let built = built.and_then(|built| built.map_err(PrepareError::Images));
+    let tablet = built.map_err(CampaignError::Prepare)?.reference;
+    Ok(Hunted {
         name: format!("patch:{}", patch.name()),
         bug: None,
         is_on: true,
@@ -276,14 +278,14 @@ fn reasons_of(trial: &TrialRecord) -> impl Iterator<Item = &String> {
     failed.flat_map(|judgement| judgement.reasons.iter().map(|reason| &reason.text))
 }
 
-impl Prey {
+impl Hunted {
     async fn hunt(
         &self,
         options: &ZooOptions,
         stop: &CancellationToken,
         say: &(dyn Fn(&str) + Send + Sync),
         failures: &mut Vec<CampaignError>,
-    ) -> Result<Specimen, CampaignError> {
+    ) -> Result<BugResult, CampaignError> {
         let (mut trials, mut doubts) = (Vec::new(), Vec::new());
         let mut directory = options.out.clone();
         for (nth, work) in self.works.iter().enumerate() {
@@ -304,7 +306,7 @@ impl Prey {
                 break;
             }
         }
-        Ok(Specimen { doubts, ..self.specimen(&trials, &directory) })
+        Ok(BugResult { doubts, ..self.specimen(&trials, &directory) })
     }
 
     fn campaign(&self, options: &ZooOptions, nth: usize, work: Work) -> CampaignOptions {
@@ -336,7 +338,7 @@ impl Prey {
         }
     }
 
-    fn specimen(&self, trials: &[TrialRecord], directory: &std::path::Path) -> Specimen {
+    fn specimen(&self, trials: &[TrialRecord], directory: &std::path::Path) -> BugResult {
         let known = self.bug.map(known);
         let way_out = known.as_ref().and_then(|known| known.workaround);
         let works_around = |trial: &&TrialRecord| {
@@ -368,7 +370,7 @@ impl Prey {
                 && !reports::summary::is_made_good(trial, trials)
         };
         let inconclusive = trials.iter().filter(is_unclear).count();
-        Specimen {
+        BugResult {
             bug: self.name.clone(),
             switched_on: self.is_on,
             window: known.and_then(|known| known.window),

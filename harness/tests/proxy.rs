@@ -38,7 +38,7 @@ async fn on_a_server(engine: &Engine, run: &Run) -> Result<()> {
     holding::a_held_commit_decides_its_transaction(&server).await?;
     holding::a_hold_stops_its_own_connection_only(&server).await?;
     holding::a_binary_log_is_passed_as_it_is(&server).await?;
-    transparent::the_weather_acts_below_the_statements(&server).await?;
+    transparent::link_conditions_act_below_the_statements(&server).await?;
     transparent::a_restarted_server_is_found_again(&server).await?;
     Ok(())
 }

@@ -11,8 +11,8 @@ use harness::cluster::Servers;
 use harness::docker::{Engine, Run};
 use harness::images::{self, Image, Images, Recipe};
 use harness::proxy::{
-    Armed, GrpcLink, GrpcProxy, Held, Normaliser, Pings, STREAM_WINDOW, Switchboard, Upstream,
-    Weather,
+    Armed, GrpcLink, GrpcProxy, HeldExchange, LinkConditions, Normaliser, Pings, STREAM_WINDOW,
+    Switchboard, Upstream,
 };
 use reports::schedule::{CrashPoint, Link, Moment};
 use tablet_wire::etcdserverpb::kv_client::KvClient;
@@ -62,7 +62,7 @@ impl Bench {
         let link = GrpcLink {
             link: Link::Etcd,
             upstream,
-            weather: Weather::default(),
+            conditions: LinkConditions::default(),
             names: Normaliser::new([("/t0", "")]),
             pings: Pings::ETCD,
             stream_window: STREAM_WINDOW,
@@ -102,7 +102,7 @@ fn put(key: &str, value: &str) -> PutRequest {
     PutRequest { key: key.into(), value: value.into(), ..Default::default() }
 }
 
-async fn caught(armed: &mut Armed) -> Held {
+async fn caught(armed: &mut Armed) -> HeldExchange {
     soon(armed.caught()).await.expect("nothing else was armed")
 }
 

@@ -12,7 +12,7 @@ use harness::stage::{Stage, TARGET_DB, Waited};
 use harness::tablet::Signal;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, OptsBuilder};
-use reports::journal::{Event, Moment, Side};
+use reports::journal::{CountedWhen, Event, Side};
 use reports::verdict::{Invariant, Verdict};
 use tablet_wire::etcdserverpb::kv_client::KvClient;
 use tablet_wire::etcdserverpb::lease_client::LeaseClient;
@@ -114,11 +114,15 @@ async fn what_a_dead_incarnation_leaves_is_found_and_fails_the_trial() {
         assert!(reasons.iter().any(|reason| reason.contains(found)), "{found} was not found");
     }
     let held = stage.records().into_iter().filter_map(|record| match record.event {
-        Event::Held(held) => Some((held.moment, held.tasks.is_some())),
+        Event::ResourcesCounted(held) => Some((held.moment, held.tasks.is_some())),
         _ => None,
     });
     let held: Vec<_> = held.collect();
-    assert_eq!(held.iter().filter(|look| **look == (Moment::AtEnd, true)).count(), 2, "{held:?}");
+    assert_eq!(
+        held.iter().filter(|look| **look == (CountedWhen::AtEnd, true)).count(),
+        2,
+        "{held:?}"
+    );
 
     drop(ghost);
     stage.close().await;

@@ -10,7 +10,7 @@ use crate::verdict::Invariant;
 
 mod clock;
 mod landing;
-mod looks;
+mod probes;
 mod read;
 mod results;
 
@@ -18,7 +18,7 @@ pub use clock::{ClockLook, begin_us, clock_looks};
 pub use landing::{
     Evidence, FaultLanded, Hit, HitKind, InFlight, Interrupted, MissKind, SNAPSHOT_GONE,
 };
-pub use looks::{Answer, Held, Moment, Outcome, Residue, Roles, Told, Verbs};
+pub use probes::{Answer, CallOutcome, CountedWhen, Residue, ResourceCount, Roles, Told, Verbs};
 pub use read::{JournalError, line, parse, read};
 pub use results::{
     Difference, DifferenceKind, FinalReport, SidecarChange, TableReport, TableTruth, Truth,
@@ -73,6 +73,17 @@ impl Side {
             Side::Target => "target",
         }
     }
+}
+
+/// So many exits that nobody asked for within [`CRASH_LOOP_WINDOW_MS`] are a crash loop.
+pub const CRASH_LOOP_EXITS: usize = 3;
+/// See [`CRASH_LOOP_EXITS`].
+pub const CRASH_LOOP_WINDOW_MS: u64 = 60_000;
+
+/// What an entry of `vdiff_log` says when a stream of rows begins, `streaming: table 't' after X`, as (t, X).
+#[must_use]
+pub fn stream_start(message: &str) -> Option<(&str, &str)> {
+    message.strip_prefix("streaming: table '")?.split_once("' after ")
 }
 
 /// What happened.
@@ -246,7 +257,8 @@ pub enum Event {
     /// What was left at the end, by kind.
     Residue(Residue),
     /// What a living tablet held.
-    Held(Held),
+    #[serde(alias = "held")]
+    ResourcesCounted(ResourceCount),
     /// How fast a tablet answered at the end.
     Answers {
         /// Which tablet.

@@ -17,3 +17,9 @@ pub mod witnesses;
 pub use layout::{write_all, write_summaries};
 pub use run::{Host, RunInfo, TrialRecord};
 pub use witnesses::{NotPossible, Witnesses};
+
+/// Whole milliseconds, as records have them.
+#[must_use]
+pub fn millis(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

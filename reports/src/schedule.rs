@@ -13,6 +13,7 @@ pub use file::{ScheduleError, load, parse, print, save};
 
 /// The version of the schedule's format that this build reads and writes.
 pub const FORMAT: u32 = 2;
+const ROW_BYTES_MIN: u64 = 48;
 
 /// One trial, planned.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -79,6 +80,14 @@ pub struct Pace {
     pub memory_limit_bytes: u64,
     /// Bytes of rows in one packet of a row stream, at most (one row of any size always fits).
     pub packet_bytes: u64,
+}
+
+impl Pace {
+    /// Rows of one packet, at most: the least that a row of any workload takes in it, encoded, is 48 bytes.
+    #[must_use]
+    pub fn packet_rows_max(&self) -> u64 {
+        self.packet_bytes / ROW_BYTES_MIN
+    }
 }
 
 /// One fault at one time.

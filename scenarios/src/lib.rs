@@ -6,13 +6,13 @@
 pub mod args;
 mod bad;
 mod book;
+mod description;
 mod finder;
 mod junit;
 mod points;
 mod reading;
 pub mod record;
 mod report;
-mod said;
 mod steps;
 mod suite;
 mod world;
@@ -74,7 +74,7 @@ pub struct Options {
 
 /// What a feature run came to.
 #[derive(Clone, Debug)]
-pub struct Outcome {
+pub struct SuiteOutcome {
     /// What was tried.
     pub counts: Counts,
     /// With which code to exit.
@@ -100,7 +100,7 @@ pub fn list(options: &Options) -> Result<Vec<String>, BadFeatures> {
 ///
 /// # Errors
 /// When features cannot be run (nothing was started then), or reports could not be written.
-pub async fn run(options: &Options, stop: &CancellationToken) -> Result<Outcome, RunError> {
+pub async fn run(options: &Options, stop: &CancellationToken) -> Result<SuiteOutcome, RunError> {
     let book = Book::read(&options.features)?;
     for note in &book.notes {
         eprintln!("note     {note}");
@@ -114,7 +114,7 @@ async fn play_all(
     options: &Options,
     mut book: Book,
     stop: &CancellationToken,
-) -> anyhow::Result<Outcome> {
+) -> anyhow::Result<SuiteOutcome> {
     let (began, started) = (Instant::now(), SystemTime::now());
     let features = std::mem::take(&mut book.features);
     let playable = features.iter().map(Ext::count_scenarios).sum();
@@ -129,7 +129,7 @@ async fn play_all(
     let mut reasons = reasons(options, &book, &counts, playable, interrupted);
     info.interrupted = interrupted.then(|| "the user stopped it".to_owned());
     info.undone = report::undone(&reasons, &record.done(), &suite.trials());
-    info.duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
+    info.duration_ms = reports::millis(began.elapsed()).max(1);
     // Reports first: what cannot be removed must not take them along.
     let written = report::write(options, info, &suite.trials(), &record);
     let removed = tokio::time::timeout(REMOVE_WITHIN, suite.remove()).await;
@@ -141,7 +141,7 @@ async fn play_all(
     let excused = done.iter().flat_map(|it| {
         it.excused.iter().map(move |what| format!("{}: {}: {what}", it.feature, it.name))
     });
-    Ok(Outcome {
+    Ok(SuiteOutcome {
         exit: exit(&counts, is_harness, reasons.is_empty()),
         excused: excused.collect(),
         counts,

@@ -26,7 +26,7 @@ pub(crate) fn info(options: &Options, started: Duration) -> RunInfo {
         directory: directory.display().to_string(),
         plan: format!("the features of {}", options.features.display()),
         floor: landed.map_or(0, |floor| floor.landed),
-        started_wall_ms: u64::try_from(started.as_millis()).unwrap_or(u64::MAX),
+        started_wall_ms: reports::millis(started),
         ..RunInfo::default()
     }
 }

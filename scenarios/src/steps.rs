@@ -49,19 +49,19 @@ impl From<Death> for Fault {
     name = "harm",
     regex = "the target's MySQL is killed|the source's MySQL is killed|the source tablet is killed|etcd is killed|the target tablet's connections are killed|the target's MySQL takes no writes|the table of checkpoints is locked|the target tablet's lease ends|another tablet becomes primary|a new container takes the frozen target tablet's alias"
 )]
-struct Harm(Fault);
+struct FaultPhrase(Fault);
 
-impl std::str::FromStr for Harm {
+impl std::str::FromStr for FaultPhrase {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let harm = HARMS.iter().find(|(said, _)| *said == text);
+        let harm = FAULT_PHRASES.iter().find(|(said, _)| *said == text);
         harm.map(|(_, fault)| Self(*fault)).ok_or_else(|| format!("unknown harm `{text}`"))
     }
 }
 
 /// Harms in words.
-const HARMS: [(&str, Fault); 10] = [
+const FAULT_PHRASES: [(&str, Fault); 10] = [
     ("the target's MySQL is killed", Fault::MysqlKill),
     ("the source's MySQL is killed", Fault::MysqlSourceKill),
     ("the source tablet is killed", Fault::SourceKill),
@@ -88,7 +88,7 @@ pub(crate) fn fault_in(step: &str) -> Result<Option<Fault>, String> {
     if let Some((name, _)) = step.strip_prefix("the fault \"").and_then(|it| it.split_once('"')) {
         return plan::parse_fault(name).map(Some);
     }
-    let mut known = HARMS.iter().chain(&IN_WORDS);
+    let mut known = FAULT_PHRASES.iter().chain(&IN_WORDS);
     Ok(known.find(|(said, _)| step.starts_with(said)).map(|(_, fault)| *fault))
 }
 

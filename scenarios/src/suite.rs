@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::Context as _;
 use harness::campaign::Slots;
 use harness::docker::Run;
-use harness::ground::Ground;
 use harness::images::{self, Image, ImageOptions};
+use harness::prepare::Prepared;
 use harness::stage::Environment;
 use reports::TrialRecord;
 use reports::schedule::Schedule;
@@ -139,7 +139,7 @@ impl Suite {
 
     async fn prepare(&self) -> anyhow::Result<Slots> {
         // Whoever stops a feature run drops it.
-        let ground = Ground::prepare(&self.images, &CancellationToken::new(), &say).await;
+        let ground = Prepared::make(&self.images, &CancellationToken::new(), &say).await;
         let ground = ground.context("nothing can be started")?;
         Ok(Slots::new(ground, Run::fresh_id()))
     }

@@ -13,8 +13,8 @@ use reports::verdict::Judgement;
 use tokio::sync::OwnedMutexGuard;
 
 use crate::book;
+use crate::description::TrialDescription;
 use crate::points::Points;
-use crate::said::Said;
 use crate::suite::Suite;
 
 mod judging;
@@ -35,7 +35,7 @@ pub(crate) fn install(suite: Arc<Suite>) -> anyhow::Result<()> {
 pub(crate) struct World {
     suite: Arc<Suite>,
     trial: u32,
-    said: Said,
+    said: TrialDescription,
     own_servers: Option<OwnedMutexGuard<()>>,
     small_disk: bool,
     scenario: Option<Scenario>,
@@ -67,7 +67,7 @@ impl World {
         Ok(Self {
             suite: Arc::clone(suite),
             trial: suite.next_trial(),
-            said: Said::default(),
+            said: TrialDescription::default(),
             own_servers: None,
             small_disk: false,
             scenario: None,
@@ -117,7 +117,7 @@ impl World {
     ///
     /// # Errors
     /// When the workflow is there already.
-    pub(crate) fn said(&mut self) -> anyhow::Result<&mut Said> {
+    pub(crate) fn description(&mut self) -> anyhow::Result<&mut TrialDescription> {
         if self.stage.is_some() {
             let late =
                 "say this before the workflow: its tables are loaded and its tablets started";
@@ -132,7 +132,7 @@ impl World {
     /// As [`World::said`].
     pub(crate) fn with_bug(&mut self, bug: Bug) -> anyhow::Result<()> {
         let is_off = self.suite.keeps_bugs_off();
-        let said = self.said()?;
+        let said = self.description()?;
         said.seeded = true;
         said.plan.bug = (!is_off).then_some(bug);
         Ok(())

@@ -47,7 +47,7 @@ async fn cycles(engine: &Engine, run: &Run, images: &Images) -> Result<Vec<u64>,
         engine.kill(container.id(), "SIGKILL").await?;
         engine.wait_exit(container.id(), EXIT_WITHIN).await?;
         engine.start(container.id()).await?;
-        times_ms.push(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX));
+        times_ms.push(reports::millis(began.elapsed()));
     }
     Ok(times_ms)
 }

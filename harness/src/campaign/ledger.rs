@@ -113,7 +113,7 @@ impl Ledger {
         mut self,
         at_end: &SoFar,
     ) -> (Summary, Vec<TrialRecord>, Result<(), CampaignError>) {
-        self.info.duration_ms = millis(self.begun.elapsed()).max(1);
+        self.info.duration_ms = reports::millis(self.begun.elapsed()).max(1);
         let written = self.write(at_end);
         (self.summary(at_end), self.trials, written)
     }
@@ -152,14 +152,12 @@ impl Ledger {
     /// From the first trial's begin to the last one's end.
     fn trials_ms(&self) -> u64 {
         match (self.first_trial, self.last_trial) {
-            (Some(first), Some(last)) => millis(last.saturating_duration_since(first)).max(1),
+            (Some(first), Some(last)) => {
+                reports::millis(last.saturating_duration_since(first)).max(1)
+            }
             _ => 0,
         }
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -13,9 +13,9 @@ use tokio::sync::Mutex;
 
 use crate::cluster::{ClusterError, Servers};
 use crate::docker::{DockerError, Engine, Run};
-use crate::ground::Ground;
 use crate::images::Images;
 use crate::naive::{self, NaiveError};
+use crate::prepare::Prepared;
 use crate::stage::{ActError, Environment, SOURCE_DB, Stage, TARGET_DB, Waited};
 use crate::survey::Survey;
 use crate::workload::{self, Dataset, LoadError, WorkloadError};
@@ -220,8 +220,8 @@ struct State {
 impl Slots {
     /// None yet; `id` begins the ids of all runs that are begun for them.
     #[must_use]
-    pub fn new(ground: Ground, id: String) -> Slots {
-        let Ground { engine, images, survey, host: _ } = ground;
+    pub fn new(prepared: Prepared, id: String) -> Slots {
+        let Prepared { engine, images, survey, host: _ } = prepared;
         let (images, survey) = (Arc::new(images), Arc::new(survey));
         Slots { engine, images, id, survey, state: Mutex::new(State::default()) }
     }

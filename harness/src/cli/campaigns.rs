@@ -7,11 +7,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::arguments::{ReplayArgs, RunArgs, ZooArgs};
 use super::{Exit, Failure, put, putln, say};
-use crate::campaign::{self, CampaignError, CampaignOptions, Outcome, Work};
-use crate::ground::GroundError;
+use crate::campaign::{self, CampaignError, CampaignOptions, CampaignOutcome, Work};
 use crate::images::{Patch, PatchError};
 use crate::plan::PlanOptions;
-use crate::zoo::{self, Game, ZooOptions};
+use crate::prepare::PrepareError;
+use crate::zoo::{self, ZooOptions, ZooTask};
 
 /// A trial takes at most about this long in the mean; building images once comes on top.
 pub(super) const TRIAL_MEAN: Duration = Duration::from_secs(60);
@@ -95,9 +95,9 @@ fn recorded_images(file: &Path) -> Option<std::collections::BTreeMap<String, Str
 
 pub(super) async fn zoo(args: ZooArgs, stop: &CancellationToken) -> Result<Exit, Failure> {
     let (kind, game) = match (&args.patch, args.clean_tablet) {
-        (Some(file), _) => ("zoo-patch", Game::Patch(patch(file).await?)),
-        (None, true) => ("zoo-control", Game::CleanTablet(args.bugs)),
-        (None, false) => ("zoo", Game::Bugs(args.bugs)),
+        (Some(file), _) => ("zoo-patch", ZooTask::Patch(patch(file).await?)),
+        (None, true) => ("zoo-control", ZooTask::CleanTablet(args.bugs)),
+        (None, false) => ("zoo", ZooTask::Bugs(args.bugs)),
     };
     let default =
         Path::new("reports/runs").join(format!("{}-{kind}", crate::docker::Run::fresh_id()));
@@ -148,12 +148,15 @@ async fn patch(file: &Path) -> Result<Patch, Failure> {
     Patch::open(file).await.map_err(failure)
 }
 
-async fn execute(options: &CampaignOptions, stop: &CancellationToken) -> Result<Outcome, Failure> {
+async fn execute(
+    options: &CampaignOptions,
+    stop: &CancellationToken,
+) -> Result<CampaignOutcome, Failure> {
     campaign::run(options, stop, &say).await.map_err(|error| failure(&error))
 }
 
 /// Tells what a campaign came to.
-pub(super) fn told(outcome: &Outcome) -> Exit {
+pub(super) fn told(outcome: &CampaignOutcome) -> Exit {
     let page = outcome.directory.join("index.html");
     put(&reports::render::terminal::render(&outcome.summary, &page.display().to_string()));
     exit(outcome.summary.verdict.into(), &outcome.failures)
@@ -174,8 +177,8 @@ pub(super) fn failure(error: &CampaignError) -> Failure {
         CampaignError::Plan(_) | CampaignError::Slot(crate::campaign::SlotError::Workload(_)) => {
             Failure::usage(error)
         }
-        CampaignError::Ground(GroundError::Stopped) => Failure::stopped(error),
-        CampaignError::Ground(_)
+        CampaignError::Prepare(PrepareError::Stopped) => Failure::stopped(error),
+        CampaignError::Prepare(_)
         | CampaignError::NotPossible(_)
         | CampaignError::Removal(_)
         | CampaignError::Dealer(_)

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::arguments::ShrinkArgs;
 use super::values::Limit;
 use super::{Exit, Failure, putln, say};
-use crate::ground::GroundError;
+use crate::prepare::PrepareError;
 use crate::shrink::{
     self, Aim, Budget, Ending, LabError, Report, SearchError, ShrinkError, ShrinkOptions, search,
 };
@@ -31,7 +31,7 @@ pub(super) async fn run(args: ShrinkArgs, stop: &CancellationToken) -> Result<Ex
             Err(Failure::stopped(&error))
         }
         Err(
-            error @ (ShrinkError::Ground(GroundError::Stopped)
+            error @ (ShrinkError::Prepare(PrepareError::Stopped)
             | ShrinkError::Search(SearchError::Laboratory(LabError::Stopped))),
         ) => Err(Failure::stopped(&error)),
         Err(error) => Err(Failure::harness(&error)),

@@ -8,7 +8,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::hunt::{Entry, Hunt, HuntOptions};
-use crate::campaign::{self, CampaignError, CampaignOptions, Dealer, Outcome, Work};
+use crate::campaign::{self, CampaignError, CampaignOptions, CampaignOutcome, Dealer, Work};
 
 /// The list's file in a run's directory.
 pub const LIST_FILE: &str = "crash-points.json";
@@ -17,7 +17,7 @@ pub const LIST_FILE: &str = "crash-points.json";
 #[derive(Debug)]
 pub struct CrashPointRun {
     /// Its campaign.
-    pub outcome: Outcome,
+    pub outcome: CampaignOutcome,
     /// All points.
     pub entries: Vec<Entry>,
 }

@@ -10,7 +10,7 @@ use testcontainers::core::{ContainerPort, Host};
 use testcontainers::runners::AsyncRunner;
 use testcontainers::{ContainerAsync, ContainerRequest, CopyTargetOptions, GenericImage, ImageExt};
 
-use super::{DockerError, Engine, Site};
+use super::{DockerError, Engine, RunScope};
 
 /// A container to be started.
 #[derive(Clone, Debug, Default)]
@@ -85,7 +85,11 @@ pub struct Container {
 
 impl Engine {
     /// Creates a container in a run's network, and starts it.
-    pub async fn launch(&self, site: &Site, spec: ContainerSpec) -> Result<Container, DockerError> {
+    pub async fn launch(
+        &self,
+        site: &RunScope,
+        spec: ContainerSpec,
+    ) -> Result<Container, DockerError> {
         let name = site.name(&spec.what);
         let request = request(site, &name, spec);
         let started = request
@@ -131,7 +135,7 @@ impl Drop for Container {
     }
 }
 
-fn request(site: &Site, name: &str, spec: ContainerSpec) -> ContainerRequest<GenericImage> {
+fn request(site: &RunScope, name: &str, spec: ContainerSpec) -> ContainerRequest<GenericImage> {
     let (repository, tag) = split_reference(&spec.image);
     let mut image = GenericImage::new(repository, tag);
     for port in &spec.ports {

@@ -20,7 +20,7 @@ pub struct Owner {
 
 /// What can be said of an owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Life {
+pub enum OwnerState {
     /// Its process runs.
     Alive,
     /// Its process is gone, provably.
@@ -46,18 +46,18 @@ impl Owner {
 
     /// Whether it lives. What cannot be read counts as unknown.
     #[must_use]
-    pub fn life(&self) -> Life {
+    pub fn life(&self) -> OwnerState {
         let here = match (boot_id(), pid_namespace()) {
             (Ok(boot), Ok(namespace)) => boot == self.boot_id && namespace == self.pid_namespace,
             _ => false,
         };
         if !here {
-            return Life::Unknown;
+            return OwnerState::Unknown;
         }
         match start_time(self.pid) {
-            Ok(Some(started)) if started == self.started => Life::Alive,
-            Ok(_) => Life::Dead,
-            Err(_) => Life::Unknown,
+            Ok(Some(started)) if started == self.started => OwnerState::Alive,
+            Ok(_) => OwnerState::Dead,
+            Err(_) => OwnerState::Unknown,
         }
     }
 }
@@ -122,7 +122,7 @@ mod tests {
     fn this_process_is_alive_and_survives_its_label() {
         let me = Owner::current().unwrap();
         assert_eq!(me.to_string().parse::<Owner>().unwrap(), me);
-        assert_eq!(me.life(), Life::Alive);
+        assert_eq!(me.life(), OwnerState::Alive);
     }
 
     /// The PID alone says nothing: it may have been given to another process since.
@@ -130,7 +130,7 @@ mod tests {
     fn a_reused_pid_is_a_dead_owner() {
         let mut owner = Owner::current().unwrap();
         owner.started -= 1;
-        assert_eq!(owner.life(), Life::Dead);
+        assert_eq!(owner.life(), OwnerState::Dead);
     }
 
     #[test]
@@ -140,7 +140,7 @@ mod tests {
         owner.pid = child.id();
         owner.started = start_time(child.id()).unwrap().unwrap_or(1);
         child.wait().unwrap();
-        assert_eq!(owner.life(), Life::Dead);
+        assert_eq!(owner.life(), OwnerState::Dead);
     }
 
     #[test]
@@ -148,8 +148,8 @@ mod tests {
         let me = Owner::current().unwrap();
         let other_boot = Owner { boot_id: "another".to_owned(), ..me.clone() };
         let other_namespace = Owner { pid_namespace: "1".to_owned(), ..me };
-        assert_eq!(other_boot.life(), Life::Unknown);
-        assert_eq!(other_namespace.life(), Life::Unknown);
+        assert_eq!(other_boot.life(), OwnerState::Unknown);
+        assert_eq!(other_namespace.life(), OwnerState::Unknown);
     }
 
     #[test]

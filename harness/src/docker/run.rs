@@ -27,13 +27,13 @@ const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// Where a run's containers live: what their names, labels and network are made of. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Site {
+pub struct RunScope {
     id: String,
     owner: String,
     network: String,
 }
 
-impl Site {
+impl RunScope {
     /// The name of the run's network.
     #[must_use]
     pub fn network(&self) -> &str {
@@ -60,7 +60,7 @@ impl Site {
 /// without it (a panic) removes its things in a thread of its own, and blocks for it.
 #[derive(Debug)]
 pub struct Run {
-    site: Site,
+    site: RunScope,
     engine: Engine,
     directory: PathBuf,
     removed: AtomicBool,
@@ -77,7 +77,7 @@ impl Run {
         let written = std::fs::create_dir_all(&directory)
             .and_then(|()| std::fs::write(directory.join(OWNER_FILE), owner.to_string()));
         written.map_err(host(format!("cannot write into {}", directory.display())))?;
-        let site = Site {
+        let site = RunScope {
             id: id.to_owned(),
             owner: owner.to_string(),
             network: format!("{NAME_PREFIX}{id}"),
@@ -111,7 +111,7 @@ impl Run {
 
     /// Where its containers live.
     #[must_use]
-    pub fn site(&self) -> &Site {
+    pub fn site(&self) -> &RunScope {
         &self.site
     }
 
@@ -127,13 +127,13 @@ impl Run {
         &self.directory
     }
 
-    /// See [`Site::name`].
+    /// See [`RunScope::name`].
     #[must_use]
     pub fn name(&self, what: &str) -> String {
         self.site.name(what)
     }
 
-    /// See [`Site::labels`].
+    /// See [`RunScope::labels`].
     #[must_use]
     pub fn labels(&self) -> HashMap<String, String> {
         self.site.labels()

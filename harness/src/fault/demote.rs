@@ -37,7 +37,7 @@ pub(super) async fn inject(strike: &Strike<'_>) -> Result<Struck, ActError> {
             break now;
         }
         if began.elapsed() >= DEMOTED_WITHIN {
-            let after_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let after_ms = reports::millis(began.elapsed());
             let waiting_for = format!("the target tablet to step back for {usurper}");
             stage.journal().record(Event::DeadlinePassed { waiting_for, after_ms });
             break now;

@@ -6,7 +6,7 @@ use reports::journal::{Event, Evidence, Hit, HitKind, Interrupted, Side};
 use reports::schedule::{Fault, Phase};
 
 use super::effect::Effect;
-use super::{GIVEN_UP, Strike, Struck, arrival, effect, is_given_up, release};
+use super::{GIVEN_UP, Strike, Struck, arrival, effect, release};
 use crate::observer::{ProcessState, Progress};
 use crate::stage::{ActError, Action, During, Stage};
 use crate::tablet::{Means, OomEvidence, Signal, TabletError};
@@ -35,7 +35,7 @@ pub(super) async fn inject(
             return Ok(strike.missed(format!("the target tablet does not run: {other:?}"), false));
         }
     };
-    if is_given_up(hold.as_deref()) {
+    if hold.as_ref().is_some_and(|hold| hold.is_given_up()) {
         return Ok(strike.missed(GIVEN_UP.to_owned(), false));
     }
     // MySQL dies with the host: its state is read in the last moment before.
@@ -202,7 +202,7 @@ async fn wait_exit(strike: &Strike<'_>, incarnation: u32) -> Result<Option<i64>,
     }
     strike.stage.journal().record(Event::DeadlinePassed {
         waiting_for: format!("the target tablet to end after {}", strike.fault.name()),
-        after_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+        after_ms: reports::millis(began.elapsed()),
     });
     target.expect_exit(strike.step, 137);
     target.tablet().kill(Signal::SIGKILL).await.during("killing what did not end")?;

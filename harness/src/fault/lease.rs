@@ -32,7 +32,7 @@ pub(super) async fn inject(
         match lease_of(stage).await? {
             Some(now) if now != lease => break lease_text(Some(now)),
             found if began.elapsed() >= AGAIN_WITHIN => {
-                let after_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+                let after_ms = reports::millis(began.elapsed());
                 let waiting_for = "the target tablet to register under a new lease".to_owned();
                 stage.journal().record(Event::DeadlinePassed { waiting_for, after_ms });
                 break lease_text(found.filter(|now| *now != lease));

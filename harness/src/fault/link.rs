@@ -55,10 +55,10 @@ type Seen = Option<(String, Vec<Hit>)>;
 
 async fn partition(strike: &Strike<'_>, link: Link, lasts: Duration) -> Result<Seen, ActError> {
     let stage = strike.stage;
-    let weather = stage.weather(link)?;
+    let conditions = stage.conditions(link)?;
     strike.injected(format!("the proxy passes no byte to {link} or back, for {lasts:?}"));
     let open = open_on(stage, link);
-    weather.partition(true);
+    conditions.partition(true);
     let port = stage.proxy_port(link)?;
     let seen = seen(|| {
         let bytes = waiting_bytes(port)?;
@@ -77,7 +77,7 @@ async fn reset(strike: &Strike<'_>, link: Link) -> Result<Seen, ActError> {
     let open = in_use(stage, link).await;
     let heard = stage.switchboard().last_on(link);
     strike.injected(format!("every connection on {link} is reset"));
-    stage.weather(link)?.reset();
+    stage.conditions(link)?.reset();
     let known = heard.map_or(0, |heard| heard.connection);
     let seen = seen(|| {
         let anew = stage.switchboard().last_on(link).filter(|now| now.connection > known);
@@ -88,12 +88,12 @@ async fn reset(strike: &Strike<'_>, link: Link) -> Result<Seen, ActError> {
 
 async fn latency(strike: &Strike<'_>, link: Link, lasts: Duration) -> Result<Seen, ActError> {
     let stage = strike.stage;
-    let weather = stage.weather(link)?;
+    let conditions = stage.conditions(link)?;
     strike.injected(format!("{SLOWER_BY:?} more each way on {link}, for {lasts:?}"));
     let usual = usual(&delays(stage, link));
     let since = Instant::now();
     for direction in [Direction::ToServer, Direction::ToClient] {
-        weather.set(direction, Way { latency: SLOWER_BY, ..Way::FINE });
+        conditions.set(direction, Way { latency: SLOWER_BY, ..Way::FINE });
     }
     let seen = seen(|| {
         let delays = delays(stage, link);
@@ -114,7 +114,7 @@ struct Delay {
 }
 
 impl Delay {
-    /// Begun in the slow weather, and as slow as one way of it.
+    /// Begun in the slow conditions, and as slow as one way of it.
     fn is_slow_since(&self, since: Instant) -> bool {
         self.began >= since && self.took >= SLOWER_BY
     }
@@ -172,10 +172,10 @@ fn open_on(stage: &Stage, link: Link) -> Vec<Hit> {
     open.map(name).collect()
 }
 
-/// Fine weather on every link.
+/// Every link undisturbed.
 pub(super) fn heal(stage: &Stage) -> Result<(), ActError> {
     for link in Link::ALL {
-        stage.weather(link)?.clear();
+        stage.conditions(link)?.clear();
     }
     Ok(())
 }

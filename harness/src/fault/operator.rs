@@ -5,7 +5,7 @@ use std::time::Duration;
 use reports::journal::{Evidence, HitKind};
 use reports::schedule::Fault;
 
-use super::{GIVEN_UP, Strike, Struck, arrival, effect, is_given_up, kill, release};
+use super::{GIVEN_UP, Strike, Struck, arrival, effect, kill, release};
 use crate::stage::{ActError, Action, Stage};
 use crate::trigger::Hold;
 
@@ -22,7 +22,7 @@ pub(super) async fn inject(
         release(hold).await?;
         return Ok(strike.missed("there was no diff yet".to_owned(), false));
     };
-    if is_given_up(hold.as_deref()) {
+    if hold.as_ref().is_some_and(|hold| hold.is_given_up()) {
         return Ok(strike.missed(GIVEN_UP.to_owned(), false));
     }
     let uuid = before.uuid.clone();

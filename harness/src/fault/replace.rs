@@ -59,7 +59,7 @@ pub(super) async fn heal(
     if ended.is_none() {
         stage.journal().record(Event::DeadlinePassed {
             waiting_for: "the replaced tablet to end by itself".to_owned(),
-            after_ms: millis(thawed),
+            after_ms: reports::millis(thawed.elapsed()),
         });
         tablet.signal_predecessor(predecessor, Signal::SIGKILL).await.during(what)?;
         ended = tablet.predecessor_exit(predecessor, ENDS_WITHIN).await.during(what)?;
@@ -73,12 +73,8 @@ pub(super) async fn heal(
         exit_code,
         scheduled_by: Some(step),
         at_end: false,
-        took_ms: Some(millis(thawed)),
+        took_ms: Some(reports::millis(thawed.elapsed())),
         last_log,
     }));
     Ok(())
-}
-
-fn millis(since: Instant) -> u64 {
-    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
 }

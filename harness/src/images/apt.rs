@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
-use super::{ImageError, Progress, command};
+use super::{ImageError, Say, command};
 
 const UPDATE: Duration = Duration::from_secs(120);
 const DOWNLOAD: Duration = Duration::from_secs(600);
@@ -20,7 +20,7 @@ const KEYRINGS: [&str; 2] = [
 
 /// What the host offers for a build from packages.
 #[derive(Clone, Debug)]
-pub(crate) struct Host {
+pub(crate) struct PackageHost {
     /// Mirrors of the distribution's main archive, in the order in which they are tried.
     pub(crate) mirrors: Vec<String>,
     /// The distribution's keyring.
@@ -28,7 +28,7 @@ pub(crate) struct Host {
 }
 
 /// Looks at the host; the error says what is missing.
-pub(crate) fn host() -> Result<Host, ImageError> {
+pub(crate) fn host() -> Result<PackageHost, ImageError> {
     for tool in ["apt-get", "apt-config", "dpkg-deb", "tar"] {
         if !in_path(tool) {
             return Err(ImageError::NoPackages(format!("`{tool}` is not installed")));
@@ -45,16 +45,16 @@ pub(crate) fn host() -> Result<Host, ImageError> {
         let why = "the host's apt sources name no mirror of Debian".to_owned();
         return Err(ImageError::NoPackages(why));
     }
-    Ok(Host { mirrors, keyring })
+    Ok(PackageHost { mirrors, keyring })
 }
 
 /// Downloads packages with their dependencies into `directory`; returns the package files.
 pub(super) async fn download(
-    host: &Host,
+    host: &PackageHost,
     directory: &Path,
     suite: &str,
     packages: &[String],
-    progress: Progress<'_>,
+    progress: Say<'_>,
 ) -> Result<Vec<PathBuf>, ImageError> {
     let mut last = None;
     for mirror in &host.mirrors {
@@ -85,7 +85,7 @@ struct Apt {
 impl Apt {
     async fn prepare(
         directory: &Path,
-        host: &Host,
+        host: &PackageHost,
         mirror: &str,
         suite: &str,
     ) -> Result<Self, ImageError> {

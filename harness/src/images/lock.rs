@@ -4,7 +4,7 @@ use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::time::Duration;
 
-use super::{ImageError, Progress};
+use super::{ImageError, Say};
 
 /// A build may take as long as a first compilation on a slow machine.
 const DEADLINE: Duration = Duration::from_secs(30 * 60);
@@ -17,7 +17,7 @@ pub(super) struct BuildLock {
 
 impl BuildLock {
     /// Takes the lock; while another process has it, waits and says so once.
-    pub(super) async fn take(path: &Path, progress: Progress<'_>) -> Result<Self, ImageError> {
+    pub(super) async fn take(path: &Path, progress: Say<'_>) -> Result<Self, ImageError> {
         let opening = || ImageError::file(format!("cannot open the lock {}", path.display()));
         if let Some(directory) = path.parent() {
             std::fs::create_dir_all(directory).map_err(opening())?;

@@ -7,7 +7,7 @@ use futures::{StreamExt, TryStreamExt};
 use tokio::process::Command;
 
 use super::recipe::{self, FirstBoot, Recipe};
-use super::{Image, ImageError, LABEL_RECIPE, Progress, apt, command, local};
+use super::{Image, ImageError, LABEL_RECIPE, Say, apt, command, local};
 use crate::docker::{Engine, RootFileSystem, Run};
 
 const UNPACK: Duration = Duration::from_secs(120);
@@ -18,7 +18,7 @@ const AT_ONCE: usize = 2;
 pub(super) async fn build(
     engine: &Engine,
     recipe: &Recipe,
-    progress: Progress<'_>,
+    progress: Say<'_>,
 ) -> Result<Image, ImageError> {
     let host = apt::host()?;
     super::tablet::same_architecture(engine).await?;
@@ -45,11 +45,11 @@ struct Build<'a> {
     engine: &'a Engine,
     recipe: &'a Recipe,
     run: &'a Run,
-    say: Progress<'a>,
+    say: Say<'a>,
 }
 
 impl Build<'_> {
-    async fn all(&self, host: &apt::Host) -> Result<(), ImageError> {
+    async fn all(&self, host: &apt::PackageHost) -> Result<(), ImageError> {
         let directory = self.run.directory();
         let recipe = self.recipe;
         let apt_directory = directory.join("apt");

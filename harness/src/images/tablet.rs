@@ -15,7 +15,7 @@ use super::lock::BuildLock;
 use super::packages::label;
 use super::patch::Patch;
 use super::recipe::{repository, short_hash};
-use super::{Image, ImageError, Progress, command, local};
+use super::{Image, ImageError, Say, command, local};
 use crate::docker::{Engine, RootFileSystem, Tar};
 
 /// A first compilation, dependencies included, on a slow machine.
@@ -48,7 +48,7 @@ const KEEP: [&str; 6] = [
 pub(super) async fn ensure(
     engine: &Engine,
     seeded_bugs: bool,
-    progress: Progress<'_>,
+    progress: Say<'_>,
 ) -> Result<Image, ImageError> {
     let root = workspace_root()?;
     let (tag, reference) = reference(seeded_bugs)?;
@@ -70,7 +70,7 @@ pub(super) async fn ensure(
 pub(super) async fn ensure_patched(
     engine: &Engine,
     patch: &Patch,
-    progress: Progress<'_>,
+    progress: Say<'_>,
 ) -> Result<Image, ImageError> {
     let root = workspace_root()?;
     let say = |text: &str| progress(&format!("{PATCHED}: {text}"));
@@ -118,7 +118,7 @@ struct Build<'a> {
 }
 
 impl Build<'_> {
-    async fn ensure(self, engine: &Engine, say: Progress<'_>) -> Result<Image, ImageError> {
+    async fn ensure(self, engine: &Engine, say: Say<'_>) -> Result<Image, ImageError> {
         let reference = format!("{}:{}", repository(self.name), self.tag);
         if let Some(image) = local(engine, &reference).await? {
             return Ok(image);
@@ -192,7 +192,7 @@ async fn compile(
     root: &Path,
     target: &Path,
     seeded_bugs: bool,
-    say: Progress<'_>,
+    say: Say<'_>,
 ) -> Result<PathBuf, ImageError> {
     let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());

@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 use super::{Measured, MemoryError, MemoryOptions, OneDiff};
 use crate::campaign::Slot;
 use crate::docker::Run;
-use crate::ground::Ground;
 use crate::plan::{self, PlanError, PlanOptions};
+use crate::prepare::Prepared;
 use crate::stage::{ActError, Environment, Stage};
 
 /// A diff compares at least so many rows a second.
@@ -34,8 +34,8 @@ pub async fn run(
         .map(|(rows, differs)| plan_of(rows, differs, options.limit_bytes))
         .collect();
     let plans = plans.map_err(MemoryError::Plan)?;
-    let ground = Ground::prepare(&options.images, stop, say).await;
-    let Ground { engine, images, survey, .. } = ground.map_err(MemoryError::Ground)?;
+    let prepared = Prepared::make(&options.images, stop, say).await;
+    let Prepared { engine, images, survey, .. } = prepared.map_err(MemoryError::Prepare)?;
     if let Some(why) = survey.lacks(Capability::MemoryLimit) {
         let (what, why) = ("a tablet's peak below a limit".to_owned(), why.to_owned());
         return Err(MemoryError::NotPossible(NotPossible { what, why }));

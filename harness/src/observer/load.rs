@@ -56,7 +56,7 @@ impl Machine {
 /// How late a tick came that was due at a time.
 pub(super) fn lag_ms(due: tokio::time::Instant) -> u64 {
     let lag: Duration = due.elapsed();
-    u64::try_from(lag.as_millis()).unwrap_or(u64::MAX)
+    reports::millis(lag)
 }
 
 fn runnable_per_core() -> Option<f64> {

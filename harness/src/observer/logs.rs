@@ -33,7 +33,7 @@ enum Item {
 /// Ends when told to, after what was still on its way.
 pub(super) async fn follow(supervised: Arc<Supervised>, stop: CancellationToken) {
     let mut pulse = Pulse::start(supervised.journal(), name("logs", supervised.side()));
-    let mut follower = Follower::new(&supervised);
+    let mut follower = LogReader::new(&supervised);
     stop.run_until_cancelled(follower.follow_all(&mut pulse)).await;
     follower.drain(&mut pulse).await;
     let mut keeper = follower.keeper;
@@ -57,9 +57,9 @@ pub(super) async fn follow(supervised: Arc<Supervised>, stop: CancellationToken)
 /// The engine's log stream of a container ends with its process, and begins anew with all lines for the
 /// next one: what was seen is skipped by count. A container that lost its alias is read to its own end
 /// beside the new one.
-struct Follower<'a> {
+struct LogReader<'a> {
     supervised: &'a Supervised,
-    keeper: Keeper<'a>,
+    keeper: LineWriter<'a>,
     streams: SelectAll<BoxStream<'static, Item>>,
     /// Lines seen of the container, and its id.
     container: Option<String>,
@@ -70,11 +70,11 @@ struct Follower<'a> {
     begun: u32,
 }
 
-impl<'a> Follower<'a> {
-    fn new(supervised: &'a Supervised) -> Follower<'a> {
-        Follower {
+impl<'a> LogReader<'a> {
+    fn new(supervised: &'a Supervised) -> LogReader<'a> {
+        LogReader {
             supervised,
-            keeper: Keeper::new(supervised),
+            keeper: LineWriter::new(supervised),
             streams: SelectAll::new(),
             container: None,
             seen: 0,
@@ -183,7 +183,7 @@ struct Read {
 }
 
 /// Where lines go.
-struct Keeper<'a> {
+struct LineWriter<'a> {
     supervised: &'a Supervised,
     file: Option<std::fs::File>,
     written: u64,
@@ -215,8 +215,8 @@ impl Volume {
     }
 }
 
-impl<'a> Keeper<'a> {
-    fn new(supervised: &'a Supervised) -> Keeper<'a> {
+impl<'a> LineWriter<'a> {
+    fn new(supervised: &'a Supervised) -> LineWriter<'a> {
         let path = supervised.log_path();
         let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
         let file = match file {
@@ -227,7 +227,7 @@ impl<'a> Keeper<'a> {
                 None
             }
         };
-        Keeper {
+        LineWriter {
             supervised,
             file,
             written: 0,

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use reports::journal::{Event, Side, TabletExited, TabletStarted};
+use reports::journal::{
+    CRASH_LOOP_EXITS, CRASH_LOOP_WINDOW_MS, Event, Side, TabletExited, TabletStarted,
+};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -14,9 +16,7 @@ use super::{name, pulse::Pulse};
 use crate::journal::Journal;
 use crate::tablet::{ContainerTablet, Predecessor, Signal, Started, TabletError};
 
-/// So many unscheduled exits within [`CRASH_LOOP_WINDOW`] are a crash loop.
-const CRASH_LOOP_EXITS: usize = 3;
-const CRASH_LOOP_WINDOW: Duration = Duration::from_secs(60);
+const CRASH_LOOP_WINDOW: Duration = Duration::from_millis(CRASH_LOOP_WINDOW_MS);
 /// The supervisor's pause before it restarts a tablet that ended unasked.
 const RESTART_PAUSE: Duration = Duration::from_millis(200);
 /// Lines of the log kept for a [`TabletExited`].
@@ -280,7 +280,7 @@ impl Supervised {
             exit_code,
             scheduled_by: asked.and_then(|expected| expected.step),
             at_end: asked.is_some_and(|expected| expected.step.is_none()),
-            took_ms: took.map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
+            took_ms: took.map(reports::millis),
             last_log: self.last_log_lines(),
         }));
         asked

@@ -41,7 +41,7 @@ impl Pulse {
     fn gap(&self) {
         let gap = self.last.elapsed();
         if gap > GAP {
-            let gap_ms = u64::try_from(gap.as_millis()).unwrap_or(u64::MAX);
+            let gap_ms = reports::millis(gap);
             self.journal.record(Event::ObserverGap { observer: self.observer.clone(), gap_ms });
         }
     }

@@ -8,7 +8,7 @@ use reports::verdict::{Invariant, Judgement};
 
 use super::examination::Examination;
 use super::history::text;
-use super::view::{Life, View};
+use super::view::{Incarnation, View};
 
 /// From this share of its limit on the tablet slows a diff down, in percent (its default). What it needs
 /// for itself must stay below.
@@ -38,7 +38,7 @@ fn survives(exam: &mut Examination, view: &View<'_>) {
         _ => None,
     });
     let over = healed.last().map_or(u64::MAX, |healed| healed.seq);
-    let squeezed = |life: &&Life<'_>| life.side == Side::Target && life.start_seq < over;
+    let squeezed = |life: &&Incarnation<'_>| life.side == Side::Target && life.start_seq < over;
     for life in view.lives.iter().filter(squeezed) {
         let died = life.exit.filter(|exit| match exit.what.scheduled_by {
             None => true,

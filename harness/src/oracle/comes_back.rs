@@ -2,19 +2,16 @@
 //! within the deadline and stays so; it never crash-loops; a newer term still demotes it at the end, which
 //! finds a shard sync task that died in silence. Left alone, it goes on serving.
 
-use reports::journal::{Event, Evidence, Side, observers};
+use reports::journal::{CRASH_LOOP_EXITS, CRASH_LOOP_WINDOW_MS, Event, Evidence, Side, observers};
 use reports::schedule::Fault;
 use reports::verdict::{Invariant, Judgement};
 
 use super::examination::Examination;
 use super::serves;
-use super::view::{Life, View, side_name};
+use super::view::{Incarnation, View, side_name};
 
 /// A newer term demotes within this time.
 pub(super) const DEMOTION_MS_MAX: u64 = 5_000;
-/// This many unscheduled exits within [`CRASH_LOOP_WINDOW_MS`] are a crash loop.
-const CRASH_LOOP_EXITS: usize = 3;
-const CRASH_LOOP_WINDOW_MS: u64 = 60_000;
 /// An observer may see the effect of a fault a little before its injection was written down.
 const SLACK_MS: u64 = 500;
 
@@ -36,7 +33,7 @@ pub(super) fn judge(view: &View<'_>) -> Judgement {
 
 /// A moment from which a tablet has its deadline to become ready.
 struct Return<'a> {
-    life: &'a Life<'a>,
+    life: &'a Incarnation<'a>,
     since_ms: u64,
     after: String,
 }
@@ -50,7 +47,7 @@ fn returns<'a>(view: &'a View<'a>) -> Vec<Return<'a>> {
     let healed = view.healed();
     let alive = healed.iter().flat_map(|heal| {
         sides_disturbed(heal.what.1).iter().filter_map(|side| {
-            let lives_then = |life: &&Life<'_>| {
+            let lives_then = |life: &&Incarnation<'_>| {
                 life.side == *side
                     && life.start_ms <= heal.at_ms
                     && life.exit.is_none_or(|exit| exit.at_ms > heal.at_ms)
@@ -75,7 +72,7 @@ fn sides_disturbed(fault: Fault) -> &'static [Side] {
 
 /// A tablet whose MySQL or etcd is away, or that is frozen, cannot be ready: its time counts from the
 /// end of all that.
-fn origin_ms(view: &View<'_>, life: &Life<'_>, from_ms: u64) -> u64 {
+fn origin_ms(view: &View<'_>, life: &Incarnation<'_>, from_ms: u64) -> u64 {
     let deadline_ms = view.schedule().map_or(0, |schedule| schedule.deadlines.ready_ms);
     let injected = view.injected();
     let mut origin = from_ms;
@@ -148,14 +145,14 @@ fn comes_back(exam: &mut Examination, view: &View<'_>, back: &Return<'_>, watche
     }
 }
 
-fn has_readiness(view: &View<'_>, life: &Life<'_>) -> bool {
+fn has_readiness(view: &View<'_>, life: &Incarnation<'_>) -> bool {
     view.records.iter().any(|record| {
         matches!(&record.event, Event::Readiness { side, incarnation, .. }
             if *side == life.side && *incarnation == life.incarnation)
     })
 }
 
-fn last_reasons(view: &View<'_>, life: &Life<'_>) -> String {
+fn last_reasons(view: &View<'_>, life: &Incarnation<'_>) -> String {
     let not_ready = view.records.iter().rev().find_map(|record| match &record.event {
         Event::Readiness { side, incarnation, ready: false, reasons }
             if *side == life.side && *incarnation == life.incarnation =>

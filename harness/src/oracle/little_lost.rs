@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use reports::journal::stream_start;
 use reports::schedule::Pace;
 use reports::verdict::{Invariant, Judgement};
 use serde_json::Value;
@@ -14,10 +15,6 @@ use super::history::{Change, Row, number, text};
 use super::view::View;
 use super::windows::{LOAD_MAX, Window, outside};
 
-/// The least that a row of any workload takes in a packet, encoded. A tablet may finish the packet in
-/// its hands before it saves.
-pub(super) const ROW_BYTES_MIN: u64 = 48;
-
 /// What one slow moment of the disk may add, in milliseconds. 0.33 s was the most in 14,000 pauses of 270
 /// trials, with one to four trials at a time on two cores.
 const STALL_MS: u64 = 1_000;
@@ -26,7 +23,7 @@ const RULE_MIN: usize = 5;
 
 /// A table of a diff, followed through the history.
 #[derive(Default)]
-struct Follower<'a> {
+struct TableCheckpoints<'a> {
     rows_compared: u64,
     lastpk: &'a str,
     ordinal: u64,
@@ -56,9 +53,9 @@ pub(super) fn judge(view: &View<'_>) -> Judgement {
         return exam.finish();
     }
     let Some(schedule) = view.schedule() else { return exam.finish() };
-    let growth_max = schedule.pace.checkpoint_rows + schedule.pace.packet_bytes / ROW_BYTES_MIN;
+    let growth_max = schedule.pace.checkpoint_rows + schedule.pace.packet_rows_max();
     let mut pauses: Vec<Pause> = Vec::new();
-    let mut followers: BTreeMap<(&str, &str), Follower<'_>> = BTreeMap::new();
+    let mut followers: BTreeMap<(&str, &str), TableCheckpoints<'_>> = BTreeMap::new();
     for change in &view.history.changes {
         match change.change.table.as_str() {
             "vdiff_table" => {
@@ -99,8 +96,7 @@ pub(super) fn judge(view: &View<'_>) -> Judgement {
 /// the diff's pace, on a core of its own; with so many runnable tasks on each core, so many times that.
 /// Half of the pauses keep to that; each of them, but for a slow moment of the disk.
 fn in_time(exam: &mut Examination, view: &View<'_>, pace: &Pace, pauses: &[Pause]) {
-    let packet_rows = pace.packet_bytes / ROW_BYTES_MIN;
-    let packet_ms = (packet_rows * 1_000).checked_div(pace.rows_per_second).unwrap_or(0);
+    let packet_ms = (pace.packet_rows_max() * 1_000).checked_div(pace.rows_per_second).unwrap_or(0);
     let promised_ms = pace.checkpoint_interval_ms + packet_ms;
     let bound_ms = |window| {
         let load = view.load(window).unwrap_or(LOAD_MAX).clamp(1.0, LOAD_MAX);
@@ -136,7 +132,7 @@ fn in_time(exam: &mut Examination, view: &View<'_>, pace: &Pace, pauses: &[Pause
     }
 }
 
-impl<'a> Follower<'a> {
+impl<'a> TableCheckpoints<'a> {
     /// Judges a checkpoint, and says whether rows were compared since the last.
     fn checkpoint(
         &mut self,
@@ -227,11 +223,6 @@ impl<'a> Follower<'a> {
         });
         self.streamed = true;
     }
-}
-
-/// `streaming: table 't' after X` as (t, X).
-fn stream_start(message: &str) -> Option<(&str, &str)> {
-    message.strip_prefix("streaming: table '")?.split_once("' after ")
 }
 
 /// Cursors are JSON: spaces and the order of fields say nothing.

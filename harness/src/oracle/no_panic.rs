@@ -6,7 +6,7 @@ use reports::journal::{Event, Side, TabletExited, observers};
 use reports::verdict::{Invariant, Judgement};
 
 use super::examination::Examination;
-use super::view::{At, Life, View, side_name};
+use super::view::{At, Incarnation, View, side_name};
 
 /// Exit codes from here on are those of signals that nobody can refuse.
 const SIGNALLED: i64 = 128;
@@ -118,7 +118,7 @@ fn ends_in_order(exam: &mut Examination, view: &View<'_>) {
 
 /// A tablet that was asked to end when the trial was over.
 pub(super) struct Shutdown<'a> {
-    pub(super) life: &'a Life<'a>,
+    pub(super) life: &'a Incarnation<'a>,
     pub(super) asked_seq: u64,
     pub(super) asked_ms: u64,
     /// To its end in order; none: it did not come.

@@ -7,7 +7,7 @@ use reports::verdict::{Invariant, Judgement};
 
 use super::examination::Examination;
 use super::view::{At, View};
-use super::{held, verbs};
+use super::{resources, verbs};
 
 pub(super) fn judge(view: &View<'_>) -> Judgement {
     let mut exam = Examination::new(Invariant::I7, view);
@@ -22,7 +22,7 @@ pub(super) fn judge(view: &View<'_>) -> Judgement {
         is_empty(&mut exam, residue);
     }
     snapshots_end(&mut exam, view);
-    held::does_not_grow(&mut exam, view);
+    resources::does_not_grow(&mut exam, view);
     for verbs in verbs::tried(view) {
         let orphans = &verbs.what.orphans;
         exam.check(orphans.is_empty(), Some(verbs.seq), || {

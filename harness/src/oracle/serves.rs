@@ -1,10 +1,10 @@
 //! Part of I1: a tablet that is left alone goes on serving: it answers, is ready without a lapse, and
 //! all places tell the same of its role.
 
-use reports::journal::{Event, Outcome, Side, observers};
+use reports::journal::{CallOutcome, Event, Side, observers};
 
 use super::examination::Examination;
-use super::view::{Life, View, side_name};
+use super::view::{Incarnation, View, side_name};
 use super::windows::{Window, outside};
 
 /// A living process answers in this time, also on a busy machine.
@@ -34,7 +34,7 @@ fn answers(exam: &mut Examination, view: &View<'_>) {
     for given in &given {
         let (side, answers) = given.what;
         for answer in answers {
-            let silent = matches!(answer.outcome, Outcome::Silence(_));
+            let silent = matches!(answer.outcome, CallOutcome::Silence(_));
             let held = !silent && answer.took_ms <= ANSWER_MS_MAX;
             let window = (given.at_ms.saturating_sub(answer.took_ms), given.at_ms);
             exam.check_time(view, window, held, Some(given.seq), || {
@@ -187,7 +187,7 @@ fn excused(view: &View<'_>, side: Side) -> Vec<Window> {
 
 /// After the first readiness of a life (of a restarted one: the first that held): from each loss of it to
 /// its return, or the life's end.
-fn unready(view: &View<'_>, life: &Life<'_>) -> Vec<(u64, Window)> {
+fn unready(view: &View<'_>, life: &Incarnation<'_>) -> Vec<(u64, Window)> {
     let until_ms = watched_until_ms(view);
     let end_ms = life.exit.map_or(until_ms, |exit| exit.at_ms.min(until_ms));
     let holds_ms = match life.incarnation {

@@ -7,7 +7,7 @@ mod evidence_cases;
 mod history_cases;
 mod laws;
 mod look_cases;
-mod looks;
+mod probes;
 mod process_cases;
 mod scenario_cases;
 mod serving_cases;

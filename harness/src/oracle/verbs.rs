@@ -1,7 +1,7 @@
 //! Part of I3: a diff at rest is no dead end. Each of the operator's verbs is answered, does what it
 //! says, and delete works always.
 
-use reports::journal::{Answer, Event, Outcome, Verbs};
+use reports::journal::{Answer, CallOutcome, Event, Verbs};
 
 use super::examination::Examination;
 use super::view::{At, View};
@@ -30,7 +30,7 @@ fn answered(exam: &mut Examination, verbs: &At<&Verbs>, patience_ms: u64) {
     let (uuid, state) = (&verbs.what.uuid, &verbs.what.state);
     for answer in verbs.what.before.iter().chain(&verbs.what.after) {
         let Answer { call, took_ms, outcome } = answer;
-        let silent = matches!(outcome, Outcome::Silence(_));
+        let silent = matches!(outcome, CallOutcome::Silence(_));
         exam.check(!silent && *took_ms <= patience_ms, Some(verbs.seq), || {
             format!(
                 "expected an answer to {call} of the {state} diff {uuid} within {patience_ms} ms; \
@@ -46,7 +46,7 @@ fn did_what_they_say(exam: &mut Examination, verbs: &At<&Verbs>) {
     let shown = |state: &Option<String>| state.clone().unwrap_or_else(|| "no row".to_owned());
     for call in ["show", "resume", "delete"] {
         let outcome = outcome(&what.before, call);
-        exam.check(outcome == Some(&Outcome::Done), seq, || {
+        exam.check(outcome == Some(&CallOutcome::Done), seq, || {
             format!("expected the {state} diff {uuid} to take {call}; found {outcome:?}")
         });
     }
@@ -70,12 +70,12 @@ fn did_what_they_say(exam: &mut Examination, verbs: &At<&Verbs>) {
     });
     for call in ["show", "resume"] {
         let outcome = outcome(&what.after, call);
-        exam.check(outcome != Some(&Outcome::Done), seq, || {
+        exam.check(outcome != Some(&CallOutcome::Done), seq, || {
             format!("expected {call} of the deleted diff {uuid} to be refused; it was done")
         });
     }
 }
 
-fn outcome<'a>(answers: &'a [Answer], call: &str) -> Option<&'a Outcome> {
+fn outcome<'a>(answers: &'a [Answer], call: &str) -> Option<&'a CallOutcome> {
     answers.iter().find(|answer| answer.call == call).map(|answer| &answer.outcome)
 }

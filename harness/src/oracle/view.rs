@@ -25,7 +25,7 @@ pub(super) struct At<T> {
 
 /// One process of a tablet, from its start to its end.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Life<'a> {
+pub(super) struct Incarnation<'a> {
     pub(super) side: Side,
     pub(super) incarnation: u32,
     pub(super) start_seq: u64,
@@ -41,7 +41,7 @@ pub(super) struct View<'a> {
     pub(super) records: &'a [Record],
     pub(super) head: Option<&'a TrialStarted>,
     schedule: Option<Schedule>,
-    pub(super) lives: Vec<Life<'a>>,
+    pub(super) lives: Vec<Incarnation<'a>>,
     pub(super) actions: Vec<At<&'a VdiffAction>>,
     pub(super) history: History<'a>,
     pub(super) end_ms: u64,
@@ -212,7 +212,7 @@ impl<'a> View<'a> {
     }
 
     /// What was observed of a life's readiness, in order.
-    pub(super) fn readiness_of(&self, life: &Life<'_>) -> Vec<At<bool>> {
+    pub(super) fn readiness_of(&self, life: &Incarnation<'_>) -> Vec<At<bool>> {
         self.events(|event| match event {
             Event::Readiness { side, incarnation, ready, .. }
                 if *side == life.side && *incarnation == life.incarnation =>
@@ -224,7 +224,7 @@ impl<'a> View<'a> {
     }
 
     /// The times in which a life was ready; the last one may reach to `end_ms`.
-    pub(super) fn ready_intervals(&self, life: &Life<'_>, end_ms: u64) -> Vec<(u64, u64)> {
+    pub(super) fn ready_intervals(&self, life: &Incarnation<'_>, end_ms: u64) -> Vec<(u64, u64)> {
         let mut intervals = Vec::new();
         let mut since: Option<u64> = None;
         for seen in self.readiness_of(life) {
@@ -337,11 +337,11 @@ fn collect<'a, T>(records: &'a [Record], pick: impl Fn(&'a Event) -> Option<T>) 
         .collect()
 }
 
-fn lives(records: &[Record]) -> Vec<Life<'_>> {
-    let mut lives: Vec<Life<'_>> = Vec::new();
+fn lives(records: &[Record]) -> Vec<Incarnation<'_>> {
+    let mut lives: Vec<Incarnation<'_>> = Vec::new();
     for record in records {
         match &record.event {
-            Event::TabletStarted(started) => lives.push(Life {
+            Event::TabletStarted(started) => lives.push(Incarnation {
                 side: started.side,
                 incarnation: started.incarnation,
                 start_seq: record.seq,

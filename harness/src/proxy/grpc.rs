@@ -37,11 +37,11 @@ use reports::schedule::Link;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::conditions::LinkConditions;
 use super::listener::Listener;
 use super::normaliser::Normaliser;
 use super::switchboard::Switchboard;
 use super::upstream::Upstream;
-use super::weather::Weather;
 use connection::Tasks;
 
 /// The tasks of a connection are dropped where they wait.
@@ -55,7 +55,7 @@ pub struct GrpcLink {
     /// The server.
     pub upstream: Upstream,
     /// What befalls its bytes.
-    pub weather: Weather,
+    pub conditions: LinkConditions,
     /// The names of the trial, the topology's root among them.
     pub names: Normaliser,
     /// How each side would find out that the other is frozen.
@@ -105,7 +105,7 @@ impl GrpcProxy {
         switchboard: Switchboard,
     ) -> io::Result<Self> {
         let tracker = TaskTracker::new();
-        let weather = link.weather.clone();
+        let conditions = link.conditions.clone();
         let (tasks, numbers) = (tracker.clone(), AtomicU64::new(0));
         let link = Arc::new(link);
         let serve = move |client| {
@@ -113,7 +113,7 @@ impl GrpcProxy {
             let tasks = Tasks { tracker: tasks.clone(), over: CancellationToken::new() };
             connection::serve(client, number, Arc::clone(&link), switchboard.clone(), tasks)
         };
-        Ok(Self { listener: Listener::start(address, weather, serve).await?, tasks: tracker })
+        Ok(Self { listener: Listener::start(address, conditions, serve).await?, tasks: tracker })
     }
 
     /// Where it listens.

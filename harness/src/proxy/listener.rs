@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::weather::Weather;
+use super::conditions::LinkConditions;
 
 /// After an accept that failed: out of file descriptors, most likely.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -26,13 +26,13 @@ pub struct Listener {
 
 impl Listener {
     /// Listens there (port 0: a free one), and serves each connection in a task of its own. Connections are reset
-    /// at once while the weather refuses them.
+    /// at once while the conditions refuse them.
     ///
     /// # Errors
     /// There is no such address here, or its port is taken.
     pub async fn start<F>(
         address: SocketAddr,
-        weather: Weather,
+        conditions: LinkConditions,
         serve: impl Fn(TcpStream) -> F + Send + Sync + 'static,
     ) -> io::Result<Self>
     where
@@ -44,7 +44,7 @@ impl Listener {
         let token = stopping.clone();
         let task = tokio::spawn(async move {
             let mut connections = JoinSet::new();
-            let accepting = accept(&listener, &weather, &serve, &mut connections);
+            let accepting = accept(&listener, &conditions, &serve, &mut connections);
             token.run_until_cancelled(accepting).await;
             connections.shutdown().await;
         });
@@ -77,7 +77,7 @@ impl Listener {
 /// Never returns.
 async fn accept<F>(
     listener: &TcpListener,
-    weather: &Weather,
+    conditions: &LinkConditions,
     serve: &(impl Fn(TcpStream) -> F + Send + Sync),
     connections: &mut JoinSet<()>,
 ) where
@@ -94,7 +94,7 @@ async fn accept<F>(
             }
         };
         match accepted {
-            Ok((client, _)) if weather.is_refusing() => {
+            Ok((client, _)) if conditions.is_refusing() => {
                 // Fails when the client has gone already.
                 let _gone = client.set_zero_linger();
             }

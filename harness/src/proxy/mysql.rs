@@ -10,7 +10,7 @@ mod handshake;
 mod packet;
 mod request;
 mod response;
-mod wires;
+mod socket_pair;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -19,13 +19,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::net::TcpStream;
 
+use super::conditions::{Conditioned, Direction, LinkConditions};
 use super::listener::Listener;
 use super::normaliser::Normaliser;
 use super::switchboard::Switchboard;
 use super::upstream::Upstream;
-use super::weather::{Direction, Weather, Weathered};
 use connection::Connection;
-use wires::Wires;
+use socket_pair::SocketPair;
 
 /// A running proxy. Dropped, it closes its connections in the background.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ struct Shared {
     upstream: Upstream,
     switchboard: Switchboard,
     names: Normaliser,
-    weather: Weather,
+    conditions: LinkConditions,
     connections: AtomicU64,
 }
 
@@ -53,13 +53,14 @@ impl MysqlProxy {
         upstream: Upstream,
         switchboard: Switchboard,
         names: Normaliser,
-        weather: Weather,
+        conditions: LinkConditions,
     ) -> io::Result<Self> {
         let connections = AtomicU64::new(0);
-        let shared = Shared { upstream, switchboard, names, weather: weather.clone(), connections };
+        let shared =
+            Shared { upstream, switchboard, names, conditions: conditions.clone(), connections };
         let shared = Arc::new(shared);
         let serve = move |client| serve(Arc::clone(&shared), client);
-        Ok(Self { listener: Listener::start(SocketAddr::new(bind, 0), weather, serve).await? })
+        Ok(Self { listener: Listener::start(SocketAddr::new(bind, 0), conditions, serve).await? })
     }
 
     /// Where it listens.
@@ -89,9 +90,9 @@ async fn serve(shared: Arc<Shared>, client: TcpStream) {
             return;
         }
     };
-    let client = Weathered::new(client, &shared.weather, Direction::ToServer);
-    let server = Weathered::new(server, &shared.weather, Direction::ToClient);
-    let wires = Wires::new(client, server);
+    let client = Conditioned::new(client, &shared.conditions, Direction::ToServer);
+    let server = Conditioned::new(server, &shared.conditions, Direction::ToClient);
+    let wires = SocketPair::new(client, server);
     if let Err(error) = Connection::new(&shared, number, wires).run().await {
         tracing::debug!(number, %error, "a connection to MySQL ended");
     }

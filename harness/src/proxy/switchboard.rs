@@ -24,7 +24,7 @@ const TEXT_MAX: usize = 400;
 
 /// What a protocol read: one request, whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Said {
+pub struct ObservedRequest {
     /// On which link.
     pub link: Link,
     /// The proxy's number of the connection.
@@ -127,7 +127,7 @@ struct State {
 struct Trap {
     number: u64,
     point: CrashPoint,
-    caught: oneshot::Sender<Held>,
+    caught: oneshot::Sender<HeldExchange>,
 }
 
 /// A crash point that waits for its exchange; disarmed when it is dropped.
@@ -135,12 +135,12 @@ struct Trap {
 pub struct Armed {
     shared: Arc<Shared>,
     number: u64,
-    caught: oneshot::Receiver<Held>,
+    caught: oneshot::Receiver<HeldExchange>,
 }
 
 /// An exchange that is held. Dropped, it goes on.
 #[derive(Debug)]
-pub struct Held {
+pub struct HeldExchange {
     exchange: Exchange,
     moment: Moment,
     decision: oneshot::Sender<Passage>,
@@ -210,8 +210,8 @@ impl Switchboard {
     }
 
     /// Numbers and records an exchange whose request was read whole, and not sent on yet.
-    pub fn begin(&self, said: Said) -> Exchange {
-        let Said { link, connection, fingerprint, class, announces, mut text } = said;
+    pub fn begin(&self, said: ObservedRequest) -> Exchange {
+        let ObservedRequest { link, connection, fingerprint, class, announces, mut text } = said;
         let mut state = self.state();
         if let Some(phase) = announces {
             state.phase = phase;
@@ -251,7 +251,7 @@ impl Switchboard {
         }
         let Some(trap) = self.spring(exchange, moment) else { return Passage::Go };
         let (decision, decided) = oneshot::channel();
-        let held = Held { exchange: exchange.clone(), moment, decision };
+        let held = HeldExchange { exchange: exchange.clone(), moment, decision };
         if trap.caught.send(held).is_err() {
             return Passage::Go; // Disarmed meanwhile.
         }
@@ -303,7 +303,7 @@ impl Shared {
 impl Armed {
     /// Waits until the exchange is held. Cancel safe. Never ends when the exchange never comes: the
     /// caller has the deadline. None when another point was armed instead.
-    pub async fn caught(&mut self) -> Option<Held> {
+    pub async fn caught(&mut self) -> Option<HeldExchange> {
         (&mut self.caught).await.ok()
     }
 }
@@ -318,7 +318,7 @@ impl Drop for Armed {
     }
 }
 
-impl Held {
+impl HeldExchange {
     /// What is held.
     #[must_use]
     pub fn exchange(&self) -> &Exchange {

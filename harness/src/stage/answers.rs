@@ -3,10 +3,9 @@
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use reports::journal::{Answer, Event, Outcome, Roles, Side, Told};
+use reports::journal::{Answer, CallOutcome, Event, Roles, Side, Told};
 use tablet_wire::topodata::{TabletAlias, TabletType};
 
-use super::waits::millis;
 use super::{ActError, During, SHARD, SOURCE_KEYSPACE, Stage, TARGET_KEYSPACE, WORKFLOW};
 use crate::observer::ProcessState;
 use crate::tablet::TabletError;
@@ -24,13 +23,15 @@ pub(super) async fn timed<T>(
 ) -> Answer {
     let began = Instant::now();
     let outcome = match tokio::time::timeout(PATIENCE, asked).await {
-        Ok(Ok(_)) => Outcome::Done,
-        Ok(Err(error)) if error.is_not_found() => Outcome::NotFound,
-        Ok(Err(error)) if error.is_refusal() => Outcome::Refused(crate::errors::chain(&error)),
-        Ok(Err(error)) => Outcome::Silence(crate::errors::chain(&error)),
-        Err(_) => Outcome::Silence(format!("no answer within {} ms", millis(PATIENCE))),
+        Ok(Ok(_)) => CallOutcome::Done,
+        Ok(Err(error)) if error.is_not_found() => CallOutcome::NotFound,
+        Ok(Err(error)) if error.is_refusal() => CallOutcome::Refused(crate::errors::chain(&error)),
+        Ok(Err(error)) => CallOutcome::Silence(crate::errors::chain(&error)),
+        Err(_) => {
+            CallOutcome::Silence(format!("no answer within {} ms", reports::millis(PATIENCE)))
+        }
     };
-    Answer { call: call.to_owned(), took_ms: millis(began.elapsed()), outcome }
+    Answer { call: call.to_owned(), took_ms: reports::millis(began.elapsed()), outcome }
 }
 
 impl Stage {
@@ -67,7 +68,7 @@ impl Stage {
                 return Ok(());
             }
             let mut roles = self.roles(side).await?;
-            roles.after_ms = millis(began.elapsed());
+            roles.after_ms = reports::millis(began.elapsed());
             if roles.agree() || began.elapsed() >= AGREED_WITHIN {
                 self.journal().record(Event::Roles(roles));
                 return Ok(());

@@ -11,7 +11,6 @@ use reports::journal::{
 };
 use serde_json::Value;
 
-use super::waits::millis;
 use super::{ActError, During, SHARD, Stage, TARGET_DB, TARGET_KEYSPACE, WORKFLOW, Waited};
 use crate::cluster::MysqlServer;
 use crate::observer::ProcessState;
@@ -164,7 +163,7 @@ impl Stage {
                 || crash_loop
                 || began.elapsed() >= self.ready_within()
             {
-                let after_ms = millis(began.elapsed());
+                let after_ms = reports::millis(began.elapsed());
                 let workflow = WORKFLOW.to_owned();
                 self.journal().record(Event::WorkflowRow {
                     workflow,
@@ -214,7 +213,7 @@ impl Stage {
             };
             let demoted = matches!(kind, "REPLICA");
             if demoted || began.elapsed() >= DEMOTION_WITHIN {
-                let after_ms = millis(began.elapsed());
+                let after_ms = reports::millis(began.elapsed());
                 self.journal().record(Event::TermProbe { demoted, after_ms });
                 return Ok(());
             }

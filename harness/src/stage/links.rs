@@ -12,23 +12,23 @@ use std::sync::{Arc, OnceLock};
 use reports::journal::Side;
 use reports::schedule::{Link, Pace};
 
-use super::parts::Names;
+use super::tablets::Names;
 use super::{ActError, During, Environment};
 use crate::proxy::{
-    GrpcLink, GrpcProxy, MysqlProxy, Normaliser, Pings, STREAM_WINDOW, Switchboard, Upstream,
-    Weather,
+    GrpcLink, GrpcProxy, LinkConditions, MysqlProxy, Normaliser, Pings, STREAM_WINDOW, Switchboard,
+    Upstream,
 };
 use crate::tablet::{ContainerTablet, Wiring};
 
 /// The proxy's name inside the tablets' containers.
 const PROXY: &str = "wire-proxy";
 
-/// What faults of links act on: of each link the weather, and the port of its proxy.
+/// What faults of links act on: of each link the conditions, and the port of its proxy.
 #[derive(Clone, Debug)]
-pub(super) struct Wires {
-    mysql: (Weather, u16),
-    etcd: (Weather, u16),
-    source: (Weather, u16),
+pub(super) struct LinkControls {
+    mysql: (LinkConditions, u16),
+    etcd: (LinkConditions, u16),
+    source: (LinkConditions, u16),
 }
 
 /// Three proxies.
@@ -38,7 +38,7 @@ pub(super) struct Links {
     mysql: MysqlProxy,
     etcd: GrpcProxy,
     source: GrpcProxy,
-    wires: Wires,
+    wires: LinkControls,
     /// Where the source tablet is: known once there is one.
     source_tablet: Arc<OnceLock<Arc<ContainerTablet>>>,
 }
@@ -55,7 +55,7 @@ impl Links {
         let network = environment.run.network();
         let gateway = environment.engine.network_gateway(network).await.during(what)?;
         let at = SocketAddr::new(gateway, 0);
-        let [to_mysql, to_etcd, to_source] = Link::ALL.map(|_| Weather::default());
+        let [to_mysql, to_etcd, to_source] = Link::ALL.map(|_| LinkConditions::default());
         let source_tablet: Arc<OnceLock<Arc<ContainerTablet>>> = Arc::default();
         let servers = Arc::clone(&environment.servers);
         let mysql = Upstream::new(move || loopback(servers.target.host_addr().1));
@@ -68,7 +68,7 @@ impl Links {
         let etcd = GrpcLink {
             link: Link::Etcd,
             upstream: Upstream::new(move || loopback(servers.etcd.host_port())),
-            weather: to_etcd.clone(),
+            conditions: to_etcd.clone(),
             names: normal.clone(),
             pings: Pings::ETCD,
             stream_window: STREAM_WINDOW,
@@ -79,7 +79,7 @@ impl Links {
             upstream: Upstream::new(move || {
                 loopback(tablet.get().map_or(NOBODY, |tablet| tablet.grpc_host_port()))
             }),
-            weather: to_source.clone(),
+            conditions: to_source.clone(),
             names: normal.clone(),
             pings: Pings::TABLETS,
             // As much as the target tablet asks for itself: the proxy is one more buffer on the way.
@@ -88,13 +88,13 @@ impl Links {
                 _ => u32::try_from(pace.packet_bytes).unwrap_or(STREAM_WINDOW),
             },
         };
-        let weather = to_mysql.clone();
-        let mysql = MysqlProxy::start(gateway, mysql, switchboard.clone(), normal, weather)
+        let conditions = to_mysql.clone();
+        let mysql = MysqlProxy::start(gateway, mysql, switchboard.clone(), normal, conditions)
             .await
             .during(what)?;
         let etcd = GrpcProxy::start(at, etcd, switchboard.clone()).await.during(what)?;
         let source = at_source_port(gateway, &source, switchboard).await.during(what)?;
-        let wires = Wires {
+        let wires = LinkControls {
             mysql: (to_mysql, mysql.port()),
             etcd: (to_etcd, etcd.port()),
             source: (to_source, source.port()),
@@ -103,7 +103,7 @@ impl Links {
     }
 
     /// What faults of links act on.
-    pub(super) fn wires(&self) -> Wires {
+    pub(super) fn wires(&self) -> LinkControls {
         self.wires.clone()
     }
 
@@ -140,9 +140,9 @@ impl Links {
     }
 }
 
-impl Wires {
-    /// The weather on a link.
-    pub(super) fn weather(&self, link: Link) -> &Weather {
+impl LinkControls {
+    /// The conditions on a link.
+    pub(super) fn conditions(&self, link: Link) -> &LinkConditions {
         &self.of(link).0
     }
 
@@ -151,7 +151,7 @@ impl Wires {
         self.of(link).1
     }
 
-    fn of(&self, link: Link) -> &(Weather, u16) {
+    fn of(&self, link: Link) -> &(LinkConditions, u16) {
         match link {
             Link::Mysql => &self.mysql,
             Link::Etcd => &self.etcd,

@@ -10,12 +10,12 @@ use reports::schedule::{CrashPoint, Link, Schedule, Step};
 use reports::verdict::Judgement;
 use tokio::sync::watch;
 
-use super::links::{Links, Wires};
-use super::parts::{self, Names};
+use super::links::{LinkControls, Links};
+use super::tablets::{self, Names};
 use super::{ActError, During, Environment};
 use crate::journal::Journal;
 use crate::observer::{Observers, Progress, Ready, SamplerOptions, Supervised};
-use crate::proxy::{Armed, Switchboard, Weather};
+use crate::proxy::{Armed, LinkConditions, Switchboard};
 
 /// The source keyspace.
 pub const SOURCE_KEYSPACE: &str = "commerce";
@@ -49,7 +49,7 @@ pub struct Stage {
     facts: Mutex<Facts>,
     switchboard: Switchboard,
     links: tokio::sync::Mutex<Option<Links>>,
-    wires: Option<Wires>,
+    wires: Option<LinkControls>,
     armed: Mutex<Option<Armed>>,
 }
 
@@ -102,7 +102,7 @@ impl Stage {
         };
         let [source, target] = [Side::Source, Side::Target].map(|side| {
             let wiring = links.as_ref().map(|links| links.wiring(side)).unwrap_or_default();
-            parts::tablet(environment, schedule, &names, side, wiring)
+            tablets::tablet(environment, schedule, &names, side, wiring)
         });
         let supervise = |side: Side, tablet| {
             let log: PathBuf = dir.join(format!("tablet-{}.log", side.name()));
@@ -159,8 +159,8 @@ impl Stage {
         self.pollers.lock().await.stop().await;
         self.watchers.lock().await.stop().await;
         tokio::join!(
-            parts::remove(self.source.tablet(), &self.journal),
-            parts::remove(self.target.tablet(), &self.journal)
+            tablets::remove(self.source.tablet(), &self.journal),
+            tablets::remove(self.target.tablet(), &self.journal)
         );
         if let Some(links) = self.links.lock().await.take()
             && let Err(error) = links.stop().await
@@ -247,12 +247,12 @@ impl Stage {
         &self.switchboard
     }
 
-    /// The weather on a link of the target tablet.
+    /// The conditions on a link of the target tablet.
     ///
     /// # Errors
     /// When its links do not pass the proxy.
-    pub fn weather(&self, link: Link) -> Result<&Weather, ActError> {
-        self.wires().map(|wires| wires.weather(link))
+    pub fn conditions(&self, link: Link) -> Result<&LinkConditions, ActError> {
+        self.wires().map(|wires| wires.conditions(link))
     }
 
     /// The port of a link's proxy, on this host.
@@ -263,7 +263,7 @@ impl Stage {
         self.wires().map(|wires| wires.port(link))
     }
 
-    fn wires(&self) -> Result<&Wires, ActError> {
+    fn wires(&self) -> Result<&LinkControls, ActError> {
         let none = || ActError::new("the target tablet's links do not pass the wire proxy");
         self.wires.as_ref().ok_or_else(none)
     }
@@ -407,7 +407,7 @@ impl Stage {
 async fn read_clock(environment: &Environment, journal: &Journal) -> Result<(), ActError> {
     let asked = Instant::now();
     let now_us = environment.servers.target.now_us().await.during("reading MySQL's clock")?;
-    journal.record(Event::ServerClock { now_us, took_ms: super::waits::millis(asked.elapsed()) });
+    journal.record(Event::ServerClock { now_us, took_ms: reports::millis(asked.elapsed()) });
     Ok(())
 }
 
@@ -416,7 +416,7 @@ fn head(environment: &Environment, schedule: &Schedule) -> TrialStarted {
     TrialStarted {
         format: FORMAT,
         run: environment.run.id().to_string(),
-        wall_ms: super::waits::millis(wall),
+        wall_ms: reports::millis(wall),
         schedule: schedule.clone(),
         images: image_ids(&environment.images),
         calibrated_ms: environment.calibrated_ms,

@@ -52,10 +52,6 @@ impl Waited {
     }
 }
 
-pub(crate) fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
 impl Stage {
     /// Waits until the tablet is ready (all four parts), and has been so for `holds`.
     pub async fn wait_ready(&self, side: Side, within: Duration, holds: Duration) -> Waited {
@@ -79,7 +75,7 @@ impl Stage {
             };
             if let Some(since) = ready_at {
                 if since.elapsed() >= holds {
-                    return Waited::Yes { after_ms: millis(since - began) };
+                    return Waited::Yes { after_ms: reports::millis(since - began) };
                 }
             } else if began.elapsed() >= within {
                 let reason = format!("{waiting_for}: {}", latest.reasons.join("; "));
@@ -111,7 +107,7 @@ impl Stage {
             }
             match self.progress().await {
                 Ok(progress) if fulfilled(&progress) => {
-                    return Ok(Waited::Yes { after_ms: millis(began.elapsed()) });
+                    return Ok(Waited::Yes { after_ms: reports::millis(began.elapsed()) });
                 }
                 // MySQL may be down for a while; the deadline decides.
                 Ok(_) | Err(_) => {}
@@ -269,7 +265,7 @@ impl Stage {
     }
 
     fn passed(&self, waiting_for: String, began: Instant) -> Waited {
-        let after_ms = millis(began.elapsed());
+        let after_ms = reports::millis(began.elapsed());
         self.journal().record(Event::DeadlinePassed { waiting_for: waiting_for.clone(), after_ms });
         Waited::No { reason: format!("{waiting_for} (waited {after_ms} ms)") }
     }

@@ -14,7 +14,7 @@ use super::{
     TabletSpec,
 };
 use crate::cluster::{MysqlServer, Servers};
-use crate::docker::{Container, ContainerState, DockerError, Engine, LogLine, Site};
+use crate::docker::{Container, ContainerState, DockerError, Engine, LogLine, RunScope};
 use crate::images::Image;
 
 mod launch;
@@ -30,16 +30,16 @@ const LAST_LINES: usize = 40;
 #[derive(Debug)]
 pub struct ContainerTablet {
     pub(super) engine: Engine,
-    site: Site,
+    site: RunScope,
     servers: Arc<Servers>,
     image: Image,
     spec: TabletSpec,
-    life: Mutex<Life>,
+    life: Mutex<Incarnation>,
 }
 
 /// What changes from incarnation to incarnation.
 #[derive(Debug, Default)]
-struct Life {
+struct Incarnation {
     container: Option<Arc<Container>>,
     /// Containers that lost the alias to the present one.
     former: Vec<Arc<Container>>,
@@ -84,7 +84,7 @@ impl ContainerTablet {
     #[must_use]
     pub fn new(
         engine: &Engine,
-        site: &Site,
+        site: &RunScope,
         servers: Arc<Servers>,
         image: &Image,
         spec: TabletSpec,
@@ -106,7 +106,7 @@ impl ContainerTablet {
         &self.spec
     }
 
-    pub(super) fn site(&self) -> &Site {
+    pub(super) fn site(&self) -> &RunScope {
         &self.site
     }
 
@@ -324,7 +324,7 @@ impl ContainerTablet {
         TabletError::NotRunning { tablet: self.spec.alias.clone() }
     }
 
-    fn life(&self) -> MutexGuard<'_, Life> {
+    fn life(&self) -> MutexGuard<'_, Incarnation> {
         self.life.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

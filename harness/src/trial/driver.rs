@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::fault::{self, Struck};
 use crate::plan;
-use crate::stage::{ActError, Action, Environment, Stage, Waited, millis};
+use crate::stage::{ActError, Action, Environment, Stage, Waited};
 
 /// A fault whose aim was gone is redrawn at most so often.
 const REDRAWS_MAX: u32 = 2;
@@ -51,7 +51,7 @@ pub async fn run_trial(
         Ok(Some(Err(error))) => trouble(&stage, error.chain()),
         Ok(None) => trouble(&stage, "the run was interrupted".to_owned()),
         Err(_) => {
-            let after_ms = millis(limit);
+            let after_ms = reports::millis(limit);
             let waiting_for = "the whole trial".to_owned();
             stage.journal().record(Event::DeadlinePassed { waiting_for, after_ms });
         }

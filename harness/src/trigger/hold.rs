@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use reports::schedule::Phase;
+use reports::schedule::{Moment, Phase};
 
 use super::Latch;
-use crate::proxy::Held;
+use crate::proxy::HeldExchange;
 use crate::stage::{ActError, Stage};
 
 /// The proxy sees in this time that a dead process's connection is gone.
@@ -17,7 +17,7 @@ pub enum Hold {
     /// A statement that waits for our row lock: the diff is held in a phase.
     Phase(Latch),
     /// An exchange that the proxy holds: the tablet is at a crash point.
-    Point(Held),
+    Point(HeldExchange),
 }
 
 impl Hold {
@@ -36,12 +36,13 @@ impl Hold {
         matches!(self, Self::Point(_))
     }
 
-    /// Whether it still holds the tablet: an exchange is given up when its own side loses patience.
+    /// Whether the tablet has lost its patience with an exchange, and gone another way. One that has its
+    /// answer may close the connection next: that is no other way.
     #[must_use]
-    pub fn is_held(&self) -> bool {
+    pub fn is_given_up(&self) -> bool {
         match self {
-            Self::Phase(_) => true,
-            Self::Point(held) => held.is_held(),
+            Self::Phase(_) => false,
+            Self::Point(held) => held.moment() != Moment::Replied && !held.is_held(),
         }
     }
 
@@ -95,7 +96,7 @@ impl Hold {
 pub(super) async fn at_point(
     stage: &Stage,
     within: Duration,
-) -> Result<Result<Held, String>, ActError> {
+) -> Result<Result<HeldExchange, String>, ActError> {
     let Some(mut armed) = stage.take_armed() else {
         return Err(ActError::new("no crash point was armed"));
     };
@@ -105,4 +106,42 @@ pub(super) async fn at_point(
         Ok(None) => Err("another crash point was armed instead".to_owned()),
         Err(_) => Err(format!("the point was not reached within {} s", within.as_secs())),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use reports::schedule::{CrashPoint, Link};
+
+    use super::*;
+    use crate::proxy::{Class, ObservedRequest, Passage, Switchboard};
+
+    // On a busy machine a tablet has closed the connection of its last statement before it is struck.
+    #[tokio::test]
+    async fn who_has_its_answer_and_hangs_up_has_not_given_up() {
+        for (moment, expected) in
+            [(Moment::Before, true), (Moment::Executed, true), (Moment::Replied, false)]
+        {
+            let switchboard = Switchboard::default();
+            let fingerprint = "unlock tables".to_owned();
+            let mut armed = switchboard.arm(CrashPoint {
+                link: Link::Mysql,
+                fingerprint: fingerprint.clone(),
+                phase: None,
+                nth: 1,
+                moment,
+            });
+            let exchange = switchboard.begin(ObservedRequest {
+                link: Link::Mysql,
+                connection: 6,
+                fingerprint,
+                class: Class::Locks,
+                announces: None,
+                text: "unlock tables".to_owned(),
+            });
+            let hangs_up = std::future::ready(());
+            assert_eq!(switchboard.pass(&exchange, moment, hangs_up).await, Passage::Drop);
+            let held = armed.caught().await.expect("the point was reached");
+            assert_eq!(Hold::Point(held).is_given_up(), expected, "{moment:?}");
+        }
+    }
 }

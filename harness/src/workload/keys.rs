@@ -9,7 +9,7 @@ use super::rows::Cell;
 
 /// A part of a key in a form that sorts as MySQL sorts the column.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Part {
+pub(super) enum KeyPart {
     Number(i128),
     /// Without letter case and accents.
     Folded(String),
@@ -107,7 +107,7 @@ fn fold(text: &str) -> String {
 }
 
 /// The sortable form of a key's texts, in key order; none where they are no key of this table.
-pub(super) fn parts(table: TableKind, texts: &[String]) -> Option<Vec<Part>> {
+pub(super) fn parts(table: TableKind, texts: &[String]) -> Option<Vec<KeyPart>> {
     if texts.len() != table.key().len() {
         return None;
     }
@@ -117,9 +117,9 @@ pub(super) fn parts(table: TableKind, texts: &[String]) -> Option<Vec<Part>> {
         .enumerate()
         .map(|(index, text)| {
             if folds_first && index == 0 {
-                Some(Part::Folded(fold(text)))
+                Some(KeyPart::Folded(fold(text)))
             } else {
-                text.parse().ok().map(Part::Number)
+                text.parse().ok().map(KeyPart::Number)
             }
         })
         .collect()
@@ -127,7 +127,7 @@ pub(super) fn parts(table: TableKind, texts: &[String]) -> Option<Vec<Part>> {
 
 /// The key in a cursor as a tablet saves it:
 /// `{"columns":["customer_id","order_no"],"values":["12","x"]}`.
-pub(super) fn parse_cursor(table: TableKind, cursor: &str) -> Option<Vec<Part>> {
+pub(super) fn parse_cursor(table: TableKind, cursor: &str) -> Option<Vec<KeyPart>> {
     let cursor: Value = serde_json::from_str(cursor).ok()?;
     let columns = cursor.get("columns")?.as_array()?;
     let values = cursor.get("values")?.as_array()?;

@@ -85,7 +85,7 @@ const RUNS: [RunKind; 3] = [RunKind::Unequal, RunKind::OnlySource, RunKind::Only
 
 /// Consecutive places of one kind.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Run {
+pub(super) struct DifferenceRun {
     pub(super) start: u64,
     pub(super) length: u64,
     pub(super) kind: RunKind,
@@ -100,7 +100,7 @@ pub(super) struct Planting {
     /// Sorted by place; none lies in a run.
     singles: Vec<(u64, Spot)>,
     /// Sorted by place, apart from each other.
-    runs: Vec<Run>,
+    runs: Vec<DifferenceRun>,
 }
 
 impl Planting {
@@ -145,7 +145,7 @@ impl Planting {
         (source, target)
     }
 
-    fn spot_of_run(&self, run: &Run, place: u64) -> Spot {
+    fn spot_of_run(&self, run: &DifferenceRun, place: u64) -> Spot {
         match run.kind {
             RunKind::OnlySource => Spot::OnlySource,
             RunKind::OnlyTarget => Spot::OnlyTarget,
@@ -278,9 +278,9 @@ fn place(
         wish.runs.iter().map(|_| free / 4 + draws.below(free / 2 + 1)).collect();
     cuts.sort_unstable();
     let first = head.len() as u64;
-    let runs: Vec<Run> = (0..)
+    let runs: Vec<DifferenceRun> = (0..)
         .zip(cuts.iter().zip(&wish.runs))
-        .map(|(before, (cut, kind))| Run {
+        .map(|(before, (cut, kind))| DifferenceRun {
             start: first + cut + before * length,
             length,
             kind: *kind,

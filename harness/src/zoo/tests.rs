@@ -2,7 +2,7 @@ use reports::verdict::Judgement;
 
 use super::*;
 
-fn specimen(bug: Bug, found: bool, comes_back: bool) -> Specimen {
+fn specimen(bug: Bug, found: bool, comes_back: bool) -> BugResult {
     let known = known(bug);
     let workaround = known.workaround.map(|fault| Workaround {
         fault: fault.name(),
@@ -10,7 +10,7 @@ fn specimen(bug: Bug, found: bool, comes_back: bool) -> Specimen {
         comes_back,
         verdict: Verdict::Pass,
     });
-    Specimen {
+    BugResult {
         bug: bug.name().to_owned(),
         switched_on: true,
         window: known.window,
@@ -32,13 +32,13 @@ fn specimen(bug: Bug, found: bool, comes_back: bool) -> Specimen {
 #[test]
 fn every_bug_must_be_found_and_every_workaround_must_work() {
     let all = |found, comes_back| Bug::ALL.map(|bug| specimen(bug, found, comes_back));
-    let game = Game::Bugs(Vec::new());
+    let game = ZooTask::Bugs(Vec::new());
     assert_eq!(verdict(&all(true, true), &game), Verdict::Pass);
     assert_eq!(verdict(&all(false, true), &game), Verdict::Fail);
     assert_eq!(verdict(&all(true, false), &game), Verdict::Fail);
     assert_eq!(verdict(&all(true, true)[..1], &game), Verdict::Fail);
     // Of a choice of bugs all must be found, and of nothing nothing.
-    let chosen = Game::Bugs(vec![Bug::ALL[0], Bug::ALL[1], Bug::ALL[0]]);
+    let chosen = ZooTask::Bugs(vec![Bug::ALL[0], Bug::ALL[1], Bug::ALL[0]]);
     assert_eq!(verdict(&all(true, true)[..2], &chosen), Verdict::Pass);
     assert_eq!(verdict(&all(true, true)[..1], &chosen), Verdict::Fail);
 }
@@ -46,7 +46,7 @@ fn every_bug_must_be_found_and_every_workaround_must_work() {
 // A firewall, or a kernel without memory limits: the other bugs are hunted, and this one is no miss.
 #[test]
 fn a_bug_that_this_host_cannot_show_is_unclear() {
-    let game = Game::Bugs(Vec::new());
+    let game = ZooTask::Bugs(Vec::new());
     let mut all = Bug::ALL.map(|bug| specimen(bug, true, true));
     all[3] = specimen(Bug::ALL[3], false, true);
     all[3].trials = 0;
@@ -60,7 +60,7 @@ fn a_bug_that_this_host_cannot_show_is_unclear() {
 #[test]
 fn the_control_must_find_nothing_and_say_something() {
     let all = |found| Bug::ALL.map(|bug| specimen(bug, found, true));
-    let game = Game::CleanTablet(Vec::new());
+    let game = ZooTask::CleanTablet(Vec::new());
     assert_eq!(verdict(&all(false), &game), Verdict::Pass);
     assert_eq!(verdict(&all(true), &game), Verdict::Fail);
     assert_eq!(verdict(&all(false)[..1], &game), Verdict::Inconclusive);
@@ -72,8 +72,8 @@ fn the_control_must_find_nothing_and_say_something() {
 // A deadline that came before the second trial, or trials in which nothing landed, prove no absence.
 #[test]
 fn a_control_or_patch_that_was_cut_short_or_landed_too_little_is_no_pass() {
-    let patch = Game::Patch(Patch::default());
-    for game in [Game::CleanTablet(Vec::new()), patch] {
+    let patch = ZooTask::Patch(Patch::default());
+    for game in [ZooTask::CleanTablet(Vec::new()), patch] {
         for doubt in ["the run was interrupted: its deadline of 900 s", "0 faults landed, below"] {
             let mut cut = Bug::ALL.map(|bug| specimen(bug, false, true));
             cut[0].doubts.push(doubt.to_owned());
@@ -86,7 +86,7 @@ fn a_control_or_patch_that_was_cut_short_or_landed_too_little_is_no_pass() {
 
 #[test]
 fn what_must_find_nothing_has_the_floor_of_a_campaign() {
-    let prey = |bug, is_on| Prey {
+    let prey = |bug, is_on| Hunted {
         name: "a".to_owned(),
         bug,
         is_on,
@@ -102,7 +102,7 @@ fn what_must_find_nothing_has_the_floor_of_a_campaign() {
 // Nothing is known of a patch: any broken invariant finds it, and silence is no proof.
 #[test]
 fn a_patch_is_found_by_any_oracle_and_cleared_only_by_trials_that_say_something() {
-    let patch = Game::Patch(Patch::default());
+    let patch = ZooTask::Patch(Patch::default());
     let one = |found| [specimen(Bug::ALL[0], found, true)];
     assert_eq!(verdict(&one(true), &patch), Verdict::Fail);
     assert_eq!(verdict(&one(false), &patch), Verdict::Pass);
@@ -115,7 +115,7 @@ fn a_patch_is_found_by_any_oracle_and_cleared_only_by_trials_that_say_something(
 // A patch may show where nothing is struck: in a recording. That trial failed, so it was found.
 #[test]
 fn a_recording_that_fails_has_found_a_patch_and_one_that_passes_hunts_for_nothing() {
-    let prey = Prey {
+    let prey = Hunted {
         name: "patch:a".to_owned(),
         bug: None,
         is_on: true,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use harness::cluster::MysqlServer;
 use harness::proxy::{
-    Armed, Held, Listener, MysqlProxy, Normaliser, Switchboard, Upstream, Weather,
+    Armed, HeldExchange, LinkConditions, Listener, MysqlProxy, Normaliser, Switchboard, Upstream,
 };
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, OptsBuilder};
@@ -28,16 +28,17 @@ pub(crate) fn upstream(server: &Arc<MysqlServer>) -> Upstream {
 pub(crate) struct Bench {
     server: Arc<MysqlServer>,
     pub(crate) board: Switchboard,
-    pub(crate) weather: Weather,
+    pub(crate) conditions: LinkConditions,
     pub(crate) proxy: MysqlProxy,
 }
 
 impl Bench {
     pub(crate) async fn before(server: &Arc<MysqlServer>) -> Result<Self> {
-        let (board, weather) = (Switchboard::default(), Weather::default());
+        let (board, conditions) = (Switchboard::default(), LinkConditions::default());
         let (to, names) = (upstream(server), Normaliser::new([("held_t1", "held")]));
-        let proxy = MysqlProxy::start(LOOPBACK, to, board.clone(), names, weather.clone()).await?;
-        Ok(Self { server: Arc::clone(server), board, weather, proxy })
+        let proxy =
+            MysqlProxy::start(LOOPBACK, to, board.clone(), names, conditions.clone()).await?;
+        Ok(Self { server: Arc::clone(server), board, conditions, proxy })
     }
 
     pub(crate) fn opts(&self) -> OptsBuilder {
@@ -51,13 +52,14 @@ impl Bench {
     /// A client behind a wire of its own, which closes as the kernel closes a dead process's sockets.
     pub(crate) async fn mortal_client(&self) -> Result<(Conn, Listener)> {
         let to = Upstream::fixed(SocketAddr::new(LOOPBACK, self.proxy.port()));
-        let wire = Listener::start((LOOPBACK, 0).into(), Weather::default(), move |mut client| {
-            let to = to.clone();
-            async move {
-                let mut proxy = to.connect().await.expect("the proxy listens");
-                let _cut = tokio::io::copy_bidirectional(&mut client, &mut proxy).await;
-            }
-        });
+        let wire =
+            Listener::start((LOOPBACK, 0).into(), LinkConditions::default(), move |mut client| {
+                let to = to.clone();
+                async move {
+                    let mut proxy = to.connect().await.expect("the proxy listens");
+                    let _cut = tokio::io::copy_bidirectional(&mut client, &mut proxy).await;
+                }
+            });
         let wire = wire.await?;
         let client = Conn::new(opts(&self.server, wire.port()));
         Ok((soon("connecting", client).await??, wire))
@@ -73,12 +75,17 @@ impl Bench {
     }
 }
 
-pub(crate) async fn caught(armed: &mut Armed) -> Result<Held> {
+pub(crate) async fn caught(armed: &mut Armed) -> Result<HeldExchange> {
     soon("the point", armed.caught()).await?.context("the point was disarmed")
 }
 
 /// Kills the client of a held exchange, and waits until the server has seen its connection end.
-pub(crate) async fn kill(held: &mut Held, wire: Listener, root: &mut Conn, id: u32) -> Result<()> {
+pub(crate) async fn kill(
+    held: &mut HeldExchange,
+    wire: Listener,
+    root: &mut Conn,
+    id: u32,
+) -> Result<()> {
     ensure!(held.is_held(), "it is held while its client lives");
     wire.stop().await?;
     soon("the client's end to be seen", held.client_gone()).await?;

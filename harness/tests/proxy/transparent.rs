@@ -114,35 +114,37 @@ fn digest(rows: &[Row]) -> (usize, Vec<u8>) {
 }
 
 /// Latency, a partition that heals, refusal and reset, on living connections.
-pub(crate) async fn the_weather_acts_below_the_statements(server: &Arc<MysqlServer>) -> Result<()> {
+pub(crate) async fn link_conditions_act_below_the_statements(
+    server: &Arc<MysqlServer>,
+) -> Result<()> {
     let bench = Bench::before(server).await?;
     let mut client = bench.client().await?;
     let latency = Duration::from_millis(60);
     for direction in [Direction::ToServer, Direction::ToClient] {
-        bench.weather.set(direction, Way { latency, ..Way::FINE });
+        bench.conditions.set(direction, Way { latency, ..Way::FINE });
     }
     let began = Instant::now();
     client.query_drop("do 1").await?;
     ensure!(began.elapsed() >= 2 * latency, "there and back: {:?}", began.elapsed());
-    bench.weather.clear();
+    bench.conditions.clear();
 
     let stopped = Way { flow: Flow::Stopped, ..Way::FINE };
-    bench.weather.set(Direction::ToClient, stopped);
+    bench.conditions.set(Direction::ToClient, stopped);
     let mut waits = tokio::spawn(async move {
         let got = client.query_first::<u32, _>("select 7").await;
         (client, got)
     });
     let early = tokio::time::timeout(Duration::from_millis(100), &mut waits).await;
     ensure!(early.is_err(), "nothing comes back");
-    bench.weather.clear();
+    bench.conditions.clear();
     let (mut client, got) = soon("the answer", waits).await??;
     ensure!(got? == Some(7), "nothing is lost");
 
-    bench.weather.refuse(true);
+    bench.conditions.refuse(true);
     ensure!(soon("the refusal", Conn::new(bench.opts())).await?.is_err());
     client.ping().await.context("living connections are spared")?;
-    bench.weather.clear();
-    bench.weather.reset();
+    bench.conditions.clear();
+    bench.conditions.reset();
     ensure!(soon("the reset", client.ping()).await?.is_err());
     bench.client().await?.ping().await?;
     bench.stop().await

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::journal::{Event, Record, Sample, SidecarChange, begin_us};
+use crate::journal::{Event, Record, Sample, SidecarChange, begin_us, stream_start};
 use crate::run::TrialRecord;
 use crate::schedule::{Fault, Pace, Phase};
 
@@ -11,8 +11,6 @@ use super::{is_target, phase_of};
 
 /// The pace lets a tablet catch up a pause of 20 ms, and waits of less than 5 ms are saved up.
 const PACE_SLACK_MS: u64 = 25;
-/// The least that a row of any workload takes in a packet, encoded.
-const ROW_BYTES_MIN: u64 = 48;
 
 /// The tablet's return after a fault that ended its process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +55,7 @@ pub fn returns(trial: &TrialRecord) -> Vec<Return> {
 pub fn compared_twice(trial: &TrialRecord) -> Vec<u64> {
     let lives = lives(&trial.records);
     let epoch_us = begin_us(&trial.records);
-    let mut follower = Follower::default();
+    let mut follower = DiffsFollowed::default();
     let rest_ms = rest_ms(&trial.records);
     let until_rest =
         changes(&trial.records).take_while(|change| at_ms(change, epoch_us) <= rest_ms);
@@ -84,13 +82,13 @@ pub fn compared_twice(trial: &TrialRecord) -> Vec<u64> {
 /// Rows that a tablet compares at most in this time; without a pace, the most it may leave unsaved.
 fn rows_within(ms: u64, pace: &Pace) -> u64 {
     if pace.rows_per_second == 0 {
-        return pace.checkpoint_rows + pace.packet_bytes / ROW_BYTES_MIN;
+        return pace.checkpoint_rows + pace.packet_rows_max();
     }
     ((ms + PACE_SLACK_MS) * pace.rows_per_second).div_ceil(1_000)
 }
 
 /// One process of the target tablet.
-struct Life {
+struct Incarnation {
     incarnation: u32,
     ready_ms: Option<u64>,
     /// Not later than so it was dead.
@@ -101,8 +99,8 @@ struct Life {
     killed_by: Option<(usize, Fault)>,
 }
 
-fn lives(records: &[Record]) -> Vec<Life> {
-    let mut lives: Vec<Life> = Vec::new();
+fn lives(records: &[Record]) -> Vec<Incarnation> {
+    let mut lives: Vec<Incarnation> = Vec::new();
     let mut injected: BTreeMap<usize, (Fault, u64)> = BTreeMap::new();
     // The first sample of the last row of samples that found no process.
     let mut gone_ms: Option<u64> = None;
@@ -110,7 +108,7 @@ fn lives(records: &[Record]) -> Vec<Life> {
         match event {
             Event::TabletStarted(started) if is_target(started.side) => {
                 gone_ms = None;
-                lives.push(Life {
+                lives.push(Incarnation {
                     incarnation: started.incarnation,
                     ready_ms: None,
                     death_ms: None,
@@ -127,7 +125,7 @@ fn lives(records: &[Record]) -> Vec<Life> {
                 }
             }
             Event::TabletExited(exit) if is_target(exit.side) => {
-                let of = |life: &&mut Life| life.incarnation == exit.incarnation;
+                let of = |life: &&mut Incarnation| life.incarnation == exit.incarnation;
                 let Some(life) = lives.iter_mut().rev().find(of) else { continue };
                 let by = exit.scheduled_by.and_then(|step| Some((step, injected.get(&step)?)));
                 life.killed_by = by.map(|(step, (fault, _))| (step, *fault));
@@ -208,7 +206,7 @@ fn is_released(change: &SidecarChange) -> bool {
 
 /// Follows the diffs of a trial through the history.
 #[derive(Default)]
-struct Follower {
+struct DiffsFollowed {
     /// Since when rows are compared that no checkpoint holds; none while no stream is open.
     streaming_since_ms: Option<u64>,
     tables: BTreeMap<(String, String), Saved>,
@@ -223,7 +221,7 @@ struct Saved {
     places: BTreeMap<String, u64>,
 }
 
-impl Follower {
+impl DiffsFollowed {
     /// Takes a change; returns how many saved rows a stream that starts here compares again.
     fn take(&mut self, change: &SidecarChange, at_ms: u64) -> u64 {
         match change.table.as_str() {
@@ -257,9 +255,7 @@ impl Follower {
 
     fn logged(&mut self, change: &SidecarChange, at_ms: u64) -> u64 {
         let message = text(change, "message");
-        let stream =
-            message.strip_prefix("streaming: table '").and_then(|rest| rest.split_once("' after "));
-        let Some((table, after)) = stream else {
+        let Some((table, after)) = stream_start(message) else {
             if ["reconciling: ", "completed: "].iter().any(|word| message.starts_with(word)) {
                 self.streaming_since_ms = None;
             }

@@ -52,7 +52,7 @@ impl TimeShares {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Part {
+enum TrialPart {
     SetUp,
     RunToPoint,
     Kill,
@@ -81,7 +81,7 @@ impl Spent {
 
     fn trial(&mut self, trial: &TrialRecord) {
         let mut now = Now {
-            part: Part::SetUp,
+            part: TrialPart::SetUp,
             created: false,
             steps_open: trial.schedule.steps.len(),
             steps: trial.schedule.steps.len(),
@@ -99,7 +99,7 @@ impl Spent {
 
 /// Where in the trial the journal's reader is.
 struct Now {
-    part: Part,
+    part: TrialPart,
     created: bool,
     steps: usize,
     /// Steps whose trigger is still awaited.
@@ -112,32 +112,32 @@ impl Now {
         match &record.event {
             Event::VdiffAction(action) if action.action == "create" && action.acknowledged => {
                 self.created = true;
-                if matches!(self.part, Part::SetUp | Part::Collect) {
+                if matches!(self.part, TrialPart::SetUp | TrialPart::Collect) {
                     self.part = self.waiting();
                 }
             }
             Event::TriggerFired { step, .. } | Event::FaultInjected { step, .. } => {
                 self.took(*step);
-                self.part = Part::Kill;
+                self.part = TrialPart::Kill;
             }
             Event::FaultMissed { step, .. } => {
                 self.took(*step);
                 self.part = self.waiting();
             }
-            Event::FaultHealed { .. } if self.part == Part::Kill => self.part = self.waiting(),
+            Event::FaultHealed { .. } if self.part == TrialPart::Kill => self.part = self.waiting(),
             Event::TabletExited(exit) if is_target(exit.side) && exit.is_unasked() => {
-                self.part = Part::Kill;
+                self.part = TrialPart::Kill;
             }
             Event::TabletStarted(started) if is_target(started.side) => {
                 self.incarnation = started.incarnation;
                 if started.incarnation > 1 {
-                    self.part = Part::Restart;
+                    self.part = TrialPart::Restart;
                 }
             }
             Event::Readiness { side, incarnation, ready: true, .. }
                 if is_target(*side)
                     && *incarnation == self.incarnation
-                    && self.part == Part::Restart =>
+                    && self.part == TrialPart::Restart =>
             {
                 self.part = self.waiting();
             }
@@ -145,7 +145,7 @@ impl Now {
             | Event::FinalReport(_)
             | Event::WorkflowRow { .. }
             | Event::Residue(_)
-            | Event::HistoryRead { .. } => self.part = Part::Collect,
+            | Event::HistoryRead { .. } => self.part = TrialPart::Collect,
             _ => {}
         }
     }
@@ -155,11 +155,11 @@ impl Now {
     }
 
     /// What the trial waits for when nothing is broken.
-    fn waiting(&self) -> Part {
+    fn waiting(&self) -> TrialPart {
         match (self.created, self.steps_open) {
-            (false, _) => Part::SetUp,
-            (true, 0) => Part::DiffToEnd,
-            (true, _) => Part::RunToPoint,
+            (false, _) => TrialPart::SetUp,
+            (true, 0) => TrialPart::DiffToEnd,
+            (true, _) => TrialPart::RunToPoint,
         }
     }
 }
@@ -207,8 +207,8 @@ mod tests {
         cancelled.records.insert(at, Record { seq: 0, at_ms, event });
         let mut spent = Spent::default();
         spent.trial(&cancelled);
-        assert_eq!(spent.0[Part::Kill as usize], 100);
-        assert_eq!(spent.0[Part::Restart as usize], 0);
-        assert!(spent.0[Part::DiffToEnd as usize] > 3_000);
+        assert_eq!(spent.0[TrialPart::Kill as usize], 100);
+        assert_eq!(spent.0[TrialPart::Restart as usize], 0);
+        assert!(spent.0[TrialPart::DiffToEnd as usize] > 3_000);
     }
 }

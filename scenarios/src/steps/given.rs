@@ -27,7 +27,7 @@ async fn keyspaces(_: &mut World, source: String, target: String) -> anyhow::Res
 
 #[given(expr = "{int} rows in each of the tables {string}")]
 async fn with_tables(world: &mut World, rows: u64, tables: String) -> anyhow::Result<()> {
-    let plan = &mut world.said()?.plan;
+    let plan = &mut world.description()?.plan;
     plan.rows = rows;
     plan.tables = tables.split(',').map(|table| table.trim().to_owned()).collect();
     Ok(())
@@ -35,55 +35,55 @@ async fn with_tables(world: &mut World, rows: u64, tables: String) -> anyhow::Re
 
 #[given(expr = "{int} planted differences")]
 async fn with_differences(world: &mut World, differences: u32) -> anyhow::Result<()> {
-    world.said()?.differences = Some(differences);
+    world.description()?.differences = Some(differences);
     Ok(())
 }
 
 #[given(expr = "planted runs of {int} differences")]
 async fn with_runs(world: &mut World, length: u64) -> anyhow::Result<()> {
-    world.said()?.run_length = Some(length);
+    world.description()?.run_length = Some(length);
     Ok(())
 }
 
 #[given(expr = "data of the seed {int}")]
 async fn with_data(world: &mut World, seed: u64) -> anyhow::Result<()> {
-    world.said()?.data_seed = Some(seed);
+    world.description()?.data_seed = Some(seed);
     Ok(())
 }
 
 #[given(expr = "a pace of {int} rows per second")]
 async fn with_pace(world: &mut World, rows: u64) -> anyhow::Result<()> {
-    world.said()?.rows_per_second = Some(rows);
+    world.description()?.rows_per_second = Some(rows);
     Ok(())
 }
 
 #[given(expr = "a checkpoint every {int} rows or {int} milliseconds")]
 async fn with_checkpoints(world: &mut World, rows: u64, ms: u64) -> anyhow::Result<()> {
-    world.said()?.checkpoints = Some((rows, ms));
+    world.description()?.checkpoints = Some((rows, ms));
     Ok(())
 }
 
 #[given(expr = "packets of {int} bytes")]
 async fn with_packets(world: &mut World, bytes: u64) -> anyhow::Result<()> {
-    world.said()?.packet_bytes = Some(bytes);
+    world.description()?.packet_bytes = Some(bytes);
     Ok(())
 }
 
 #[given(expr = "{int} bytes of memory for the tablet")]
 async fn with_memory(world: &mut World, bytes: u64) -> anyhow::Result<()> {
-    world.said()?.memory_bytes = Some(bytes);
+    world.description()?.memory_bytes = Some(bytes);
     Ok(())
 }
 
 #[given("links of the target tablet that pass the wire proxy")]
 async fn proxied(world: &mut World) -> anyhow::Result<()> {
-    world.said()?.proxied = true;
+    world.description()?.proxied = true;
     Ok(())
 }
 
 #[given("nobody who asks the tablets while the VDiff is waited for")]
 async fn unwatched(world: &mut World) -> anyhow::Result<()> {
-    world.said()?.unwatched = true;
+    world.description()?.unwatched = true;
     Ok(())
 }
 
@@ -107,7 +107,7 @@ async fn will_strike(world: &mut World, fault: String, point: Point) -> anyhow::
 /// Armed before the tablet starts; checked when the workflow is created.
 fn at_point(world: &mut World, fault: Fault, point: Point) -> anyhow::Result<()> {
     let trigger = Trigger::CrashPoint { point: point.0 };
-    world.said()?.points.push(Step::new(trigger, fault));
+    world.description()?.points.push(Step::new(trigger, fault));
     Ok(())
 }
 

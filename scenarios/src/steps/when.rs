@@ -4,7 +4,7 @@ use cucumber::when;
 use harness::plan::{self, PlanOptions, TriggerKind};
 use reports::schedule::{Fault, Step};
 
-use super::{At, Death, Harm, Manner};
+use super::{At, Death, FaultPhrase, Manner};
 use crate::world::World;
 
 #[when(expr = "the target tablet is {death} {moment}")]
@@ -85,7 +85,7 @@ async fn squeeze(world: &mut World, at: At) -> anyhow::Result<()> {
 }
 
 #[when(expr = "{harm} {moment}")]
-async fn befalls(world: &mut World, harm: Harm, at: At) -> anyhow::Result<()> {
+async fn befalls(world: &mut World, harm: FaultPhrase, at: At) -> anyhow::Result<()> {
     world.strike(at.0, harm.0).await
 }
 

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use reports::journal::{
-    Answer, Event, Held, Moment, OperatorAct, Outcome, Sample, Side, SidecarChange, Verbs,
+    Answer, CallOutcome, CountedWhen, Event, OperatorAct, ResourceCount, Sample, Side,
+    SidecarChange, Verbs,
 };
 use reports::schedule::Fault;
 use reports::verdict::Invariant::{I3, I5, I6, I7, I8};
@@ -21,14 +22,14 @@ fn edit_verbs(journal: &mut JournalBuilder, change: impl Fn(&mut Verbs)) {
     });
 }
 
-fn answered(answers: &mut [Answer], call: &str, outcome: Outcome) {
+fn answered(answers: &mut [Answer], call: &str, outcome: CallOutcome) {
     answers.iter_mut().find(|answer| answer.call == call).unwrap().outcome = outcome;
 }
 
 #[test]
 fn a_diff_at_rest_takes_every_verb() {
-    let silence = || Outcome::Silence("no answer".into());
-    let refused = || Outcome::Refused("no".into());
+    let silence = || CallOutcome::Silence("no answer".into());
+    let refused = || CallOutcome::Refused("no".into());
     expect(
         Fault::Sigkill,
         &[
@@ -73,7 +74,7 @@ fn a_diff_at_rest_takes_every_verb() {
     }
     for call in ["show", "resume"] {
         let mut journal = JournalBuilder::good(Fault::Sigkill);
-        edit_verbs(&mut journal, |v| answered(&mut v.after, call, Outcome::Done));
+        edit_verbs(&mut journal, |v| answered(&mut v.after, call, CallOutcome::Done));
         assert!(journal.judgement(I3).is_fail(), "{call} of what is gone was done");
     }
 }
@@ -250,18 +251,21 @@ fn many_checkpoints(journal: &mut JournalBuilder, apart_ms: u64) {
     }
 }
 
-fn edit_held(journal: &mut JournalBuilder, moment: Moment, change: impl Fn(&mut Held)) {
+fn edit_held(
+    journal: &mut JournalBuilder,
+    moment: CountedWhen,
+    change: impl Fn(&mut ResourceCount),
+) {
     journal.edit(|_, event| match event {
-        Event::Held(held) if held.moment == moment => change(held),
+        Event::ResourcesCounted(held) if held.moment == moment => change(held),
         _ => {}
     });
 }
 
 #[test]
 fn the_living_hold_no_more_than_at_rest() {
-    let is_held =
-        |wanted: Moment| move |e: &Event| matches!(e, Event::Held(held) if held.moment == wanted);
-    for moment in [Moment::AtRest, Moment::AtEnd] {
+    let is_held = |wanted: CountedWhen| move |e: &Event| matches!(e, Event::ResourcesCounted(held) if held.moment == wanted);
+    for moment in [CountedWhen::AtRest, CountedWhen::AtEnd] {
         let mut journal = JournalBuilder::good(Fault::Sigkill);
         journal.without(is_held(moment));
         assert_eq!(journal.judgement(I7).verdict, Inconclusive, "{moment:?} was not looked at");
@@ -272,15 +276,20 @@ fn the_living_hold_no_more_than_at_rest() {
             ("as it should be", |_| {}, I7, Pass),
             (
                 "tasks that do not end",
-                |j| edit_held(j, Moment::AtEnd, |h| h.tasks = Some(18 + 9)),
+                |j| edit_held(j, CountedWhen::AtEnd, |h| h.tasks = Some(18 + 9)),
                 I7,
                 Fail,
             ),
-            ("a few tasks", |j| edit_held(j, Moment::AtEnd, |h| h.tasks = Some(18 + 3)), I7, Pass),
+            (
+                "a few tasks",
+                |j| edit_held(j, CountedWhen::AtEnd, |h| h.tasks = Some(18 + 3)),
+                I7,
+                Pass,
+            ),
             (
                 "one file that stays open",
                 |j| {
-                    edit_held(j, Moment::AtEnd, |h| {
+                    edit_held(j, CountedWhen::AtEnd, |h| {
                         h.descriptors.as_mut().unwrap().insert("file".into(), 6);
                     })
                 },
@@ -290,7 +299,7 @@ fn the_living_hold_no_more_than_at_rest() {
             (
                 "a pool that has grown",
                 |j| {
-                    edit_held(j, Moment::AtEnd, |h| {
+                    edit_held(j, CountedWhen::AtEnd, |h| {
                         h.descriptors.as_mut().unwrap().insert("socket".into(), 28);
                     })
                 },
@@ -300,7 +309,7 @@ fn the_living_hold_no_more_than_at_rest() {
             (
                 "sockets that stay open",
                 |j| {
-                    edit_held(j, Moment::AtEnd, |h| {
+                    edit_held(j, CountedWhen::AtEnd, |h| {
                         h.descriptors.as_mut().unwrap().insert("socket".into(), 29);
                     })
                 },
@@ -310,7 +319,7 @@ fn the_living_hold_no_more_than_at_rest() {
             (
                 "tasks not counted",
                 |j| {
-                    edit_held(j, Moment::AtEnd, |h| {
+                    edit_held(j, CountedWhen::AtEnd, |h| {
                         h.tasks = None;
                         h.not_looked_at.push("tasks: no answer".into());
                     })
@@ -328,7 +337,7 @@ fn the_living_hold_no_more_than_at_rest() {
         assert!(judgement.is_pass(), "{judgement:#?}");
         judgement.checks
     };
-    let unseen = checks(|j| edit_held(j, Moment::AtEnd, |h| h.descriptors = None));
+    let unseen = checks(|j| edit_held(j, CountedWhen::AtEnd, |h| h.descriptors = None));
     assert_eq!(unseen + 1, checks(|_| {}));
 }
 
@@ -452,6 +461,6 @@ fn what_could_not_be_looked_at_is_no_pass() {
     // A tablet of which nobody lives holds nothing.
     let mut journal = JournalBuilder::good(Fault::Sigkill);
     journal.exit(9_050, 2, 137, Some(0));
-    journal.without(|e| matches!(e, Event::Held(held) if held.side == Side::Target));
+    journal.without(|e| matches!(e, Event::ResourcesCounted(held) if held.side == Side::Target));
     assert!(journal.judgement(I7).is_pass());
 }

@@ -1,6 +1,6 @@
 //! A tablet serves: its roles, and its readiness to the end of the trial.
 
-use reports::journal::{Answer, Event, Outcome, Roles, Sample, Side};
+use reports::journal::{Answer, CallOutcome, Event, Roles, Sample, Side};
 use reports::schedule::Fault;
 use reports::verdict::Invariant::I1;
 use reports::verdict::Verdict::{Fail, Inconclusive, Pass};
@@ -62,13 +62,13 @@ fn a_tablet_goes_on_serving() {
             ("a slow answer", |j| edit_answer(j, |a| a.took_ms = 5_001), I1, Fail),
             (
                 "no answer",
-                |j| edit_answer(j, |a| a.outcome = Outcome::Silence("reset".into())),
+                |j| edit_answer(j, |a| a.outcome = CallOutcome::Silence("reset".into())),
                 I1,
                 Fail,
             ),
             (
                 "a refusal is an answer",
-                |j| edit_answer(j, |a| a.outcome = Outcome::Refused("closed".into())),
+                |j| edit_answer(j, |a| a.outcome = CallOutcome::Refused("closed".into())),
                 I1,
                 Pass,
             ),

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use reports::journal::{
-    Difference, DifferenceKind, Event, Evidence, FaultLanded, FinalReport, Hit, Interrupted,
-    Moment, Record, Residue, Sample, Side, SidecarChange, TableReport, TableTruth, TabletExited,
-    TabletStarted, TrialStarted, Truth, VdiffAction, observers,
+    CountedWhen, Difference, DifferenceKind, Event, Evidence, FaultLanded, FinalReport, Hit,
+    Interrupted, Record, Residue, Sample, Side, SidecarChange, TableReport, TableTruth,
+    TabletExited, TabletStarted, TrialStarted, Truth, VdiffAction, observers,
 };
 use reports::schedule::{Deadlines, Fault, Pace, Phase, Schedule, Step, Trigger, Workload};
 use reports::verdict::{Invariant, Judgement, Verdict};
 
-use super::looks;
+use super::probes;
 
 mod rows;
 
@@ -195,7 +195,7 @@ impl JournalBuilder {
         }
         self.start(10, 1);
         self.ready(600, 1, true);
-        self.add(650, Event::Held(looks::held(Moment::AtRest, 1)));
+        self.add(650, Event::ResourcesCounted(probes::held(CountedWhen::AtRest, 1)));
         self.add(700, action("create", UUID));
     }
 
@@ -314,8 +314,8 @@ impl JournalBuilder {
         self.add(9_000, Event::Settled { uuid: uuid.into(), state: "completed".into() });
         self.add(9_100, Event::FinalReport(final_report(uuid)));
         let side = Side::Target;
-        self.add(9_150, Event::Answers { side, answers: looks::answers() });
-        self.add(9_160, Event::Roles(looks::primary()));
+        self.add(9_150, Event::Answers { side, answers: probes::answers() });
+        self.add(9_160, Event::Roles(probes::primary()));
         self.add(
             9_200,
             Event::WorkflowRow {
@@ -334,10 +334,10 @@ impl JournalBuilder {
             }),
         );
         let incarnation = if fault.ends_target() { 2 } else { 1 };
-        self.add(9_300, Event::Held(looks::held(Moment::AtEnd, incarnation)));
-        self.add(9_400, Event::Verbs(Box::new(looks::verbs(uuid))));
+        self.add(9_300, Event::ResourcesCounted(probes::held(CountedWhen::AtEnd, incarnation)));
+        self.add(9_400, Event::Verbs(Box::new(probes::verbs(uuid))));
         self.add(15_000, Event::TermProbe { demoted: true, after_ms: 400 });
-        self.add(15_050, Event::Roles(looks::replica()));
+        self.add(15_050, Event::Roles(probes::replica()));
         self.add(15_100, Event::ShutdownAsked { side, incarnation });
         self.add(
             15_200,

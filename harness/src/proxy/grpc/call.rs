@@ -40,11 +40,11 @@ pub(super) struct Call {
     pub(super) path: String,
     /// Cancelled when the answers are over, or nobody reads them any more.
     pub(super) over: CancellationToken,
-    said: Mutex<Said>,
+    said: Mutex<Unanswered>,
     _under_way: UnderWay,
 }
 
-struct Said {
+struct Unanswered {
     /// Of the last request.
     fingerprint: Arc<str>,
     unanswered: VecDeque<Exchange>,
@@ -187,7 +187,7 @@ impl Call {
     fn new(connection: Arc<Connection>, path: &str) -> Self {
         let method: Arc<str> = fingerprint::method(path).into();
         let under_way = connection.under_way(Arc::clone(&method));
-        let said = Said { fingerprint: method, unanswered: VecDeque::new() };
+        let said = Unanswered { fingerprint: method, unanswered: VecDeque::new() };
         Self {
             _under_way: under_way,
             connection,
@@ -234,7 +234,7 @@ impl Call {
         })
     }
 
-    fn said(&self) -> MutexGuard<'_, Said> {
+    fn said(&self) -> MutexGuard<'_, Unanswered> {
         self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

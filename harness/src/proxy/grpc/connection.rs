@@ -22,7 +22,9 @@ use tokio_util::task::TaskTracker;
 use super::GrpcLink;
 use super::call;
 use super::delivery::Delivery;
-use crate::proxy::{Direction, Exchange, Passage, Said, Switchboard, UnderWay, Weathered};
+use crate::proxy::{
+    Conditioned, Direction, Exchange, ObservedRequest, Passage, Switchboard, UnderWay,
+};
 
 /// Of a connection: several streams whose readers are slow leave room for others.
 const CONNECTION_WINDOW: u32 = 16 << 20;
@@ -106,7 +108,8 @@ async fn run(
 ) -> Result<(), BoxError> {
     socket.set_nodelay(true)?;
     let to_server = link.upstream.connect().await?;
-    let to_server = TokioIo::new(Weathered::new(to_server, &link.weather, Direction::ToClient));
+    let to_server =
+        TokioIo::new(Conditioned::new(to_server, &link.conditions, Direction::ToClient));
     let (pings, window) = (link.pings, link.stream_window);
     let handshake = hyper::client::conn::http2::Builder::new(tasks.clone())
         .timer(TokioTimer::new())
@@ -119,7 +122,7 @@ async fn run(
     let (server, mut server_side) = tokio::time::timeout(OPEN, handshake).await??;
 
     let delivery = Delivery::default();
-    let to_client = Weathered::new(socket, &link.weather, Direction::ToServer);
+    let to_client = Conditioned::new(socket, &link.conditions, Direction::ToServer);
     let to_client = TokioIo::new(delivery.through(to_client, tasks.over.clone()));
     let connection = Arc::new(Connection {
         link,
@@ -171,7 +174,7 @@ impl Connection {
 
     /// Numbers an exchange.
     pub(super) fn begin(&self, said: call::Saying<'_>) -> Exchange {
-        self.switchboard.begin(Said {
+        self.switchboard.begin(ObservedRequest {
             link: self.link.link,
             connection: self.number,
             fingerprint: said.fingerprint.to_owned(),

@@ -17,7 +17,7 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::{Channel, Endpoint, Server};
 
 use super::{GrpcLink, GrpcProxy, Pings};
-use crate::proxy::{Armed, Held, Normaliser, Switchboard, Upstream, Weather};
+use crate::proxy::{Armed, HeldExchange, LinkConditions, Normaliser, Switchboard, Upstream};
 use servers::Fakes;
 
 /// Nothing here takes as long.
@@ -88,7 +88,7 @@ impl Bench {
         let link = GrpcLink {
             link: Link::Etcd,
             upstream,
-            weather: Weather::default(),
+            conditions: LinkConditions::default(),
             names: Normaliser::new([("/t0", "")]),
             pings: PINGS,
             stream_window: super::STREAM_WINDOW,
@@ -159,6 +159,6 @@ fn channel(port: u16) -> Channel {
     Endpoint::from_shared(format!("http://127.0.0.1:{port}")).unwrap().connect_lazy()
 }
 
-async fn caught(armed: &mut Armed) -> Held {
+async fn caught(armed: &mut Armed) -> HeldExchange {
     soon(armed.caught()).await.expect("nothing else was armed")
 }

@@ -11,9 +11,9 @@ use super::handshake;
 use super::packet::{HEADER, message_length};
 use super::request::{Effect, Follows, Request, Statements, ends_file};
 use super::response::{Answer, Response, Step};
-use super::wires::Wires;
+use super::socket_pair::SocketPair;
 use crate::proxy::Class;
-use crate::proxy::switchboard::{Exchange, Passage, Said};
+use crate::proxy::switchboard::{Exchange, ObservedRequest, Passage};
 
 /// A response up to this length is read whole before it is held; of a longer one, this much.
 const WITHHELD_MAX: usize = 1 << 20;
@@ -21,7 +21,7 @@ const WITHHELD_MAX: usize = 1 << 20;
 pub(super) struct Connection<'a> {
     shared: &'a Shared,
     number: u64,
-    wires: Wires,
+    wires: SocketPair,
     no_eof: bool,
     statements: Statements,
 }
@@ -34,7 +34,7 @@ enum On {
 }
 
 impl<'a> Connection<'a> {
-    pub(super) fn new(shared: &'a Shared, number: u64, wires: Wires) -> Self {
+    pub(super) fn new(shared: &'a Shared, number: u64, wires: SocketPair) -> Self {
         Self { shared, number, wires, no_eof: false, statements: Statements::new() }
     }
 
@@ -98,7 +98,7 @@ impl<'a> Connection<'a> {
     }
 
     fn begin(&self, request: Request) -> Exchange {
-        self.shared.switchboard.begin(Said {
+        self.shared.switchboard.begin(ObservedRequest {
             link: Link::Mysql,
             connection: self.number,
             fingerprint: request.reading.fingerprint.clone(),

@@ -37,7 +37,7 @@ async fn link() -> Wired {
         upstream,
         board.clone(),
         Normaliser::none(),
-        Weather::default(),
+        LinkConditions::default(),
     );
     let proxy = proxy.await.unwrap();
     let mut client = TcpStream::connect((LOOPBACK, proxy.port())).await.unwrap();

@@ -5,8 +5,8 @@ use super::*;
 
 const LONG: Duration = Duration::from_secs(30);
 
-fn said(fingerprint: &str, announces: Option<Option<Phase>>) -> Said {
-    Said {
+fn said(fingerprint: &str, announces: Option<Option<Phase>>) -> ObservedRequest {
+    ObservedRequest {
         link: Link::Mysql,
         connection: 1,
         fingerprint: fingerprint.to_owned(),
@@ -36,7 +36,7 @@ fn hold(
     tokio::spawn(async move { board.pass(&exchange, moment, client_gone).await })
 }
 
-async fn caught(armed: &mut Armed) -> Held {
+async fn caught(armed: &mut Armed) -> HeldExchange {
     tokio::time::timeout(LONG, armed.caught()).await.expect("it is caught").expect("it is armed")
 }
 
@@ -160,9 +160,9 @@ async fn death_comes_before_a_decision() {
 fn a_long_text_is_cut_between_characters() {
     let board = Switchboard::default();
     let text = "é".repeat(TEXT_MAX);
-    let exchange = board.begin(Said { text, ..said("commit", None) });
+    let exchange = board.begin(ObservedRequest { text, ..said("commit", None) });
     assert_eq!(exchange.text.len(), TEXT_MAX);
     let text = format!("x{}", "é".repeat(TEXT_MAX));
-    let exchange = board.begin(Said { text, ..said("commit", None) });
+    let exchange = board.begin(ObservedRequest { text, ..said("commit", None) });
     assert_eq!(exchange.text.len(), TEXT_MAX - 1);
 }

@@ -246,7 +246,7 @@ pub(super) fn words(event: &Event) -> Option<(&'static str, String)> {
         | Event::SidecarChange(_)
         | Event::HistoryRead { .. }
         | Event::Residue(_)
-        | Event::Held(_)
+        | Event::ResourcesCounted(_)
         | Event::Answers { .. }
         | Event::Roles(_)
         | Event::Verbs(_)

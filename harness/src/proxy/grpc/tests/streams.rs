@@ -84,7 +84,7 @@ async fn a_stream_held_before_never_begins_once_it_is_cancelled() {
     assert_eq!(bench.fakes.streams.load(Ordering::SeqCst), 0);
 }
 
-/// Held at its second message, a stream has given its first and no more; then all of it comes.
+/// HeldExchange at its second message, a stream has given its first and no more; then all of it comes.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_is_held_between_its_neighbours() {
     let bench = Bench::new().await;

@@ -1,5 +1,5 @@
-//! What all that executes trials stands on: an engine that answers, nothing left of dead runs, and the
-//! images.
+//! What every command that executes trials prepares first: an engine that answers, nothing left of dead
+//! runs, the images, and a survey of the host.
 
 use reports::Host;
 use tokio_util::sync::CancellationToken;
@@ -11,7 +11,7 @@ use crate::survey::Survey;
 
 /// An engine, and what is to be started on it.
 #[derive(Clone, Debug)]
-pub struct Ground {
+pub struct Prepared {
     /// The engine.
     pub engine: Engine,
     /// The images.
@@ -22,9 +22,9 @@ pub struct Ground {
     pub survey: Survey,
 }
 
-/// There is nothing to stand on.
+/// It could not be prepared.
 #[derive(Debug, thiserror::Error)]
-pub enum GroundError {
+pub enum PrepareError {
     /// No engine answers.
     #[error("the container engine")]
     Engine(#[source] DockerError),
@@ -36,37 +36,37 @@ pub enum GroundError {
     Stopped,
 }
 
-impl Ground {
+impl Prepared {
     /// Asks the engine, sweeps, and builds what is missing, with lines for the user.
     ///
     /// # Errors
     /// When no engine answers, or an image cannot be had. What cannot be swept is only said.
-    pub async fn prepare(
+    pub async fn make(
         options: &ImageOptions,
         stop: &CancellationToken,
         say: &(dyn Fn(&str) + Send + Sync),
-    ) -> Result<Ground, GroundError> {
-        let engine = Engine::connect().await.map_err(GroundError::Engine)?;
+    ) -> Result<Prepared, PrepareError> {
+        let engine = Engine::connect().await.map_err(PrepareError::Engine)?;
         let host = describe(&engine).await;
         say(&format!("host     {host}"));
         sweep(&engine, say).await;
         let tell = |line: &str| say(&format!("images   {line}"));
         let ensured = stop.run_until_cancelled(images::ensure(&engine, options, &tell)).await;
-        let images = ensured.ok_or(GroundError::Stopped)?.map_err(GroundError::Images)?;
+        let images = ensured.ok_or(PrepareError::Stopped)?.map_err(PrepareError::Images)?;
         let survey = Survey::of(&engine, &images.mysql, &images.etcd, stop).await;
         let survey = survey.unwrap_or_else(|error| {
             say(&format!("note     this host was not surveyed: {}", crate::errors::chain(&error)));
             Survey::default()
         });
         if stop.is_cancelled() {
-            return Err(GroundError::Stopped);
+            return Err(PrepareError::Stopped);
         }
         let (witnesses, not_possible) = (survey.witnesses, survey.not_possible());
         for left_out in &not_possible {
             say(&format!("note     {left_out}"));
         }
         let host = Host { witnesses, not_possible, ..host };
-        Ok(Ground { engine, images, host, survey })
+        Ok(Prepared { engine, images, host, survey })
     }
 }
 

@@ -5,7 +5,7 @@ use reports::schedule::{Schedule, Step};
 
 /// The trial as it was told; what was not said is as usual.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Said {
+pub(crate) struct TrialDescription {
     /// Tables, rows, bug.
     pub(crate) plan: PlanOptions,
     /// Single planted differences.
@@ -32,7 +32,7 @@ pub(crate) struct Said {
     pub(crate) points: Vec<Step>,
 }
 
-impl Said {
+impl TrialDescription {
     /// The schedule of the trial of this number.
     ///
     /// # Errors
@@ -71,7 +71,12 @@ mod tests {
     fn few_rows_are_enough_for_what_is_said_to_be_planted() -> anyhow::Result<()> {
         let plan =
             PlanOptions { tables: vec!["corder".to_owned()], rows: 10, ..Default::default() };
-        let mut said = Said { plan, differences: Some(0), run_length: Some(0), ..Said::default() };
+        let mut said = TrialDescription {
+            plan,
+            differences: Some(0),
+            run_length: Some(0),
+            ..TrialDescription::default()
+        };
         assert_eq!(said.schedule(3)?.workload.rows, 10);
         said.differences = None;
         assert!(said.schedule(3).is_err_and(|error| error.to_string().contains("too few")));

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use reports::journal::{Event, Held, Moment, Side};
+use reports::journal::{CountedWhen, Event, ResourceCount, Side};
 use serde_json::Value;
 
 use super::Stage;
@@ -28,9 +28,9 @@ impl Stage {
         let mut tick = tokio::time::interval(LOOK);
         loop {
             tick.tick().await;
-            let held = self.held(side, Moment::AtRest).await;
+            let held = self.held(side, CountedWhen::AtRest).await;
             if let Some(held) = held.filter(|held| is_of_rest(held, &ready.borrow())) {
-                self.journal().record(Event::Held(held));
+                self.journal().record(Event::ResourcesCounted(held));
                 return;
             }
             if began.elapsed() >= self.ready_within() {
@@ -49,7 +49,9 @@ impl Stage {
         let began = Instant::now();
         let rest = self.journal().inspect(|records| {
             records.iter().find_map(|record| match &record.event {
-                Event::Held(held) if held.side == side && held.moment == Moment::AtRest => {
+                Event::ResourcesCounted(held)
+                    if held.side == side && held.moment == CountedWhen::AtRest =>
+                {
                     Some(held.clone())
                 }
                 _ => None,
@@ -58,17 +60,17 @@ impl Stage {
         let mut tick = tokio::time::interval(LOOK);
         loop {
             tick.tick().await;
-            let Some(now) = self.held(side, Moment::AtEnd).await else { return };
+            let Some(now) = self.held(side, CountedWhen::AtEnd).await else { return };
             let settled = rest.as_ref().is_none_or(|rest| held_growth_is_bounded(rest, &now));
             if (settled && now.tasks.is_some()) || began.elapsed() >= SETTLED_WITHIN {
-                self.journal().record(Event::Held(now));
+                self.journal().record(Event::ResourcesCounted(now));
                 return;
             }
         }
     }
 
     /// None when the tablet does not run.
-    async fn held(&self, side: Side, moment: Moment) -> Option<Held> {
+    async fn held(&self, side: Side, moment: CountedWhen) -> Option<ResourceCount> {
         let supervised = self.tablet(side);
         let ProcessState::Running { incarnation, .. } = supervised.state_now() else { return None };
         let tablet = supervised.tablet();
@@ -85,12 +87,12 @@ impl Stage {
         let descriptors = tablet.descriptors();
         let descriptors =
             descriptors.map_err(|why| not_looked_at.push(format!("file descriptors: {why}"))).ok();
-        Some(Held { side, incarnation, moment, descriptors, tasks, not_looked_at })
+        Some(ResourceCount { side, incarnation, moment, descriptors, tasks, not_looked_at })
     }
 }
 
 /// A tablet that still starts holds less than it will at rest.
-fn is_of_rest(held: &Held, latest: &Ready) -> bool {
+fn is_of_rest(held: &ResourceCount, latest: &Ready) -> bool {
     held.tasks.is_some() && latest.ready && latest.incarnation == held.incarnation
 }
 
@@ -101,10 +103,10 @@ mod tests {
     // What a restart opens later would be told as leaked.
     #[test]
     fn a_tablet_that_still_starts_is_not_at_rest() {
-        let held = |tasks| Held {
+        let held = |tasks| ResourceCount {
             side: Side::Target,
             incarnation: 2,
-            moment: Moment::AtRest,
+            moment: CountedWhen::AtRest,
             descriptors: None,
             tasks,
             not_looked_at: Vec::new(),

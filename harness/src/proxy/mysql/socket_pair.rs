@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::packet::message_length;
-use crate::proxy::weather::{Weathered, Wire};
+use crate::proxy::conditions::{Conditioned, Wire};
 
 /// Room for one read of the server; a row stream is passed in pieces of this size.
 const READ: usize = 128 << 10;
@@ -21,9 +21,9 @@ const AHEAD_MAX: usize = 1 << 20;
 /// No server takes a longer one.
 const REQUEST_MAX: usize = 1 << 30;
 
-pub(super) struct Wires {
-    client: Weathered<TcpStream>,
-    server: Weathered<TcpStream>,
+pub(super) struct SocketPair {
+    client: Conditioned<TcpStream>,
+    server: Conditioned<TcpStream>,
     /// Read, and not forwarded.
     pub(super) from_client: BytesMut,
     /// Read, and not forwarded.
@@ -36,8 +36,8 @@ enum Heard {
     Server(usize),
 }
 
-impl Wires {
-    pub(super) fn new(client: Weathered<TcpStream>, server: Weathered<TcpStream>) -> Self {
+impl SocketPair {
+    pub(super) fn new(client: Conditioned<TcpStream>, server: Conditioned<TcpStream>) -> Self {
         Self { client, server, from_client: BytesMut::new(), from_server: BytesMut::new() }
     }
 

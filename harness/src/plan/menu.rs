@@ -63,18 +63,18 @@ pub(super) enum Draw {
 
 /// One line of the menu.
 #[derive(Clone, Debug)]
-pub(super) struct Slot {
+pub(super) struct MenuEntry {
     fault: Fault,
     /// The first round of the menu draws this one; later rounds draw among all.
     first: Draw,
     also: &'static [Draw],
     second: Second,
-    pub(super) part: Part,
+    pub(super) part: MenuPart,
 }
 
 /// The part of the menu that a slot belongs to. In each round the core is dealt first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Part {
+pub(super) enum MenuPart {
     Core,
     Rest,
     /// Dealt after the others, and shuffled apart from them: a seed's first trials stay what they are
@@ -109,7 +109,7 @@ const ANY: &[Draw] = &[
 ];
 
 /// The menu. The core comes first in each round: its twelve hold eight kinds of faults and all phases.
-const SLOTS: &[Slot] = &[
+const SLOTS: &[MenuEntry] = &[
     core(Fault::Sigkill, Draw::Time, ANY, Second::None),
     core(Fault::Sigkill, Draw::At(Phase::Snapshot), ANY, Second::None),
     core(Fault::Oom, Draw::At(Phase::Reconcile), ANY, Second::None),
@@ -158,21 +158,25 @@ const SLOTS: &[Slot] = &[
     more(Fault::MysqlKill, Draw::Time, TIMES, Second::During(&[Fault::EtcdKill, Fault::Sigkill])),
 ];
 
-const fn core(fault: Fault, first: Draw, also: &'static [Draw], second: Second) -> Slot {
-    Slot { fault, first, also, second, part: Part::Core }
+const fn core(fault: Fault, first: Draw, also: &'static [Draw], second: Second) -> MenuEntry {
+    MenuEntry { fault, first, also, second, part: MenuPart::Core }
 }
 
-const fn rest(fault: Fault, first: Draw, also: &'static [Draw], second: Second) -> Slot {
-    Slot { fault, first, also, second, part: Part::Rest }
+const fn rest(fault: Fault, first: Draw, also: &'static [Draw], second: Second) -> MenuEntry {
+    MenuEntry { fault, first, also, second, part: MenuPart::Rest }
 }
 
-const fn more(fault: Fault, first: Draw, also: &'static [Draw], second: Second) -> Slot {
-    Slot { fault, first, also, second, part: Part::More }
+const fn more(fault: Fault, first: Draw, also: &'static [Draw], second: Second) -> MenuEntry {
+    MenuEntry { fault, first, also, second, part: MenuPart::More }
 }
 
 /// The menu with only the faults and triggers that were asked for. When a further fault was not asked
 /// for, or is not possible here, its slot stays with the first alone.
-pub(super) fn offered(faults: &[Fault], triggers: &[TriggerKind], without: &[Fault]) -> Vec<Slot> {
+pub(super) fn offered(
+    faults: &[Fault],
+    triggers: &[TriggerKind],
+    without: &[Fault],
+) -> Vec<MenuEntry> {
     let wanted_fault =
         |fault: &Fault| (faults.is_empty() || faults.contains(fault)) && !without.contains(fault);
     let wanted = |kind: TriggerKind| triggers.is_empty() || triggers.contains(&kind);
@@ -238,7 +242,7 @@ impl Second {
     }
 }
 
-impl Slot {
+impl MenuEntry {
     fn draws(&self) -> impl Iterator<Item = Draw> + '_ {
         std::iter::once(self.first).chain(self.also.iter().copied())
     }

@@ -9,7 +9,7 @@ use super::Side;
 /// When a look was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Moment {
+pub enum CountedWhen {
     /// The tablet was ready, and no diff had been created yet.
     AtRest,
     /// Every diff had come to rest.
@@ -18,13 +18,13 @@ pub enum Moment {
 
 /// What a living tablet holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Held {
+pub struct ResourceCount {
     /// Which tablet.
     pub side: Side,
     /// Its incarnation.
     pub incarnation: u32,
     /// When it was looked at.
-    pub moment: Moment,
+    pub moment: CountedWhen,
     /// Open file descriptors by kind (`socket`, `pipe`, `anon_inode:[eventpoll]`, …); none where the
     /// process cannot be seen.
     pub descriptors: Option<BTreeMap<String, u64>>,
@@ -42,13 +42,13 @@ pub struct Answer {
     /// From the call to its answer, or to the end of the patience.
     pub took_ms: u64,
     /// What the tablet said.
-    pub outcome: Outcome,
+    pub outcome: CallOutcome,
 }
 
 /// What a tablet said to a call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Outcome {
+pub enum CallOutcome {
     /// Yes.
     Done,
     /// No, and why.

@@ -1,8 +1,8 @@
-//! The weather of a link: what may happen to its bytes, below any protocol.
+//! The conditions of a link: what may happen to its bytes, below any protocol.
 //!
-//! A proxy wraps both of its sockets in [`Weathered`]; bytes are delayed, stopped or lost where they
-//! are read, so that nothing has to be driven in the background. In fine weather a read costs one
-//! look at a counter. The weather changes under living connections.
+//! A proxy wraps both of its sockets in [`Conditioned`]; bytes are delayed, stopped or lost where they
+//! are read, so that nothing has to be driven in the background. On an undisturbed link a read costs one
+//! look at a counter. The conditions change under living connections.
 //!
 //! What it does not do: it loses or reorders no single packets; TCP would hide that as latency.
 
@@ -45,7 +45,7 @@ pub enum Flow {
     Swallowed,
 }
 
-/// The weather in one direction.
+/// The conditions in one direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Way {
     /// Every byte comes so much later.
@@ -62,14 +62,14 @@ impl Way {
         Self { latency: Duration::ZERO, bytes_per_second: None, flow: Flow::Passing };
 }
 
-/// The weather of one link; clones share it.
+/// The conditions of one link; clones share it.
 #[derive(Clone, Debug)]
-pub struct Weather {
-    now: Arc<watch::Sender<Climate>>,
+pub struct LinkConditions {
+    now: Arc<watch::Sender<BothWays>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Climate {
+struct BothWays {
     to_server: Way,
     to_client: Way,
     refuses: bool,
@@ -77,16 +77,16 @@ struct Climate {
     resets: u64,
 }
 
-impl Default for Weather {
+impl Default for LinkConditions {
     fn default() -> Self {
         let fine =
-            Climate { to_server: Way::FINE, to_client: Way::FINE, refuses: false, resets: 0 };
+            BothWays { to_server: Way::FINE, to_client: Way::FINE, refuses: false, resets: 0 };
         Self { now: Arc::new(watch::Sender::new(fine)) }
     }
 }
 
-impl Weather {
-    /// Sets the weather in one direction, for living connections and new ones.
+impl LinkConditions {
+    /// Sets the conditions in one direction, for living connections and new ones.
     pub fn set(&self, direction: Direction, way: Way) {
         self.now.send_modify(|climate| match direction {
             Direction::ToServer => climate.to_server = way,
@@ -113,7 +113,7 @@ impl Weather {
         self.now.send_modify(|climate| climate.resets += 1);
     }
 
-    /// Fine weather again. What was stopped goes on.
+    /// Undisturbed again. What was stopped goes on.
     pub fn clear(&self) {
         self.now.send_modify(|climate| {
             (climate.to_server, climate.to_client) = (Way::FINE, Way::FINE);
@@ -121,7 +121,7 @@ impl Weather {
         });
     }
 
-    /// The weather in one direction.
+    /// The conditions in one direction.
     #[must_use]
     pub fn way(&self, direction: Direction) -> Way {
         self.now.borrow().way(direction)
@@ -134,7 +134,7 @@ impl Weather {
     }
 }
 
-impl Climate {
+impl BothWays {
     fn way(&self, direction: Direction) -> Way {
         match direction {
             Direction::ToServer => self.to_server,
@@ -158,33 +158,33 @@ impl Wire for TcpStream {
     }
 }
 
-/// A socket in the weather: what is read from it has come in the given direction.
+/// A socket in the conditions: what is read from it has come in the given direction.
 #[derive(Debug)]
-pub struct Weathered<S: Wire> {
+pub struct Conditioned<S: Wire> {
     socket: S,
     direction: Direction,
-    weather: Weather,
+    conditions: LinkConditions,
     /// Looked at without waiting.
-    glance: watch::Receiver<Climate>,
-    climate: Climate,
-    /// Wake whoever waits in a read or a write when the weather changes.
-    reading: WatchStream<Climate>,
-    writing: WatchStream<Climate>,
+    glance: watch::Receiver<BothWays>,
+    climate: BothWays,
+    /// Wake whoever waits in a read or a write when the conditions change.
+    reading: WatchStream<BothWays>,
+    writing: WatchStream<BothWays>,
     /// Resets before this connection's time.
     resets: u64,
     lane: Lane,
 }
 
-impl<S: Wire> Weathered<S> {
+impl<S: Wire> Conditioned<S> {
     /// Wraps a socket from which the bytes of this direction are read.
     #[must_use]
-    pub fn new(socket: S, weather: &Weather, direction: Direction) -> Self {
-        let glance = weather.now.subscribe();
+    pub fn new(socket: S, conditions: &LinkConditions, direction: Direction) -> Self {
+        let glance = conditions.now.subscribe();
         let climate = *glance.borrow();
         Self {
             socket,
             direction,
-            weather: weather.clone(),
+            conditions: conditions.clone(),
             reading: WatchStream::from_changes(glance.clone()),
             writing: WatchStream::from_changes(glance.clone()),
             glance,
@@ -200,7 +200,7 @@ impl<S: Wire> Weathered<S> {
         &self.socket
     }
 
-    /// Takes the newest weather; fails once the connection is to be reset.
+    /// Takes the newest conditions; fails once the connection is to be reset.
     fn look(&mut self) -> io::Result<()> {
         if self.glance.has_changed().unwrap_or(false) {
             self.climate = *self.glance.borrow_and_update();
@@ -213,11 +213,11 @@ impl<S: Wire> Weathered<S> {
 
     fn reset(&self) -> io::Result<()> {
         self.socket.end_abruptly()?;
-        Err(io::Error::new(io::ErrorKind::ConnectionReset, "reset by the weather"))
+        Err(io::Error::new(io::ErrorKind::ConnectionReset, "reset by the conditions"))
     }
 }
 
-impl<S: Wire> AsyncRead for Weathered<S> {
+impl<S: Wire> AsyncRead for Conditioned<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -238,13 +238,13 @@ impl<S: Wire> AsyncRead for Weathered<S> {
             if read.is_ready() {
                 return read;
             }
-            // Changed meanwhile: read again under the new weather.
+            // Changed meanwhile: read again under the new conditions.
             ready!(Pin::new(&mut this.reading).poll_next(cx));
         }
     }
 }
 
-impl<S: Wire> AsyncWrite for Weathered<S> {
+impl<S: Wire> AsyncWrite for Conditioned<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -290,10 +290,10 @@ impl<S: Wire> AsyncWrite for Weathered<S> {
     }
 }
 
-impl<S: Wire> Drop for Weathered<S> {
+impl<S: Wire> Drop for Conditioned<S> {
     /// The other socket of the same connection may have been reset first.
     fn drop(&mut self) {
-        if self.weather.now.borrow().resets != self.resets {
+        if self.conditions.now.borrow().resets != self.resets {
             // An error means that the connection has ended already.
             let _ended = self.socket.end_abruptly();
         }

@@ -1,6 +1,6 @@
 //! Part of I7: what a living tablet holds after its diffs is what it held at rest before them.
 
-use reports::journal::{Event, Held, Moment};
+use reports::journal::{CountedWhen, Event, ResourceCount};
 
 use super::examination::Examination;
 use super::view::{At, View, side_name};
@@ -15,13 +15,13 @@ const SOCKET: &str = "socket";
 
 /// Whether a tablet holds at most so much more than at rest as its pools may keep. Of files, pipes and the
 /// like it holds what it held: one that is leaked is one too many.
-pub(crate) fn growth_is_bounded(rest: &Held, now: &Held) -> bool {
+pub(crate) fn growth_is_bounded(rest: &ResourceCount, now: &ResourceCount) -> bool {
     let more_tasks = now.tasks.zip(rest.tasks).map_or(0, |(now, rest)| now.saturating_sub(rest));
     leaked(rest, now).is_empty() && more_tasks <= TASKS_MORE_MAX
 }
 
 /// The kinds of descriptors of which there are too many: kind, at rest, now.
-fn leaked(rest: &Held, now: &Held) -> Vec<(String, u64, u64)> {
+fn leaked(rest: &ResourceCount, now: &ResourceCount) -> Vec<(String, u64, u64)> {
     let (Some(rest), Some(now)) = (&rest.descriptors, &now.descriptors) else { return Vec::new() };
     let kinds = now.iter().map(|(kind, is)| (kind, rest.get(kind).copied().unwrap_or(0), *is));
     let too_many = kinds.filter(|(kind, was, is)| {
@@ -33,7 +33,7 @@ fn leaked(rest: &Held, now: &Held) -> Vec<(String, u64, u64)> {
 
 pub(super) fn does_not_grow(exam: &mut Examination, view: &View<'_>) {
     let looks = view.events(|event| match event {
-        Event::Held(held) => Some(held),
+        Event::ResourcesCounted(held) => Some(held),
         _ => None,
     });
     let of = |side, moment| {
@@ -43,7 +43,7 @@ pub(super) fn does_not_grow(exam: &mut Examination, view: &View<'_>) {
         if !view.was_collected() {
             continue;
         }
-        match (of(side, Moment::AtRest), of(side, Moment::AtEnd)) {
+        match (of(side, CountedWhen::AtRest), of(side, CountedWhen::AtEnd)) {
             (Some(rest), Some(end)) => compare(exam, rest.what, end),
             (None, _) => exam
                 .missing(None, format!("nobody counted what the {} held at rest", side_name(side))),
@@ -55,7 +55,7 @@ pub(super) fn does_not_grow(exam: &mut Examination, view: &View<'_>) {
     }
 }
 
-fn compare(exam: &mut Examination, rest: &Held, end: &At<&Held>) {
+fn compare(exam: &mut Examination, rest: &ResourceCount, end: &At<&ResourceCount>) {
     let (now, seq) = (end.what, Some(end.seq));
     let who = side_name(now.side);
     // Descriptors cannot be seen from every host: then the journal says so, and nothing is claimed.

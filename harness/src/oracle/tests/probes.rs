@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use reports::journal::{Answer, Held, Moment, Outcome, Roles, Side, Told, Verbs};
+use reports::journal::{Answer, CallOutcome, CountedWhen, ResourceCount, Roles, Side, Told, Verbs};
 
 const ALIAS: &str = "zone1-0000000200";
 const TERM_S: i64 = 1_700_000_000;
 
-pub(super) fn held(moment: Moment, incarnation: u32) -> Held {
+pub(super) fn held(moment: CountedWhen, incarnation: u32) -> ResourceCount {
     let kinds = [("socket", 20), ("file", 5), ("anon_inode:[eventpoll]", 2)];
-    Held {
+    ResourceCount {
         side: Side::Target,
         incarnation,
         moment,
@@ -19,12 +19,12 @@ pub(super) fn held(moment: Moment, incarnation: u32) -> Held {
     }
 }
 
-pub(super) fn answer(call: &str, outcome: Outcome) -> Answer {
+pub(super) fn answer(call: &str, outcome: CallOutcome) -> Answer {
     Answer { call: call.to_owned(), took_ms: 4, outcome }
 }
 
 pub(super) fn answers() -> Vec<Answer> {
-    ["ping", "show", "healthz", "debug-vars"].map(|call| answer(call, Outcome::Done)).into()
+    ["ping", "show", "healthz", "debug-vars"].map(|call| answer(call, CallOutcome::Done)).into()
 }
 
 pub(super) fn primary() -> Roles {
@@ -54,20 +54,20 @@ pub(super) fn replica() -> Roles {
 }
 
 pub(super) fn verbs(uuid: &str) -> Verbs {
-    let refused = Outcome::Refused("it is completed already".to_owned());
+    let refused = CallOutcome::Refused("it is completed already".to_owned());
     Verbs {
         uuid: uuid.to_owned(),
         state: "completed".to_owned(),
         after_stop: Some("completed".to_owned()),
         after_resume: Some("started".to_owned()),
         before: vec![
-            answer("show", Outcome::Done),
+            answer("show", CallOutcome::Done),
             answer("stop", refused),
-            answer("resume", Outcome::Done),
-            answer("delete", Outcome::Done),
+            answer("resume", CallOutcome::Done),
+            answer("delete", CallOutcome::Done),
         ],
         after: ["show", "stop", "resume", "delete"]
-            .map(|call| answer(call, Outcome::NotFound))
+            .map(|call| answer(call, CallOutcome::NotFound))
             .into(),
         still_there: false,
         orphans: BTreeMap::new(),
