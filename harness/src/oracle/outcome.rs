@@ -82,6 +82,12 @@ fn settles(exam: &mut Examination, view: &View<'_>) {
             Some(_) if view.never_came_up() => {
                 exam.missing(None, "the tablets never became ready, before anything was hurt");
             }
+            Some(deadline) if view.was_left_hurt() => {
+                exam.missing(
+                    Some(deadline.seq),
+                    "the harness failed before it had ended the fault",
+                );
+            }
             Some(deadline) => {
                 let (waiting_for, after_ms) = deadline.what;
                 exam.fail(Some(deadline.seq), format!(

@@ -96,6 +96,7 @@ fn steady(exam: &mut Examination, view: &View<'_>) {
     for record in view.records {
         if let Event::NotReadyAtEnd { side, reason } = &record.event
             && !view.never_came_up()
+            && !view.was_left_hurt()
         {
             exam.fail(
                 Some(record.seq),

@@ -211,6 +211,24 @@ impl<'a> View<'a> {
         !was_ready && self.injected().is_empty()
     }
 
+    /// The harness failed while the harm of a fault was on, and never ended it: nothing had to converge.
+    pub(super) fn was_left_hurt(&self) -> bool {
+        let mut hurt = BTreeMap::new();
+        for record in self.records {
+            match &record.event {
+                Event::FaultInjected { step, .. } => {
+                    hurt.insert(*step, false);
+                }
+                Event::FaultHealed { step, .. } => {
+                    hurt.remove(step);
+                }
+                Event::HarnessTrouble { .. } => hurt.values_mut().for_each(|left| *left = true),
+                _ => {}
+            }
+        }
+        hurt.into_values().any(|left| left)
+    }
+
     /// What was observed of a life's readiness, in order.
     pub(super) fn readiness_of(&self, life: &Incarnation<'_>) -> Vec<At<bool>> {
         self.events(|event| match event {

@@ -2,7 +2,7 @@
 
 use reports::journal::{Answer, CallOutcome, Event, Roles, Sample, Side};
 use reports::schedule::Fault;
-use reports::verdict::Invariant::I1;
+use reports::verdict::Invariant::{I1, I3};
 use reports::verdict::Verdict::{Fail, Inconclusive, Pass};
 
 use super::look_cases::loaded;
@@ -178,4 +178,29 @@ fn a_tablet_that_came_back_stays_ready_to_the_end() {
             ),
         ],
     );
+}
+
+// MySQL may end under a full disk: the harness that looks into it fails, and heals nothing.
+#[test]
+fn where_the_harness_left_the_harm_on_nothing_has_to_converge() {
+    let left = |trouble: bool| {
+        let mut journal = JournalBuilder::good(Fault::DiskFull);
+        journal.without(|event| {
+            matches!(
+                event,
+                Event::FaultLanded(_) | Event::FaultHealed { .. } | Event::Settled { .. }
+            )
+        });
+        if trouble {
+            let what = "looking for a write that waits for room: connection refused".to_owned();
+            journal.insert(4_000, Event::HarnessTrouble { what });
+        }
+        let reason = "the target tablet to be ready".to_owned();
+        let passed = Event::DeadlinePassed { waiting_for: reason.clone(), after_ms: 15_000 };
+        journal.insert(9_100, passed);
+        journal.insert(9_101, Event::NotReadyAtEnd { side: Side::Target, reason });
+        (journal.judgement(I1).verdict, journal.judgement(I3).verdict, journal.verdict())
+    };
+    assert_eq!(left(true), (Inconclusive, Inconclusive, Inconclusive));
+    assert_eq!(left(false), (Fail, Fail, Fail));
 }
