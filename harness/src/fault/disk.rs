@@ -41,15 +41,19 @@ pub(super) async fn inject(strike: &Strike<'_>) -> Result<Struck, ActError> {
             still = (Instant::now(), now);
         }
         if still.0.elapsed() >= STANDS_STILL {
-            let what = format!(
-                "the disk has no room for another byte; the diff stands still at {} rows",
-                still.1.rows_compared
-            );
             let write = stopped_write(stage, &still.1).await?;
-            let hits: Vec<Hit> =
-                write.into_iter().map(|what| effect::hit(HitKind::Write, what)).collect();
-            let struck = strike.proven(Evidence::Observed { what }, interrupted, hits);
-            return Ok(struck.lasting_until(until));
+            // Between two tries of the tablet there is no write to be seen.
+            if write.is_some() || full.elapsed() >= HIT_WITHIN {
+                let what = format!(
+                    "the disk has no room for another byte; the diff stands still at {} rows",
+                    still.1.rows_compared
+                );
+                let hits: Vec<Hit> =
+                    write.into_iter().map(|what| effect::hit(HitKind::Write, what)).collect();
+                let struck = strike.proven(Evidence::Observed { what }, interrupted, hits);
+                return Ok(struck.lasting_until(until));
+            }
+            continue;
         }
         if full.elapsed() >= HIT_WITHIN {
             let reason = "the diff went on for a while with a full disk".to_owned();
@@ -58,7 +62,8 @@ pub(super) async fn inject(strike: &Strike<'_>) -> Result<Struck, ActError> {
     }
 }
 
-/// A write of the tablet that waits for room, or that was refused for want of it.
+/// A write of the tablet that waits for room, or that was refused for want of it; or MySQL has ended with
+/// it: a write to the binlog that is killed while it waits for room is not to be lost.
 async fn stopped_write(stage: &Stage, now: &Progress) -> Result<Option<String>, ActError> {
     if now.state.as_deref() == Some("error") {
         return Ok(Some("a write of the diff, which failed: it is in state error".to_owned()));
@@ -68,12 +73,22 @@ async fn stopped_write(stage: &Stage, now: &Progress) -> Result<Option<String>, 
     // Of the performance schema: other lists of connections need a temporary table, and so room.
     let query = "select processlist_id, left(processlist_info, 80), coalesce(processlist_state, '') \
          from performance_schema.threads where processlist_user = ? and processlist_info is not null";
+    let mysql = &stage.environment().servers.target;
     let look = async {
-        let mut conn = stage.environment().servers.target.connect().await.during(what)?;
+        let mut conn = mysql.connect().await.during(what)?;
         let rows: Vec<(u64, String, String)> = conn.exec(query, (user,)).await.during(what)?;
-        Ok(rows)
+        Ok::<_, ActError>(rows)
     };
-    let Ok(found) = tokio::time::timeout(LOOK_AGAIN, look).await else { return Ok(None) };
+    let found = match tokio::time::timeout(LOOK_AGAIN, look).await {
+        Ok(Ok(found)) => found,
+        // It does not answer, or no longer.
+        Ok(Err(_)) | Err(_) => {
+            let runs = mysql.is_running().await.during("looking at the target's MySQL")?;
+            return Ok(
+                (!runs).then(|| "MySQL, which ended for want of room for a write".to_owned())
+            );
+        }
+    };
     let writes = ["update ", "insert ", "delete ", "commit"];
     let writes = |(_, statement, _): &&(u64, String, String)| {
         let statement = statement.to_lowercase();
@@ -82,8 +97,7 @@ async fn stopped_write(stage: &Stage, now: &Progress) -> Result<Option<String>, 
     let name = |(id, statement, state): &(u64, String, String)| {
         format!("a write that waits: connection {id}: {statement} ({state})")
     };
-    let found: Result<Vec<_>, ActError> = found;
-    Ok(found?.iter().find(writes).map(name))
+    Ok(found.iter().find(writes).map(name))
 }
 
 fn moved(before: &Progress, now: &Progress) -> bool {

@@ -10,8 +10,7 @@ use crate::observer::{ProcessState, Progress, Supervised};
 
 /// How often a wait looks that is to come at an exact moment.
 const LOOK: Duration = Duration::from_millis(5);
-/// How often a wait looks for a state that stays. Each look is a query: at 5 ms they were a fifth of what the
-/// machine did in a run of crash points.
+/// How often a wait looks for a state that stays. Each look is a query, of each trial at a time.
 const LOOK_FOR_REST: Duration = Duration::from_millis(25);
 /// A row that was gone so long is not being written anew.
 const GONE_FOR: Duration = Duration::from_millis(100);
