@@ -198,10 +198,11 @@ impl Stage {
             return Ok(());
         }
         let etcd = &self.environment().servers.etcd;
+        // From the begin of the write: the tablet may know of the term before the harness has etcd's answer.
+        let began = Instant::now();
         etcd.usurp(self.topo_root(), TARGET_KEYSPACE, SHARD)
             .await
             .during("writing a newer term into the shard record")?;
-        let began = Instant::now();
         let mut tick = tokio::time::interval(LOOK);
         loop {
             tick.tick().await;
