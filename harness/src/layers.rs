@@ -45,7 +45,6 @@ const LAYERS: [&str; 30] = [
 #[test]
 fn a_module_uses_only_those_below_it() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let rank: BTreeMap<&str, usize> = LAYERS.into_iter().zip(0..).collect();
     let mut wrong = Vec::new();
     for file in sources(&root) {
         let path = file.strip_prefix(&root).unwrap();
@@ -53,18 +52,20 @@ fn a_module_uses_only_those_below_it() {
         if module == "lib" || module == "layers" {
             continue;
         }
-        let Some(mine) = rank.get(module) else {
-            wrong.push(format!("{module} is in no layer"));
-            continue;
-        };
         let text = std::fs::read_to_string(&file).unwrap();
-        for used in used_modules(&text).iter().filter(|used| **used != module) {
-            if rank.get(used).is_none_or(|theirs| theirs > mine) {
-                wrong.push(format!("{} uses {used}, which lies above {module}", path.display()));
-            }
-        }
+        let above = used_above(module, &text);
+        wrong.extend(above.iter().map(|used| format!("{} uses {used}", path.display())));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What a module's file uses and must not: what lies above it, or in no layer.
+fn used_above<'a>(module: &str, text: &'a str) -> Vec<&'a str> {
+    let rank: BTreeMap<&str, usize> = LAYERS.into_iter().zip(0..).collect();
+    let mine = rank.get(module).unwrap_or_else(|| panic!("{module} is in no layer"));
+    let mut used = used_modules(text);
+    used.retain(|used| rank.get(used).is_none_or(|theirs| theirs > mine));
+    used
 }
 
 /// The modules of this crate that a file names; the tests of a module may use what they like.
@@ -102,4 +103,7 @@ fn what_a_file_names_is_found() {
     let text = "use crate::docker::Run;\nfn f() { crate::errors::chain(e) }\n\
                 #[cfg(test)]\nmod tests { use crate::cli; }";
     assert_eq!(used_modules(text), ["docker", "errors"]);
+    assert_eq!(used_above("cli", text), [""; 0]);
+    assert_eq!(used_above("errors", text), ["docker"]);
+    assert_eq!(used_above("stage", "use crate::trial::run_trial;"), ["trial"]);
 }

@@ -4,7 +4,7 @@
 //! the clock; the same seed writes the same schedules byte for byte. Everything random comes from a
 //! fork of the seed with a name of its own, so that one more draw in one place moves nothing else.
 //!
-//! Trials are dealt from a menu of slots (a fault and how it is triggered), shuffled anew for each round of the menu: a short
+//! Trials are dealt from a menu (a fault and how it is triggered), shuffled anew for each round of it: a short
 //! campaign of any seed already covers many faults and phases, a long one all of them evenly.
 
 mod menu;
@@ -175,14 +175,14 @@ pub fn schedule(seed: u64, trial: u32, options: &PlanOptions) -> Result<Schedule
     let offered_len = u32::try_from(offered.len()).unwrap_or(u32::MAX);
     let (round, place) = (trial / offered_len, trial % offered_len);
     let (mut order, mut more): (Vec<usize>, Vec<usize>) =
-        (0..offered.len()).partition(|slot| offered[*slot].part != MenuPart::More);
+        (0..offered.len()).partition(|entry| offered[*entry].part != MenuPart::More);
     order.shuffle(&mut fork(seed, "order", round));
-    order.sort_by_key(|slot| offered[*slot].part); // stable: both parts stay shuffled
+    order.sort_by_key(|entry| offered[*entry].part); // stable: both parts stay shuffled
     more.shuffle(&mut fork(seed, "more", round));
     order.append(&mut more);
-    let slot = &offered[order[place as usize]];
+    let entry = &offered[order[place as usize]];
     let mut schedule = blank(seed, trial, options);
-    schedule.steps = slot.steps(round, &options.triggers, &mut fork(seed, "steps", trial));
+    schedule.steps = entry.steps(round, &options.triggers, &mut fork(seed, "steps", trial));
     schedule.unwatched = trial % UNWATCHED_EVERY == UNWATCHED_EVERY - 1;
     check(&schedule)?;
     Ok(schedule)

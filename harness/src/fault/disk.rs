@@ -41,19 +41,19 @@ pub(super) async fn inject(strike: &Strike<'_>) -> Result<Struck, ActError> {
             still = (Instant::now(), now);
         }
         if still.0.elapsed() >= STANDS_STILL {
-            let write = stopped_write(stage, &still.1).await?;
-            // Between two tries of the tablet there is no write to be seen.
-            if write.is_some() || full.elapsed() >= HIT_WITHIN {
-                let what = format!(
-                    "the disk has no room for another byte; the diff stands still at {} rows",
-                    still.1.rows_compared
-                );
-                let hits: Vec<Hit> =
-                    write.into_iter().map(|what| effect::hit(HitKind::Write, what)).collect();
-                let struck = strike.proven(Evidence::Observed { what }, interrupted, hits);
-                return Ok(struck.lasting_until(until));
+            let write = stopped_write(stage, &still.1).await;
+            // Between two tries of the tablet no write is to be seen, and a MySQL that ends answers nobody.
+            if !matches!(write, Ok(Some(_))) && full.elapsed() < HIT_WITHIN {
+                continue;
             }
-            continue;
+            let what = format!(
+                "the disk has no room for another byte; the diff stands still at {} rows",
+                still.1.rows_compared
+            );
+            let hits: Vec<Hit> =
+                write?.into_iter().map(|what| effect::hit(HitKind::Write, what)).collect();
+            let struck = strike.proven(Evidence::Observed { what }, interrupted, hits);
+            return Ok(struck.lasting_until(until));
         }
         if full.elapsed() >= HIT_WITHIN {
             let reason = "the diff went on for a while with a full disk".to_owned();
@@ -79,16 +79,13 @@ async fn stopped_write(stage: &Stage, now: &Progress) -> Result<Option<String>, 
         let rows: Vec<(u64, String, String)> = conn.exec(query, (user,)).await.during(what)?;
         Ok::<_, ActError>(rows)
     };
-    let found = match tokio::time::timeout(LOOK_AGAIN, look).await {
-        Ok(Ok(found)) => found,
-        // It does not answer, or no longer.
-        Ok(Err(_)) | Err(_) => {
-            let runs = mysql.is_running().await.during("looking at the target's MySQL")?;
-            return Ok(
-                (!runs).then(|| "MySQL, which ended for want of room for a write".to_owned())
-            );
-        }
-    };
+    let looked = tokio::time::timeout(LOOK_AGAIN, look).await;
+    if !matches!(looked, Ok(Ok(_)))
+        && !mysql.is_running().await.during("looking at the target's MySQL")?
+    {
+        return Ok(Some("MySQL, which ended for want of room for a write".to_owned()));
+    }
+    let Ok(found) = looked else { return Ok(None) };
     let writes = ["update ", "insert ", "delete ", "commit"];
     let writes = |(_, statement, _): &&(u64, String, String)| {
         let statement = statement.to_lowercase();
@@ -97,7 +94,7 @@ async fn stopped_write(stage: &Stage, now: &Progress) -> Result<Option<String>, 
     let name = |(id, statement, state): &(u64, String, String)| {
         format!("a write that waits: connection {id}: {statement} ({state})")
     };
-    Ok(found.iter().find(writes).map(name))
+    Ok(found?.iter().find(writes).map(name))
 }
 
 fn moved(before: &Progress, now: &Progress) -> bool {

@@ -15,8 +15,8 @@ use super::history::{Change, Row, number, text};
 use super::view::View;
 use super::windows::{LOAD_MAX, Window, outside};
 
-/// What one slow moment of the disk may add, in milliseconds. 0.33 s was the most in 14,000 pauses of 270
-/// trials, with one to four trials at a time on two cores.
+/// What one slow moment of the disk may add, in milliseconds. 0.33 s was the most in 11,500 pauses of 330
+/// trials, with one to three trials at a time on two cores.
 const STALL_MS: u64 = 1_000;
 /// So many checkpoints make a rule.
 const RULE_MIN: usize = 5;

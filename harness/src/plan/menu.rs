@@ -53,7 +53,7 @@ impl TriggerKind {
     }
 }
 
-/// How a slot's first trigger is drawn.
+/// How an entry's first trigger is drawn.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Draw {
     Time,
@@ -72,7 +72,7 @@ pub(super) struct MenuEntry {
     pub(super) part: MenuPart,
 }
 
-/// The part of the menu that a slot belongs to. In each round the core is dealt first.
+/// The part of the menu that an entry belongs to. In each round the core is dealt first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum MenuPart {
     Core,
@@ -109,7 +109,7 @@ const ANY: &[Draw] = &[
 ];
 
 /// The menu. The core comes first in each round: its twelve hold eight kinds of faults and all phases.
-const SLOTS: &[MenuEntry] = &[
+const MENU: &[MenuEntry] = &[
     core(Fault::Sigkill, Draw::Time, ANY, Second::None),
     core(Fault::Sigkill, Draw::At(Phase::Snapshot), ANY, Second::None),
     core(Fault::Oom, Draw::At(Phase::Reconcile), ANY, Second::None),
@@ -171,7 +171,7 @@ const fn more(fault: Fault, first: Draw, also: &'static [Draw], second: Second) 
 }
 
 /// The menu with only the faults and triggers that were asked for. When a further fault was not asked
-/// for, or is not possible here, its slot stays with the first alone.
+/// for, or is not possible here, its entry stays with the first alone.
 pub(super) fn offered(
     faults: &[Fault],
     triggers: &[TriggerKind],
@@ -181,22 +181,22 @@ pub(super) fn offered(
         |fault: &Fault| (faults.is_empty() || faults.contains(fault)) && !without.contains(fault);
     let wanted = |kind: TriggerKind| triggers.is_empty() || triggers.contains(&kind);
     let mut offered = Vec::new();
-    for slot in SLOTS.iter().filter(|slot| wanted_fault(&slot.fault)) {
-        let mut slot = slot.clone();
-        let whole =
-            slot.second.kind().is_none_or(wanted) && slot.second.faults().iter().all(wanted_fault);
+    for entry in MENU.iter().filter(|entry| wanted_fault(&entry.fault)) {
+        let mut entry = entry.clone();
+        let whole = entry.second.kind().is_none_or(wanted)
+            && entry.second.faults().iter().all(wanted_fault);
         if !whole {
-            slot.second = Second::None;
+            entry.second = Second::None;
         }
-        let first_fits = slot.draws().any(|draw| wanted(TriggerKind::of(draw)));
+        let first_fits = entry.draws().any(|draw| wanted(TriggerKind::of(draw)));
         // A kind of further faults alone: the first needs a trigger of its own, whatever was asked for.
-        let further = slot.second.kind().filter(|kind| *kind != TriggerKind::Progress);
+        let further = entry.second.kind().filter(|kind| *kind != TriggerKind::Progress);
         if first_fits || further.is_some_and(|kind| triggers.contains(&kind)) {
-            offered.push(slot);
+            offered.push(entry);
         }
     }
     if triggers.iter().all(|kind| matches!(kind, TriggerKind::Recovery | TriggerKind::Overlap)) {
-        offered.retain(|slot| triggers.is_empty() || slot.second.kind().is_some());
+        offered.retain(|entry| triggers.is_empty() || entry.second.kind().is_some());
     }
     offered
 }

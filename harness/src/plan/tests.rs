@@ -10,6 +10,14 @@ fn plan(seed: u64, trials: u32) -> Vec<Schedule> {
     campaign(seed, &PlanOptions { trials, ..PlanOptions::default() }).unwrap()
 }
 
+// Else nobody looks for a tablet that gets on only when it is asked.
+#[test]
+fn one_trial_in_eight_is_unwatched() {
+    let unwatched: Vec<u32> =
+        plan(7, 20).iter().filter(|trial| trial.unwatched).map(|trial| trial.trial).collect();
+    assert_eq!(unwatched, [7, 15]);
+}
+
 proptest! {
     // A trial that depended on anything but (seed, i) could not be found again.
     #[test]
