@@ -296,6 +296,7 @@ impl Reader<'_> {
             before,
             after,
             cursor_ordinal: None,
+            facts: Vec::new(),
         });
         Ok(())
     }

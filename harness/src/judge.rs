@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use reports::coverage::{self, Coverage, CoverageError};
-use reports::journal::{self, JournalError};
+use reports::journal::{self, JournalError, facts};
 use reports::layout::{LayoutError, RunDirectory};
 use reports::schedule::{self, ScheduleError};
 use reports::summary::Summary;
@@ -12,6 +12,7 @@ use reports::verdict::{Invariant, Judgement, Reason, Verdict};
 use reports::{RunInfo, TrialRecord};
 
 use crate::oracle;
+use crate::tablet::TabletDialect;
 
 /// Why a run cannot be judged.
 #[derive(Debug, thiserror::Error)]
@@ -93,7 +94,7 @@ pub fn judge_trial(run: &RunDirectory, number: u32) -> Result<Option<TrialRecord
     }
     let schedule =
         schedule::load(&path).map_err(|source| JudgeError::Schedule { trial: number, source })?;
-    let records = match journal::read(&run.journal(number)) {
+    let mut records = match journal::read(&run.journal(number)) {
         Ok(records) => records,
         Err(JournalError::Empty { .. }) => Vec::new(),
         Err(JournalError::Unreadable { source, .. })
@@ -103,6 +104,7 @@ pub fn judge_trial(run: &RunDirectory, number: u32) -> Result<Option<TrialRecord
         }
         Err(source) => return Err(JudgeError::Journal { trial: number, source }),
     };
+    facts::complete(&mut records, &TabletDialect);
     let judgements = if records.is_empty() { vec![never_ran()] } else { oracle::judge(&records) };
     Ok(Some(TrialRecord { schedule, records, judgements }))
 }

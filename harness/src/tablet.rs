@@ -9,6 +9,7 @@ mod cgroup;
 mod client;
 mod container;
 mod descriptors;
+mod dialect;
 mod faults;
 mod kernel_log;
 mod peak;
@@ -30,6 +31,7 @@ pub use cgroup::{CgroupPaths, OomWatch, belongs_to};
 pub use client::{Client, RowStream};
 pub use container::{ContainerTablet, Predecessor};
 pub(crate) use descriptors::sees_descriptors;
+pub use dialect::TabletDialect;
 pub(crate) use faults::may_signal;
 pub use nix::sys::signal::Signal;
 

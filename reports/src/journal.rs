@@ -8,7 +8,10 @@ use serde::{Deserialize, Serialize};
 use crate::schedule::{Fault, Schedule, Step};
 use crate::verdict::Invariant;
 
+use facts::WorkflowHold;
+
 mod clock;
+pub mod facts;
 mod landing;
 mod probes;
 mod read;
@@ -79,12 +82,6 @@ impl Side {
 pub const CRASH_LOOP_EXITS: usize = 3;
 /// See [`CRASH_LOOP_EXITS`].
 pub const CRASH_LOOP_WINDOW_MS: u64 = 60_000;
-
-/// What an entry of `vdiff_log` says when a stream of rows begins, `streaming: table 't' after X`, as (t, X).
-#[must_use]
-pub fn stream_start(message: &str) -> Option<(&str, &str)> {
-    message.strip_prefix("streaming: table '")?.split_once("' after ")
-}
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -296,6 +293,9 @@ pub enum Event {
         message: String,
         /// Empty when it runs without end.
         stop_pos: String,
+        /// Who keeps it from running, as its row tells.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        hold: Option<WorkflowHold>,
         /// How long after the end of the diff it was read.
         after_ms: u64,
     },

@@ -2,10 +2,11 @@
 //! not happened wholly or not at all; stopped stays stopped until somebody resumes.
 
 use reports::journal::VdiffAction;
+use reports::journal::facts::Fact;
 use reports::verdict::{Invariant, Judgement};
 
 use super::examination::Examination;
-use super::history::{Diff, text};
+use super::history::Diff;
 use super::view::{At, CLOCK_STEP_MS_MAX, View};
 
 /// MySQL's clock against the journal's: a larger step is told.
@@ -67,7 +68,7 @@ fn is_durable(
             )),
             Some(deleted) => {
                 let id = diff.map(|diff| diff.id).unwrap_or_default();
-                nothing_later(exam, view, uuid, id, deleted.change.gtid.as_str(), deleted.seq);
+                nothing_later(exam, view, uuid, id, deleted.gtid(), deleted.seq);
             }
         },
         _ => {}
@@ -97,18 +98,21 @@ fn nothing_later(
     gtid: &str,
     seq: u64,
 ) {
-    let later = view.history.changes.iter().find(|change| {
-        let Some(after) = &change.change.after else { return false };
-        let owner = match change.change.table.as_str() {
-            "vdiff" => text(after, "vdiff_uuid") == uuid,
-            "vdiff_table" | "vdiff_log" => text(after, "vdiff_id") == id,
-            _ => false,
-        };
-        owner && change.seq > seq && change.gtid() != gtid
-    });
+    let is_written = |fact: &Fact| match fact {
+        Fact::Diff(diff) => diff.after.is_some() && diff.uuid == uuid,
+        Fact::Table(table) => table.after.is_some() && table.diff == id,
+        Fact::Entry(entry) => entry.diff == id,
+        Fact::Workflow(_) => false,
+    };
+    let mut facts = view.history.facts.iter();
+    let later = facts.find(|it| is_written(it.fact) && it.seq > seq && it.gtid() != gtid);
     exam.check(later.is_none(), later.map(|change| change.seq), || {
-        let table = later.map_or("", |change| change.change.table.as_str());
-        format!("expected no write under the deleted diff {uuid}; found one in {table}")
+        let what = match later.map(|change| change.fact) {
+            Some(Fact::Table(table)) => format!("one to its table {}", table.table),
+            Some(Fact::Entry(_)) => "one to its log".to_owned(),
+            Some(Fact::Diff(_) | Fact::Workflow(_)) | None => "one to its status".to_owned(),
+        };
+        format!("expected no write under the deleted diff {uuid}; found {what}")
     });
 }
 
@@ -142,11 +146,10 @@ fn is_whole(
             });
         }
         "delete" => {
-            let swept = view.history.of("vdiff_table").find(|change| {
-                let row = change.change.before.as_ref();
-                change.change.after.is_none()
-                    && row.is_some_and(|row| text(row, "vdiff_id") == diff.id)
-            });
+            let swept = view
+                .history
+                .of_tables()
+                .find(|change| change.fact.after.is_none() && change.fact.diff == diff.id);
             exam.check(diff.deleted.is_some() || swept.is_none(), seq, || {
                 format!(
                     "expected the diff {} deleted wholly or not at all; it lost tables only",
@@ -164,12 +167,11 @@ fn half_stopped<'a>(view: &View<'a>, diff: &Diff<'_>) -> Vec<&'a str> {
         diff.moves.iter().any(|step| step.to == "stopped" && step.change.gtid() == gtid)
     };
     view.history
-        .of("vdiff_table")
+        .of_tables()
+        .filter(|change| change.fact.diff == diff.id)
         .filter_map(|change| change.state_move())
         .filter(|step| step.to == "stopped" && !with_diff(step.change.gtid()))
-        .filter_map(|step| step.change.row())
-        .filter(|row| text(row, "vdiff_id") == diff.id)
-        .map(|row| text(row, "table_name"))
+        .map(|step| step.change.fact.table.as_str())
         .collect()
 }
 

@@ -2,12 +2,12 @@
 //! down. When the container's memory is squeezed slowly, it is not killed, and the diff steps back with
 //! the ephemeral error "memory pressure". An `oom` that the schedule asks for is exempt.
 
+use reports::journal::facts::Retry;
 use reports::journal::{Event, Evidence, Sample, Side, observers};
 use reports::schedule::Fault;
 use reports::verdict::{Invariant, Judgement};
 
 use super::examination::Examination;
-use super::history::text;
 use super::view::{Incarnation, View};
 
 /// From this share of its limit on the tablet slows a diff down, in percent (its default). What it needs
@@ -94,12 +94,17 @@ fn answers(exam: &mut Examination, view: &View<'_>) {
     }
     for diff in view.history.diffs() {
         for step in diff.moves.iter().filter(|step| step.to == "error") {
-            let Some(row) = step.change.row() else { continue };
-            let (error, kind) = (text(row, "last_error"), text(row, "error_kind"));
-            let as_promised = error.starts_with("memory pressure") && kind == "ephemeral";
+            let Some(status) = step.change.status() else { continue };
+            let as_promised = status.memory_was_short && status.retry == Some(Retry::Tablet);
             exam.check(as_promised, Some(step.change.seq), || {
+                let kind = match status.retry {
+                    Some(Retry::Tablet) => "ephemeral",
+                    Some(Retry::Operator) => "lasting",
+                    None => "unknown",
+                };
                 format!(
-                    "expected the ephemeral error \"memory pressure: …\"; found {kind} {error:?}"
+                    "expected an ephemeral error that says that memory is short; found {kind} {:?}",
+                    status.error
                 )
             });
         }

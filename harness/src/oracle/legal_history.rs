@@ -1,13 +1,13 @@
 //! I8, legal history: states move along legal transitions only, each move of a diff has its entry in
-//! `vdiff_log` in the same transaction, a row that is gone does not come back, an owner's epoch
+//! the diff's log in the same transaction, a row that is gone does not come back, an owner's epoch
 //! never falls, and no log is flooded.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use reports::journal::facts::Fact;
 use reports::verdict::{Invariant, Judgement};
 
 use super::examination::Examination;
-use super::history::{Move, number, text};
 use super::storms;
 use super::view::View;
 
@@ -26,10 +26,11 @@ pub(super) fn judge(view: &View<'_>) -> Judgement {
 fn diffs(exam: &mut Examination, view: &View<'_>) {
     let told = told(view);
     let mut seen: BTreeSet<&str> = BTreeSet::new();
-    for change in view.history.of("vdiff") {
+    for change in view.history.of_diffs() {
         let seq = Some(change.seq);
-        if let (None, Some(row)) = (&change.change.before, &change.change.after) {
-            let (uuid, state) = (text(row, "vdiff_uuid"), text(row, "state"));
+        let uuid = change.fact.uuid.as_str();
+        if let (None, Some(after)) = (&change.fact.before, &change.fact.after) {
+            let state = after.state.as_str();
             exam.check(matches!(state, "pending" | "stopped"), seq, || {
                 format!("expected a new diff to be pending; {uuid} was inserted as {state:?}")
             });
@@ -37,17 +38,19 @@ fn diffs(exam: &mut Examination, view: &View<'_>) {
                 format!("expected the diff {uuid} to stay gone; its row was inserted again")
             });
         }
-        let (Some(step), Some(row)) = (change.state_move(), change.row()) else { continue };
-        let uuid = text(row, "vdiff_uuid");
+        let Some(step) = change.state_move() else { continue };
         exam.check(is_legal(step.from, step.to), seq, || {
             format!(
                 "expected a legal transition of the diff {uuid}; found {:?} → {:?}",
                 step.from, step.to
             )
         });
-        let id = text(row, "id");
+        let id = change.fact.diff.as_str();
         exam.check(told.contains(&(change.gtid(), id, step.to)), seq, || {
-            format!("expected \"State changed to: {}\" of the diff {uuid} in the log, in the same transaction", step.to)
+            format!(
+                "expected the log of the diff {uuid} to tell that it became {}, in the same transaction",
+                step.to
+            )
         });
         if step.to == "completed" {
             let open = open_tables(view, id, change.seq);
@@ -63,23 +66,20 @@ fn diffs(exam: &mut Examination, view: &View<'_>) {
 
 /// (transaction, diff, state) as the log tells them.
 fn told<'a>(view: &View<'a>) -> BTreeSet<(&'a str, &'a str, &'a str)> {
-    view.history
-        .log()
-        .filter_map(|(change, id, message)| {
-            let state = message.strip_prefix("State changed to: ")?;
-            let state = state.split([' ', ',', '(']).next().unwrap_or_default();
-            Some((change.gtid(), id, state))
-        })
+    let entries = view.history.log();
+    entries
+        .filter_map(|entry| Some((entry.gtid(), entry.fact.diff.as_str(), entry.told_state()?)))
         .collect()
 }
 
 fn open_tables<'a>(view: &View<'a>, id: &str, until_seq: u64) -> Vec<&'a str> {
     let mut states: BTreeMap<&str, &str> = BTreeMap::new();
-    for change in view.history.of("vdiff_table").filter(|change| change.seq < until_seq) {
-        let Some(row) = change.row().filter(|row| text(row, "vdiff_id") == id) else { continue };
-        match change.change.after {
-            Some(_) => states.insert(text(row, "table_name"), text(row, "state")),
-            None => states.remove(text(row, "table_name")),
+    let changes = view.history.of_tables().filter(|change| change.seq < until_seq);
+    for change in changes.filter(|change| change.fact.diff == id) {
+        let table = change.fact.table.as_str();
+        match &change.fact.after {
+            Some(after) => states.insert(table, &after.state),
+            None => states.remove(table),
         };
     }
     states.into_iter().filter(|(_, state)| *state != "completed").map(|(table, _)| table).collect()
@@ -101,23 +101,22 @@ fn is_legal(from: &str, to: &str) -> bool {
 fn tables(exam: &mut Examination, view: &View<'_>) {
     let resumed: BTreeSet<(&str, &str)> = view
         .history
-        .of("vdiff")
+        .of_diffs()
         .filter_map(|change| change.state_move().filter(|step| step.to == "pending"))
-        .filter_map(|step| Some((step.change.gtid(), text(step.change.row()?, "id"))))
+        .map(|step| (step.change.gtid(), step.change.fact.diff.as_str()))
         .collect();
-    for change in view.history.of("vdiff_table") {
+    for change in view.history.of_tables() {
         let seq = Some(change.seq);
-        let Some(row) = change.row() else { continue };
-        let table = text(row, "table_name");
-        if change.change.before.is_none() {
-            let state = text(row, "state");
+        let table = change.fact.table.as_str();
+        if let (None, Some(after)) = (&change.fact.before, &change.fact.after) {
+            let state = after.state.as_str();
             exam.check(state == "pending", seq, || {
                 format!("{table}: expected a new row to be pending; it was inserted as {state:?}")
             });
         }
         if let Some(step) = change.state_move() {
-            let with_parent = resumed.contains(&(change.gtid(), text(row, "vdiff_id")));
-            exam.check(is_legal_for_table(step, with_parent), seq, || {
+            let with_parent = resumed.contains(&(change.gtid(), change.fact.diff.as_str()));
+            exam.check(is_legal_for_table(step.from, step.to, with_parent), seq, || {
                 format!(
                     "{table}: expected a legal transition; found {:?} → {:?}",
                     step.from, step.to
@@ -128,31 +127,45 @@ fn tables(exam: &mut Examination, view: &View<'_>) {
 }
 
 /// As a diff's; besides, a table goes back to `pending` together with its diff from any state.
-fn is_legal_for_table(step: Move<'_>, with_parent: bool) -> bool {
-    let on_its_own =
-        is_legal(step.from, step.to) && (step.from, step.to) != ("completed", "pending");
-    on_its_own || (step.to == "pending" && with_parent)
+fn is_legal_for_table(from: &str, to: &str, with_parent: bool) -> bool {
+    let on_its_own = is_legal(from, to) && (from, to) != ("completed", "pending");
+    on_its_own || (to == "pending" && with_parent)
 }
 
-/// A clean end may release a row (its epoch becomes NULL); the next owner is never an older one.
+/// A clean end may release what it owned; the next owner is never an older one.
 fn epochs(exam: &mut Examination, view: &View<'_>) {
     let mut newest: BTreeMap<(&str, &str, &str), u64> = BTreeMap::new();
-    for change in &view.history.changes {
-        let (Some(row), table) = (&change.change.after, change.change.table.as_str()) else {
-            continue;
-        };
-        let key = match table {
-            "vdiff" | "vreplication" => (table, text(row, "id"), ""),
-            "vdiff_table" => (table, text(row, "vdiff_id"), text(row, "table_name")),
-            _ => continue,
-        };
-        let before = change.change.before.as_ref().and_then(|row| number(row, "owner_epoch"));
-        let was = newest.entry(key).or_default();
+    for change in &view.history.facts {
+        let Some((what, before, after)) = owners(change.fact) else { continue };
+        let was = newest.entry(what).or_default();
         *was = (*was).max(before.unwrap_or_default());
-        let Some(is) = number(row, "owner_epoch") else { continue };
+        let Some(is) = after else { continue };
         exam.check(is >= *was, Some(change.seq), || {
-            format!("{table}: expected the owner's epoch never to fall; it fell from {was} to {is}")
+            let (kind, ..) = what;
+            format!("{kind}: expected the owner's epoch never to fall; it fell from {was} to {is}")
         });
         *was = (*was).max(is);
+    }
+}
+
+/// What is owned, and by whom before and after.
+type Owners<'a> = ((&'a str, &'a str, &'a str), Option<u64>, Option<u64>);
+
+/// Of what is still there after a change.
+fn owners(fact: &Fact) -> Option<Owners<'_>> {
+    match fact {
+        Fact::Diff(diff) => {
+            let before = diff.before.as_ref().and_then(|status| status.owner);
+            Some((("diff", &diff.diff, ""), before, diff.after.as_ref()?.owner))
+        }
+        Fact::Table(table) => {
+            let before = table.before.as_ref().and_then(|status| status.owner);
+            Some((("table", &table.diff, &table.table), before, table.after.as_ref()?.owner))
+        }
+        Fact::Workflow(workflow) => {
+            let before = workflow.before.as_ref().and_then(|status| status.owner);
+            Some((("workflow", &workflow.workflow, ""), before, workflow.after.as_ref()?.owner))
+        }
+        Fact::Entry(_) => None,
     }
 }

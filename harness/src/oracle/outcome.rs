@@ -4,11 +4,12 @@
 //! that is to run moves, and one at rest takes the operator's verbs.
 
 use reports::journal::Event;
+use reports::journal::facts::Retry;
 use reports::schedule::{DiffOutcome, Fault};
 use reports::verdict::{Cause, Invariant, Judgement};
 
 use super::examination::Examination;
-use super::history::{Diff, text};
+use super::history::Diff;
 use super::view::View;
 use super::{progress, refusals, verbs};
 
@@ -126,23 +127,22 @@ fn unaided(exam: &mut Examination, view: &View<'_>) {
 /// An error on the way: with a reason, ephemeral, and left by the tablet itself.
 fn errors_are_clean(exam: &mut Examination, diff: &Diff<'_>) {
     for step in diff.moves.iter().filter(|step| step.to == "error") {
-        let Some(row) = step.change.row() else { continue };
-        let (error, kind) = (text(row, "last_error"), text(row, "error_kind"));
-        let seq = Some(step.change.seq);
+        let Some(status) = step.change.status() else { continue };
+        let (error, seq) = (&status.error, Some(step.change.seq));
         exam.check(!error.is_empty(), seq, || {
-            format!("expected a reason in last_error of the diff {}; it is empty", diff.uuid)
+            format!("expected a reason with the error of the diff {}; there is none", diff.uuid)
         });
-        exam.check(kind != "lasting", seq, || {
+        exam.check(status.retry != Some(Retry::Operator), seq, || {
             format!("expected no lasting error of the diff {}; found: {error}", diff.uuid)
         });
     }
 }
 
 fn completes(exam: &mut Examination, view: &View<'_>, diff: &Diff<'_>) {
-    let Some(row) = diff.last else { return };
-    let state = text(row, "state");
+    let Some(status) = diff.last else { return };
+    let state = status.state.as_str();
     let last_seq = diff.moves.last().map(|step| step.change.seq);
-    let why = text(row, "last_error");
+    let why = status.error.as_str();
     let why = if why.is_empty() { String::new() } else { format!(": {why}") };
     let uuid = diff.uuid;
     exam.check(state == "completed", last_seq, || match state {
@@ -184,7 +184,7 @@ fn gone(exam: &mut Examination, view: &View<'_>, diff: &Diff<'_>, diffs: &[Diff<
     let followed = diffs
         .iter()
         .filter(inserted_later)
-        .any(|other| other.last.is_some_and(|row| text(row, "state") == "completed"));
+        .any(|other| other.last.is_some_and(|status| status.state == "completed"));
     exam.check(followed, seq, || {
         format!("expected a new diff to complete after the diff {uuid} was deleted; none did")
     });
@@ -193,11 +193,10 @@ fn gone(exam: &mut Examination, view: &View<'_>, diff: &Diff<'_>, diffs: &[Diff<
 /// Tables of a diff whose rows are still there at the end.
 fn orphans<'a>(view: &View<'a>, id: &str) -> Vec<&'a str> {
     let mut tables: Vec<&str> = Vec::new();
-    for change in view.history.of("vdiff_table") {
-        let Some(row) = change.row().filter(|row| text(row, "vdiff_id") == id) else { continue };
-        let table = text(row, "table_name");
+    for change in view.history.of_tables().filter(|change| change.fact.diff == id) {
+        let table = change.fact.table.as_str();
         tables.retain(|known| *known != table);
-        if change.change.after.is_some() {
+        if change.fact.after.is_some() {
             tables.push(table);
         }
     }

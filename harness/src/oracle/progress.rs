@@ -1,11 +1,13 @@
 //! Part of I3: a diff that is to run is taken up, and moves. Judged by the binlog, so that no poll can miss a
 //! move. A move is a row more compared or another state: a tablet that writes and gets nowhere stands still.
 
+use reports::journal::Side;
+use reports::journal::facts::{DiffStatus, Fact, Retry};
+
 use super::examination::Examination;
-use super::history::{Change, Diff, number, text};
+use super::history::{Change, Diff};
 use super::view::View;
 use super::windows::{Window, outside};
-use reports::journal::Side;
 
 /// The longest honest pause: the lease of a dead incarnation runs out (5 s), a retry waits (2 s), and the
 /// shard sync loop looks again (1 s).
@@ -17,8 +19,8 @@ pub(super) fn moves(exam: &mut Examination, view: &View<'_>, diffs: &[Diff<'_>])
     let mut excused = view.harm();
     excused.extend(view.down(Side::Target));
     for diff in diffs {
-        let changes: Vec<Change<'_>> =
-            view.history.changes.iter().filter(|change| belongs(change, diff)).copied().collect();
+        let changes: Vec<Change<'_, Fact>> =
+            view.history.facts.iter().filter(|change| belongs(change, diff)).copied().collect();
         stalls(exam, view, diff, &changes, &excused);
         picked_up(exam, view, diff, &changes, &excused);
     }
@@ -47,18 +49,20 @@ fn stalls(
     exam: &mut Examination,
     view: &View<'_>,
     diff: &Diff<'_>,
-    changes: &[Change<'_>],
+    changes: &[Change<'_, Fact>],
     excused: &[Window],
 ) {
     let mut since: Option<(u64, u64)> = None;
     let mut worst = Worst::default();
     for change in changes.iter().filter(|change| is_move(change)) {
-        let at_ms = view.at_ms_of(change);
+        let at_ms = view.at_ms_of(change.change);
         if let Some(since) = since {
             worst.take(since, at_ms, excused);
         }
-        since = match change.change.table.as_str() {
-            "vdiff" => is_to_run(change).then_some((change.seq, at_ms)),
+        since = match change.fact {
+            Fact::Diff(diff) => {
+                diff.after.as_ref().is_some_and(is_to_run).then_some((change.seq, at_ms))
+            }
             _ => since.map(|_| (change.seq, at_ms)),
         };
     }
@@ -81,42 +85,42 @@ fn picked_up(
     exam: &mut Examination,
     view: &View<'_>,
     diff: &Diff<'_>,
-    changes: &[Change<'_>],
+    changes: &[Change<'_, Fact>],
     excused: &[Window],
 ) {
     let mut worst = Worst::default();
     let mut pending: Option<(u64, u64)> = None;
-    for change in changes.iter().filter(|change| change.change.table == "vdiff") {
-        let at_ms = view.at_ms_of(change);
+    for change in changes {
+        let Fact::Diff(diff) = change.fact else { continue };
+        let at_ms = view.at_ms_of(change.change);
         if let Some(since) = pending.take() {
             worst.take(since, at_ms, excused);
         }
-        let is_pending = |row| text(row, "state") == "pending";
-        pending =
-            change.change.after.as_ref().is_some_and(is_pending).then_some((change.seq, at_ms));
+        let is_pending = diff.after.as_ref().is_some_and(|status| status.state == "pending");
+        pending = is_pending.then_some((change.seq, at_ms));
     }
     if let Some(since) = pending {
         worst.take(since, view.end_ms, excused);
     }
     for (exit_ms, ready_ms) in view.down(Side::Target) {
-        let before = changes.iter().take_while(|change| view.at_ms_of(change) <= exit_ms);
-        let Some(last) = before.filter(|change| change.change.table == "vdiff").last() else {
+        let before = changes.iter().take_while(|change| view.at_ms_of(change.change) <= exit_ms);
+        let of_diff = |change: &Change<'_, Fact>| matches!(change.fact, Fact::Diff(_));
+        let Some(last) = before.filter(|change| of_diff(change)).last() else {
             continue;
         };
-        let left_running = last
-            .change
-            .after
-            .as_ref()
-            .is_some_and(|row| matches!(text(row, "state"), "pending" | "started"));
+        let left_running = matches!(last.fact, Fact::Diff(diff) if diff.after.as_ref().is_some_and(
+            |status| matches!(status.state.as_str(), "pending" | "started")
+        ));
         if !left_running {
             continue;
         }
-        let mut after = changes.iter().filter(|change| view.at_ms_of(change) > exit_ms);
-        let taken = after.find(|change| is_deletion(change) || epoch(change) != epoch(last));
-        if taken.is_some_and(is_deletion) {
+        let mut after = changes.iter().filter(|change| view.at_ms_of(change.change) > exit_ms);
+        let taken =
+            after.find(|change| is_deletion(change.fact) || owner(change.fact) != owner(last.fact));
+        if taken.is_some_and(|change| is_deletion(change.fact)) {
             continue;
         }
-        let taken_ms = taken.map_or(view.end_ms, |change| view.at_ms_of(change));
+        let taken_ms = taken.map_or(view.end_ms, |change| view.at_ms_of(change.change));
         worst.take((last.seq, ready_ms), taken_ms, excused);
     }
     let Worst { took_ms, window, seq } = worst;
@@ -130,38 +134,47 @@ fn picked_up(
 }
 
 /// The diff itself was deleted: nobody has to take it up.
-fn is_deletion(change: &Change<'_>) -> bool {
-    change.change.table == "vdiff" && change.change.after.is_none()
+fn is_deletion(fact: &Fact) -> bool {
+    matches!(fact, Fact::Diff(diff) if diff.after.is_none())
 }
 
-fn epoch<'a>(change: &Change<'a>) -> &'a str {
-    change.row().map(|row| text(row, "owner_epoch")).unwrap_or_default()
-}
-
-/// Its rows.
-fn belongs(change: &Change<'_>, diff: &Diff<'_>) -> bool {
-    let Some(row) = change.row() else { return false };
-    match change.change.table.as_str() {
-        "vdiff" => text(row, "id") == diff.id && text(row, "vdiff_uuid") == diff.uuid,
-        "vdiff_table" => text(row, "vdiff_id") == diff.id,
-        _ => false,
+/// The epoch of who owned it last.
+fn owner(fact: &Fact) -> Option<u64> {
+    match fact {
+        Fact::Diff(diff) => diff.after.as_ref().or(diff.before.as_ref())?.owner,
+        Fact::Table(table) => table.after.as_ref().or(table.before.as_ref())?.owner,
+        Fact::Entry(_) | Fact::Workflow(_) => None,
     }
 }
 
-/// The row came or went, its state changed, or more rows are compared.
-fn is_move(change: &Change<'_>) -> bool {
-    let (Some(before), Some(after)) = (&change.change.before, &change.change.after) else {
-        return true;
-    };
-    let rows = |row| number(row, "rows_compared").unwrap_or(0);
-    change.moved("state").is_some() || rows(after) > rows(before)
+/// Its own changes, and those of its tables.
+fn belongs(change: &Change<'_, Fact>, diff: &Diff<'_>) -> bool {
+    match change.fact {
+        Fact::Diff(changed) => changed.diff == diff.id && changed.uuid == diff.uuid,
+        Fact::Table(table) => table.diff == diff.id,
+        Fact::Entry(_) | Fact::Workflow(_) => false,
+    }
 }
 
-fn is_to_run(change: &Change<'_>) -> bool {
-    let Some(after) = &change.change.after else { return false };
-    match text(after, "state") {
+/// It came or went, its state changed, or more rows are compared.
+fn is_move(change: &Change<'_, Fact>) -> bool {
+    match change.fact {
+        Fact::Diff(diff) => match (&diff.before, &diff.after) {
+            (Some(before), Some(after)) => before.state != after.state,
+            _ => true,
+        },
+        Fact::Table(table) => match (&table.before, &table.after) {
+            (Some(before), Some(after)) => before.state != after.state || after.rows > before.rows,
+            _ => true,
+        },
+        Fact::Entry(_) | Fact::Workflow(_) => false,
+    }
+}
+
+fn is_to_run(status: &DiffStatus) -> bool {
+    match status.state.as_str() {
         "pending" | "started" => true,
-        "error" => text(after, "error_kind") == "ephemeral",
+        "error" => status.retry == Some(Retry::Tablet),
         _ => false,
     }
 }

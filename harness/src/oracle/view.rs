@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use reports::journal::{
-    ClockLook, Event, Record, Side, TabletExited, TrialStarted, VdiffAction, begin_us, clock_looks,
-    schedule_of,
+    ClockLook, Event, Record, Side, SidecarChange, TabletExited, TrialStarted, VdiffAction,
+    begin_us, clock_looks, schedule_of,
 };
 use reports::schedule::{Fault, Schedule};
 use reports::verdict::{Cause, Reason};
@@ -257,8 +257,8 @@ impl<'a> View<'a> {
     }
 
     /// When a change was committed, on the journal's clock.
-    pub(super) fn at_ms_of(&self, change: &super::history::Change<'_>) -> u64 {
-        change.change.commit_us.saturating_sub(self.begin_us) / 1_000
+    pub(super) fn at_ms_of(&self, change: &SidecarChange) -> u64 {
+        change.commit_us.saturating_sub(self.begin_us) / 1_000
     }
 
     /// That the two clocks went apart during the trial: no time of the history can be believed then.

@@ -3,17 +3,14 @@
 //! operator left it. Only an act of the operator in the journal excuses a workflow at rest: a message in
 //! its row may be the tablet's own.
 
+use reports::journal::facts::{WorkflowChanged, WorkflowHold};
 use reports::journal::{Event, OperatorAct};
 use reports::verdict::{Invariant, Judgement};
 
 use super::examination::Examination;
-use super::history::{Change, text};
+use super::history::Change;
 use super::verbs;
 use super::view::{At, View};
-
-/// What VDiff writes into the row of a workflow that it stops.
-const FOR_VDIFF: &str = "for vdiff";
-const FROZEN: &str = "FROZEN";
 
 /// The workflow's row as it was last read at the end.
 struct LastRow<'a> {
@@ -21,6 +18,7 @@ struct LastRow<'a> {
     state: &'a str,
     message: &'a str,
     stop_pos: &'a str,
+    hold: Option<WorkflowHold>,
 }
 
 pub(super) fn judge(view: &View<'_>) -> Judgement {
@@ -30,7 +28,7 @@ pub(super) fn judge(view: &View<'_>) -> Judgement {
         _ => None,
     });
     if exam.needs_history(view) {
-        for change in view.history.of("vreplication") {
+        for change in view.history.of_workflows() {
             respects_the_operator(&mut exam, change, !acts.is_empty());
         }
     }
@@ -41,8 +39,8 @@ pub(super) fn judge(view: &View<'_>) -> Judgement {
         });
     }
     let rows = view.events(|event| match event {
-        Event::WorkflowRow { workflow, state, message, stop_pos, .. } => {
-            Some(LastRow { workflow, state, message, stop_pos })
+        Event::WorkflowRow { workflow, state, message, stop_pos, hold, .. } => {
+            Some(LastRow { workflow, state, message, stop_pos, hold: *hold })
         }
         _ => None,
     });
@@ -56,10 +54,12 @@ pub(super) fn judge(view: &View<'_>) -> Judgement {
 }
 
 fn is_as_left(exam: &mut Examination, row: &At<LastRow<'_>>, act: OperatorAct) {
-    let LastRow { workflow, state, message, .. } = row.what;
+    let LastRow { workflow, state, message, hold, .. } = row.what;
     let (as_left, how) = match act {
-        OperatorAct::StopWorkflow => (state == "Stopped" && message != FOR_VDIFF, "Stopped"),
-        OperatorAct::FreezeWorkflow => (message == FROZEN, FROZEN),
+        OperatorAct::StopWorkflow => {
+            (state == "Stopped" && hold != Some(WorkflowHold::Diff), "Stopped")
+        }
+        OperatorAct::FreezeWorkflow => (hold == Some(WorkflowHold::Frozen), "frozen"),
     };
     exam.check(as_left, Some(row.seq), || {
         format!(
@@ -70,7 +70,7 @@ fn is_as_left(exam: &mut Examination, row: &At<LastRow<'_>>, act: OperatorAct) {
 }
 
 fn runs_again(exam: &mut Examination, view: &View<'_>, row: &At<LastRow<'_>>) {
-    let (LastRow { workflow, state, message, stop_pos }, seq) = (&row.what, Some(row.seq));
+    let (LastRow { workflow, state, message, stop_pos, .. }, seq) = (&row.what, Some(row.seq));
     exam.check(*state == "Running", seq, || {
         format!("expected the workflow {workflow} to be Running; it is {state:?} ({message:?})")
     });
@@ -92,24 +92,29 @@ fn runs_again(exam: &mut Examination, view: &View<'_>, row: &At<LastRow<'_>>) {
     });
 }
 
-/// Who stopped a workflow starts it: VDiff only what carries its own message, and it stops only what
-/// runs and is not frozen.
-fn respects_the_operator(exam: &mut Examination, change: Change<'_>, operator_acted: bool) {
-    let (Some(before), Some(after)) = (&change.change.before, &change.change.after) else { return };
-    let (state, message) = (text(before, "state"), text(before, "message"));
-    let (now, why) = (text(after, "state"), text(after, "message"));
-    let is_the_operators = operator_acted && (state == "Stopped" || message == FROZEN);
-    let started = state != "Running" && now == "Running";
-    let taken_over = why == FOR_VDIFF && message != FOR_VDIFF;
+/// Who stopped a workflow starts it: VDiff only what it holds itself, and it holds only what runs and is
+/// not frozen.
+fn respects_the_operator(
+    exam: &mut Examination,
+    change: Change<'_, WorkflowChanged>,
+    operator_acted: bool,
+) {
+    let (Some(before), Some(after)) = (&change.fact.before, &change.fact.after) else { return };
+    let was = |hold| before.hold == Some(hold);
+    let is = |hold| after.hold == Some(hold);
+    let is_the_operators =
+        operator_acted && (before.state == "Stopped" || was(WorkflowHold::Frozen));
+    let started = before.state != "Running" && after.state == "Running";
+    let taken_over = is(WorkflowHold::Diff) && !was(WorkflowHold::Diff);
     let respected = match (started, taken_over) {
-        (true, _) => message == FOR_VDIFF,
+        (true, _) => was(WorkflowHold::Diff),
         (false, true) => !is_the_operators,
-        (false, false) => message != FROZEN || why == FROZEN,
+        (false, false) => !was(WorkflowHold::Frozen) || is(WorkflowHold::Frozen),
     };
     exam.check(respected, Some(change.seq), || {
         format!(
-            "expected the workflow to stay {state} ({message:?}), as an operator left it; \
-             it became {now} ({why:?})"
+            "expected the workflow to stay {} ({:?}), as an operator left it; it became {} ({:?})",
+            before.state, before.message, after.state, after.message
         )
     });
 }

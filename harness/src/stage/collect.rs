@@ -14,8 +14,9 @@ use serde_json::Value;
 use super::{ActError, During, SHARD, Stage, TARGET_DB, TARGET_KEYSPACE, WORKFLOW, Waited};
 use crate::cluster::MysqlServer;
 use crate::observer::ProcessState;
-use crate::tablet::ShowRow;
+use crate::tablet::{ShowRow, TabletDialect};
 use crate::workload::Dataset;
+use reports::journal::facts::Dialect;
 
 /// A newer term is waited for so long; the limit it is judged by is shorter.
 const DEMOTION_WITHIN: Duration = Duration::from_secs(8);
@@ -165,11 +166,13 @@ impl Stage {
             {
                 let after_ms = reports::millis(began.elapsed());
                 let workflow = WORKFLOW.to_owned();
+                let hold = TabletDialect.workflow_hold(&message);
                 self.journal().record(Event::WorkflowRow {
                     workflow,
                     state,
                     message,
                     stop_pos,
+                    hold,
                     after_ms,
                 });
                 return Ok(());
@@ -253,7 +256,8 @@ impl Stage {
             .during("waiting for the history's reader")?
             .during("reading the binlog")?;
         let count = changes.len() as u64;
-        for change in changes {
+        for mut change in changes {
+            change.facts = TabletDialect.facts(&change);
             self.journal().record(Event::SidecarChange(change));
         }
         self.journal().record(Event::HistoryRead { changes: count });

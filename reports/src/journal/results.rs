@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::facts::Fact;
+
 /// The planted truth of a workload.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Truth {
@@ -97,4 +99,7 @@ pub struct SidecarChange {
     /// stands there (from the workload, not from the tablet).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor_ordinal: Option<u64>,
+    /// What the change says. Oracles judge these, and no column.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub facts: Vec<Fact>,
 }

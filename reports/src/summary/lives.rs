@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::journal::{Event, Record, Sample, SidecarChange, begin_us, stream_start};
+use crate::journal::facts::{DiffChanged, DiffStatus, Fact, LogEntry, Said, TableChanged};
+use crate::journal::{Event, Record, Sample, SidecarChange, begin_us};
 use crate::run::TrialRecord;
 use crate::schedule::{Fault, Pace, Phase};
 
@@ -178,30 +179,21 @@ fn at_ms(change: &SidecarChange, epoch_us: u64) -> u64 {
 /// When checkpoints with more rows than before were committed.
 fn growths(records: &[Record]) -> Vec<u64> {
     let epoch_us = begin_us(records);
-    let mut compared: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+    let mut compared: BTreeMap<(&String, &String), u64> = BTreeMap::new();
     let mut growths = Vec::new();
     let rest_ms = rest_ms(records);
     let until_rest = changes(records).take_while(|change| at_ms(change, epoch_us) <= rest_ms);
-    for change in until_rest.filter(|change| change.table == "vdiff_table") {
-        let Some(rows) = text(change, "rows_compared").parse().ok() else { continue };
-        let key = (text(change, "vdiff_id"), text(change, "table_name"));
-        if rows > compared.insert(key, rows).unwrap_or(0) {
-            growths.push(at_ms(change, epoch_us));
+    for change in until_rest {
+        for fact in &change.facts {
+            let Fact::Table(TableChanged { diff, table, after: Some(after), .. }) = fact else {
+                continue;
+            };
+            if after.rows > compared.insert((diff, table), after.rows).unwrap_or(0) {
+                growths.push(at_ms(change, epoch_us));
+            }
         }
     }
     growths
-}
-
-/// A column's text after a change; empty when NULL, absent, or the row is gone.
-fn text<'a>(change: &'a SidecarChange, column: &str) -> &'a str {
-    let value = change.after.as_ref().and_then(|row| row.get(column));
-    value.and_then(Option::as_deref).unwrap_or_default()
-}
-
-/// An owner that closes in order saves its state and takes its epoch away.
-fn is_released(change: &SidecarChange) -> bool {
-    let row = change.after.as_ref();
-    row.is_some_and(|row| row.get("owner_epoch").is_some_and(Option::is_none))
 }
 
 /// Follows the diffs of a trial through the history.
@@ -224,58 +216,62 @@ struct Saved {
 impl DiffsFollowed {
     /// Takes a change; returns how many saved rows a stream that starts here compares again.
     fn take(&mut self, change: &SidecarChange, at_ms: u64) -> u64 {
-        match change.table.as_str() {
-            "vdiff_table" => {
-                self.saved(change, at_ms);
-                0
+        let mut again = 0;
+        for fact in &change.facts {
+            match fact {
+                Fact::Table(table) => self.saved(table, at_ms),
+                Fact::Entry(entry) => again += self.logged(entry, at_ms),
+                // It does not compare in any state but `started`, nor when its process has let it go.
+                Fact::Diff(diff) if !is_started(diff) || is_released(diff) => {
+                    self.streaming_since_ms = None;
+                }
+                Fact::Diff(_) | Fact::Workflow(_) => {}
             }
-            "vdiff_log" => self.logged(change, at_ms),
-            // It does not compare in any state but `started`, nor when its process has let it go.
-            "vdiff" if text(change, "state") != "started" || is_released(change) => {
-                self.streaming_since_ms = None;
-                0
-            }
-            _ => 0,
         }
+        again
     }
 
-    fn saved(&mut self, change: &SidecarChange, at_ms: u64) {
-        let Some(rows) = text(change, "rows_compared").parse::<u64>().ok() else { return };
-        let key = (text(change, "vdiff_id").to_owned(), text(change, "table_name").to_owned());
+    fn saved(&mut self, changed: &TableChanged, at_ms: u64) {
+        let Some(after) = &changed.after else { return };
+        let key = (changed.diff.clone(), changed.table.clone());
         let table = self.tables.entry(key).or_default();
-        if rows > table.rows && self.streaming_since_ms.is_some() {
+        if after.rows > table.rows && self.streaming_since_ms.is_some() {
             self.streaming_since_ms = Some(at_ms);
         }
-        table.rows = rows;
-        if let Some(ordinal) = change.cursor_ordinal {
+        table.rows = after.rows;
+        if let Some(ordinal) = after.place {
             table.ordinal = ordinal;
-            table.places.insert(cursor(text(change, "lastpk")), ordinal);
+            table.places.insert(after.cursor.clone().unwrap_or_default(), ordinal);
         }
     }
 
-    fn logged(&mut self, change: &SidecarChange, at_ms: u64) -> u64 {
-        let message = text(change, "message");
-        let Some((table, after)) = stream_start(message) else {
-            if ["reconciling: ", "completed: "].iter().any(|word| message.starts_with(word)) {
+    fn logged(&mut self, entry: &LogEntry, at_ms: u64) -> u64 {
+        let (table, after) = match &entry.said {
+            Said::StreamBegan { table, after } => (table, after),
+            Said::StreamEnded => {
                 self.streaming_since_ms = None;
+                return 0;
             }
-            return 0;
+            Said::StateMoved { .. } | Said::Other => return 0,
         };
         self.streaming_since_ms = Some(at_ms);
-        let key = (text(change, "vdiff_id").to_owned(), table.to_owned());
-        let Some(saved) = self.tables.get(&key) else { return 0 };
+        let Some(saved) = self.tables.get(&(entry.diff.clone(), table.clone())) else { return 0 };
         let start = match after {
-            "beginning" => Some(0),
-            after => saved.places.get(&cursor(after)).copied(),
+            None => Some(0),
+            Some(after) => saved.places.get(after).copied(),
         };
         start.map_or(0, |start| saved.ordinal.saturating_sub(start))
     }
 }
 
-/// A cursor is JSON: its spaces say nothing.
-fn cursor(text: &str) -> String {
-    let value = serde_json::from_str::<serde_json::Value>(text);
-    value.map_or_else(|_| text.to_owned(), |value| value.to_string())
+fn is_started(diff: &DiffChanged) -> bool {
+    diff.after.as_ref().is_some_and(|status| status.state == "started")
+}
+
+/// An owner that closes in order saves its state and lets the diff go.
+fn is_released(diff: &DiffChanged) -> bool {
+    let owner = |status: &Option<DiffStatus>| status.as_ref().and_then(|status| status.owner);
+    owner(&diff.before).is_some() && owner(&diff.after).is_none()
 }
 
 #[cfg(test)]

@@ -1,11 +1,15 @@
 //! I3, I4, I6, I7: what is judged by the diff's end.
 
+use reports::journal::facts::Retry;
 use reports::journal::{Difference, DifferenceKind, Event, MissKind};
 use reports::schedule::Fault;
 use reports::verdict::Invariant::{I3, I4, I6, I7};
 use reports::verdict::Verdict::{Fail, Inconclusive, Pass};
 
-use super::support::{JournalBuilder, NEW_UUID, UUID, action, expect, log, set, table, vdiff};
+use super::support::{
+    JournalBuilder, NEW_UUID, UUID, action, comes_to, expect, falls, hold, table, table_of, told,
+    vdiff,
+};
 
 #[test]
 fn a_diff_resumes_and_completes_unaided() {
@@ -62,8 +66,8 @@ fn a_diff_resumes_and_completes_unaided() {
                 I3,
                 Fail,
             ),
-            ("an ephemeral error, retried", |j| passing_error(j, "ephemeral"), I3, Pass),
-            ("a lasting error", |j| passing_error(j, "lasting"), I3, Fail),
+            ("an ephemeral error, retried", |j| passing_error(j, Retry::Tablet), I3, Pass),
+            ("a lasting error", |j| passing_error(j, Retry::Operator), I3, Fail),
             (
                 "gone without being deleted",
                 |j| {
@@ -102,11 +106,8 @@ fn a_diff_resumes_and_completes_unaided() {
     );
 }
 
-fn passing_error(journal: &mut JournalBuilder, kind: &str) {
-    let mut fall = vdiff(1, UUID, Some("started"), Some("error"), 2, 8_000);
-    set(&mut fall.after, "last_error", "lost connection to MySQL");
-    set(&mut fall.after, "error_kind", kind);
-    journal.append(vec![fall]);
+fn passing_error(journal: &mut JournalBuilder, retry: Retry) {
+    journal.append(vec![falls("lost connection to MySQL", retry, 2, 8_000)]);
     journal.append(vec![vdiff(1, UUID, Some("error"), Some("pending"), 2, 8_000)]);
     journal.append(vec![vdiff(1, UUID, Some("pending"), Some("started"), 2, 8_000)]);
     journal.append(vec![vdiff(1, UUID, Some("started"), Some("completed"), 2, 8_000)]);
@@ -122,11 +123,7 @@ fn a_deleted_diff_is_gone_and_a_new_one_completes() {
                 (
                     "its tables were not swept",
                     |j| {
-                        j.without(|e| {
-                            matches!(e, Event::SidecarChange(c)
-                    if c.table == "vdiff_table" && c.after.is_none())
-                        });
-                        j.recount();
+                        j.without_change(|c| table_of(c).is_some_and(|t| t.after.is_none()));
                     },
                     I3,
                     Fail,
@@ -142,9 +139,7 @@ fn a_deleted_diff_is_gone_and_a_new_one_completes() {
                 (
                     "the new one did not complete",
                     |j| {
-                        j.without(|e| matches!(e, Event::SidecarChange(c) if c.table == "vdiff"
-                    && c.after.as_ref().is_some_and(|row| row["state"].as_deref() == Some("completed"))));
-                        j.recount();
+                        j.without_change(|c| comes_to(c, "completed"));
                     },
                     I3,
                     Fail,
@@ -169,7 +164,7 @@ fn a_deleted_diff_is_gone_and_a_new_one_completes() {
                 |j| {
                     j.append(vec![
                         vdiff(1, UUID, Some("completed"), Some("stopped"), 1, 9_000),
-                        log(1, "State changed to: stopped", 9_000),
+                        told(1, "stopped", 9_000),
                     ]);
                 },
                 I3,
@@ -301,8 +296,9 @@ fn a_report_is_exact_or_it_fails() {
 fn the_workflow_runs_again() {
     fn row(j: &mut JournalBuilder, new: (&str, &str, &str, u64)) {
         j.edit(|_, e| {
-            if let Event::WorkflowRow { state, message, stop_pos, after_ms, .. } = e {
+            if let Event::WorkflowRow { state, message, stop_pos, hold: held, after_ms, .. } = e {
                 (*state, *message, *stop_pos) = (new.0.into(), new.1.into(), new.2.into());
+                *held = hold(new.1);
                 *after_ms = new.3;
             }
         });

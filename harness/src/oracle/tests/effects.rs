@@ -2,6 +2,7 @@
 //! invariant that the reaction breaks. And the same fault with nothing that proves its effect has not
 //! landed: a reaction to nothing says nothing of a tablet.
 
+use reports::journal::facts::{Retry, WorkflowHold};
 use reports::journal::{Event, Evidence, Residue, Side, Try};
 use reports::schedule::Fault;
 use reports::verdict::{
@@ -9,7 +10,9 @@ use reports::verdict::{
     Verdict::{Fail, Inconclusive, Pass},
 };
 
-use super::support::{JournalBuilder, NEW_UUID, UUID, action, expect, set, table, vdiff};
+use super::support::{
+    JournalBuilder, NEW_UUID, UUID, action, expect, falls, table, table_of, vdiff,
+};
 
 /// A fault, what a broken tablet does under it, and the invariant that this breaks.
 type Broken = (Fault, &'static str, fn(&mut JournalBuilder), Invariant);
@@ -28,12 +31,12 @@ const BROKEN: [Broken; 25] = [
     (
         Fault::MysqlKill,
         "takes a lost connection for a lasting error",
-        |j| error(j, "lasting", "lost connection"),
+        |j| error(j, Retry::Operator, "lost connection"),
         I3,
     ),
     (Fault::MysqlSourceKill, "takes a broken stream for its end", takes_for_the_end, I4),
     (Fault::SourceKill, "takes a broken stream for its end", takes_for_the_end, I4),
-    (Fault::MysqlConnectionKill, "fails without a reason", |j| error(j, "ephemeral", ""), I3),
+    (Fault::MysqlConnectionKill, "fails without a reason", |j| error(j, Retry::Tablet, ""), I3),
     (Fault::MysqlReadonly, "does not try the refused write again", has_to_be_resumed, I3),
     (Fault::LockTable, "ends when it has waited for the lock", |j| j.exit(5_000, 1, 1, None), I2),
     (Fault::DiskFull, "goes on from where it had not been", goes_back, I8),
@@ -48,7 +51,12 @@ const BROKEN: [Broken; 25] = [
         |j| leaves(j, |r| &mut r.locks),
         I7,
     ),
-    (Fault::Latency, "gives a slow answer up for good", |j| error(j, "lasting", "timed out"), I3),
+    (
+        Fault::Latency,
+        "gives a slow answer up for good",
+        |j| error(j, Retry::Operator, "timed out"),
+        I3,
+    ),
     (
         Fault::Reset,
         "leaves the connection that was reset",
@@ -205,10 +213,7 @@ fn writes_later(journal: &mut JournalBuilder) {
 }
 
 fn leaves_orphans(journal: &mut JournalBuilder) {
-    journal.without(|event| {
-        matches!(event, Event::SidecarChange(c) if c.table == "vdiff_table" && c.after.is_none())
-    });
-    journal.recount();
+    journal.without_change(|c| table_of(c).is_some_and(|table| table.after.is_none()));
 }
 
 fn panics(journal: &mut JournalBuilder) {
@@ -219,18 +224,16 @@ fn panics(journal: &mut JournalBuilder) {
 
 fn leaves_workflow(journal: &mut JournalBuilder) {
     journal.edit(|_, event| {
-        if let Event::WorkflowRow { state, message, .. } = event {
+        if let Event::WorkflowRow { state, message, hold, .. } = event {
             *state = "Stopped".into();
             *message = "for vdiff".into();
+            *hold = Some(WorkflowHold::Diff);
         }
     });
 }
 
-fn error(journal: &mut JournalBuilder, kind: &str, why: &str) {
-    let mut fall = vdiff(1, UUID, Some("started"), Some("error"), 1, 8_000);
-    set(&mut fall.after, "last_error", why);
-    set(&mut fall.after, "error_kind", kind);
-    journal.append(vec![fall]);
+fn error(journal: &mut JournalBuilder, retry: Retry, why: &str) {
+    journal.append(vec![falls(why, retry, 1, 8_000)]);
 }
 
 fn has_to_be_resumed(journal: &mut JournalBuilder) {

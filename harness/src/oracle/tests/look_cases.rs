@@ -1,17 +1,16 @@
 //! What is judged by single looks, and by the pace of the history.
 
-use std::collections::BTreeMap;
-
+use reports::journal::facts::Said;
 use reports::journal::{
-    Answer, CallOutcome, CountedWhen, Event, OperatorAct, ResourceCount, Sample, Side,
-    SidecarChange, Verbs,
+    Answer, CallOutcome, CountedWhen, Event, OperatorAct, ResourceCount, Sample, Side, Verbs,
 };
 use reports::schedule::Fault;
 use reports::verdict::Invariant::{I3, I5, I6, I7, I8};
 use reports::verdict::Verdict::{Fail, Inconclusive, Pass};
 
 use super::support::{
-    JournalBuilder, STEP_ROWS, WALL_MS, expect, log, set, table, vdiff, workflow,
+    JournalBuilder, STEP_ROWS, WALL_MS, diff_of, entry, expect, streams, table, table_of, vdiff,
+    workflow,
 };
 
 fn edit_verbs(journal: &mut JournalBuilder, change: impl Fn(&mut Verbs)) {
@@ -81,16 +80,11 @@ fn a_diff_at_rest_takes_every_verb() {
 
 /// Moves a checkpoint and what follows of the diff to a later time.
 fn delayed(journal: &mut JournalBuilder, rows: u64, by_ms: u64) {
-    let later = |change: &SidecarChange| {
-        change.table == "vdiff_table"
-            && change.after.as_ref().is_some_and(|row| {
-                row["rows_compared"].as_deref().is_some_and(|n| n.parse::<u64>().unwrap() >= rows)
-            })
-    };
     let mut moved = false;
     journal.edit(|_, event| {
         if let Event::SidecarChange(change) = event {
-            moved |= later(change);
+            let after = table_of(change).and_then(|table| table.after.as_ref());
+            moved |= after.is_some_and(|after| after.rows >= rows);
             if moved {
                 change.commit_us += by_ms * 1_000;
             }
@@ -145,14 +139,10 @@ fn only_rows_and_states_are_moves() {
 fn a_diff_that_is_to_run_is_taken_up() {
     let taken_up = |by_ms: u64| {
         let mut journal = JournalBuilder::good(Fault::Cancel);
-        journal.edit(|_, e| {
-            let Event::SidecarChange(change) = e else { return };
-            let is_pending = |row: &Option<BTreeMap<String, Option<String>>>| {
-                let state = row.as_ref().and_then(|row| row.get("state")).cloned().flatten();
-                state.as_deref() == Some("pending")
-            };
-            let resumed = change.commit_us > (WALL_MS + 4_400) * 1_000;
-            if change.table == "vdiff" && is_pending(&change.before) && resumed {
+        journal.edit_history(|change| {
+            let before = diff_of(change).and_then(|diff| diff.before.as_ref());
+            let was_pending = before.is_some_and(|status| status.state == "pending");
+            if was_pending && change.commit_us > (WALL_MS + 4_400) * 1_000 {
                 change.commit_us += by_ms * 1_000;
             }
         });
@@ -240,13 +230,14 @@ pub(super) fn loaded(journal: &mut JournalBuilder, runnable_per_core: f64) {
 fn many_checkpoints(journal: &mut JournalBuilder, apart_ms: u64) {
     journal.append(vec![vdiff(7, "u-7", None, Some("pending"), 1, 9_000)]);
     journal.append(vec![table(7, None, Some(("pending", 0)), 1, 9_000)]);
-    journal.append(vec![log(7, "streaming: table 't' after beginning", 9_000)]);
+    journal.append(vec![streams(7, 0, 9_000)]);
     for step in 0..8 {
         let (from, to) = (("started", step), ("started", step + 1));
         let mut change = table(7, Some(from), Some(to), 1, 9_000 + (step + 1) * apart_ms);
-        set(&mut change.after, "rows_compared", &(to.1 * 500).to_string());
-        set(&mut change.before, "rows_compared", &(from.1 * 500).to_string());
-        change.cursor_ordinal = Some(to.1 * 500);
+        let changed = table_of(&mut change).unwrap();
+        changed.before.as_mut().unwrap().rows = from.1 * 500;
+        let after = changed.after.as_mut().unwrap();
+        (after.rows, after.place) = (to.1 * 500, Some(to.1 * 500));
         journal.append(vec![change]);
     }
 }
@@ -372,8 +363,8 @@ fn no_log_rages() {
     assert!(journal.judgement(I8).is_fail());
     let entries = |apart_ms: u64| {
         let mut journal = JournalBuilder::good(Fault::Sigkill);
-        for entry in 0..80 {
-            journal.append(vec![log(1, "restarting", 8_960 + entry * apart_ms)]);
+        for nth in 0..80 {
+            journal.append(vec![entry(1, Said::Other, 8_960 + nth * apart_ms)]);
         }
         journal.judgement(I8).verdict
     };
@@ -410,8 +401,9 @@ fn an_operators_workflow_stays_as_the_operator_left_it() {
             journal.insert(1_010, Event::OperatorAct { act });
         }
         journal.edit(|_, e| match e {
-            Event::WorkflowRow { state, message, after_ms, .. } => {
+            Event::WorkflowRow { state, message, hold, after_ms, .. } => {
                 (*state, *message) = (last.0.to_owned(), last.1.to_owned());
+                *hold = super::support::hold(last.1);
                 *after_ms = 1;
             }
             Event::Verbs(verbs) => {

@@ -1,11 +1,12 @@
 //! I1, I2, I9, I10: what is judged by processes, readiness, memory and times.
 
+use reports::journal::facts::Retry;
 use reports::journal::{Event, Evidence, Side};
 use reports::schedule::Fault;
 use reports::verdict::Invariant::{I1, I2, I9, I10};
 use reports::verdict::Verdict::{self, Fail, Inconclusive, Pass};
 
-use super::support::{JournalBuilder, UUID, expect, log, set, vdiff};
+use super::support::{JournalBuilder, expect, falls, told};
 
 fn is_ready_again(event: &Event) -> bool {
     matches!(event, Event::Readiness { incarnation: 2, ready: true, .. })
@@ -431,12 +432,17 @@ fn a_squeezed_tablet_gives_way() {
             ),
             (
                 "the error it promised",
-                |j| pressure(j, "memory pressure: 90 %", "ephemeral"),
+                |j| pressure(j, "memory pressure: 90 %", Retry::Tablet),
                 I9,
                 Pass,
             ),
-            ("another error", |j| pressure(j, "out of memory", "ephemeral"), I9, Fail),
-            ("a lasting error", |j| pressure(j, "memory pressure: 90 %", "lasting"), I9, Fail),
+            ("another error", |j| pressure(j, "out of memory", Retry::Tablet), I9, Fail),
+            (
+                "a lasting error",
+                |j| pressure(j, "memory pressure: 90 %", Retry::Operator),
+                I9,
+                Fail,
+            ),
             (
                 "memory not sampled",
                 |j| j.without(|e| matches!(e, Event::Sample(_))),
@@ -456,11 +462,8 @@ fn a_squeezed_tablet_gives_way() {
 }
 
 /// The diff rests in an error for a while, and goes on.
-fn pressure(journal: &mut JournalBuilder, error: &str, kind: &str) {
-    let mut fall = vdiff(1, UUID, Some("started"), Some("error"), 1, 3_500);
-    set(&mut fall.after, "last_error", error);
-    set(&mut fall.after, "error_kind", kind);
-    journal.append(vec![fall, log(1, "State changed to: error", 3_500)]);
+fn pressure(journal: &mut JournalBuilder, error: &str, retry: Retry) {
+    journal.append(vec![falls(error, retry, 1, 3_500), told(1, "error", 3_500)]);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use reports::journal::facts::{DiffChanged, Said, TableStatus};
 use reports::journal::{
     CountedWhen, Difference, DifferenceKind, Event, Evidence, FaultLanded, FinalReport, Hit,
     Interrupted, Record, Residue, Sample, Side, SidecarChange, TableReport, TableTruth,
@@ -14,7 +15,9 @@ use super::probes;
 
 mod rows;
 
-pub(super) use rows::{cursor, log, set, table, vdiff, workflow};
+pub(super) use rows::{
+    comes_to, diff_of, entry, falls, hold, said_of, streams, table, table_of, told, vdiff, workflow,
+};
 
 pub(super) const UUID: &str = "7b1e0000-0000-4000-8000-000000000001";
 pub(super) const NEW_UUID: &str = "7b1e0000-0000-4000-8000-000000000002";
@@ -139,22 +142,40 @@ impl JournalBuilder {
         });
     }
 
-    /// Changes a sidecar change, told by table and a value of its row after.
-    pub(super) fn edit_change(
-        &mut self,
-        table: &str,
-        (column, value): (&str, &str),
-        change: impl Fn(&mut SidecarChange),
-    ) {
-        self.edit(|_, event| match event {
-            Event::SidecarChange(c) if c.table == table => {
-                let after = c.after.as_ref().and_then(|row| row.get(column)).cloned().flatten();
-                if after.as_deref() == Some(value) {
-                    change(c);
-                }
-            }
-            _ => {}
+    /// Changes the changes of diffs that come to this state.
+    pub(super) fn edit_diff(&mut self, to: &str, edit: impl Fn(&mut DiffChanged)) {
+        self.edit_history(|change| {
+            let diff =
+                diff_of(change).filter(|it| it.after.as_ref().is_some_and(|it| it.state == to));
+            diff.into_iter().for_each(&edit);
         });
+    }
+
+    /// Changes the changes of tables that come to this state with so many checkpoints.
+    pub(super) fn edit_table(&mut self, to: (&str, u64), edit: impl Fn(&mut TableStatus)) {
+        let is_it = |it: &&mut TableStatus| it.state == to.0 && it.rows == to.1 * STEP_ROWS;
+        self.edit_history(|change| {
+            let after = table_of(change).and_then(|table| table.after.as_mut());
+            after.filter(is_it).into_iter().for_each(&edit);
+        });
+    }
+
+    /// Changes committed changes.
+    pub(super) fn edit_history(&mut self, edit: impl Fn(&mut SidecarChange)) {
+        self.edit(|_, event| {
+            if let Event::SidecarChange(change) = event {
+                edit(change);
+            }
+        });
+    }
+
+    /// Takes committed changes away, and counts what is left.
+    pub(super) fn without_change(&mut self, is_it: impl Fn(&mut SidecarChange) -> bool) {
+        self.events.retain_mut(|(_, event)| match event {
+            Event::SidecarChange(change) => !is_it(change),
+            _ => true,
+        });
+        self.recount();
     }
 
     /// Appends changes to the history, in a transaction of their own, and counts them.
@@ -323,6 +344,7 @@ impl JournalBuilder {
                 state: "Running".into(),
                 message: String::new(),
                 stop_pos: String::new(),
+                hold: None,
                 after_ms: 200,
             },
         );
@@ -374,30 +396,30 @@ impl JournalBuilder {
         self.append(vec![vdiff(1, UUID, None, Some("pending"), 1, 700)]);
         self.append(vec![
             vdiff(1, UUID, Some("pending"), Some("started"), 1, 800),
-            log(1, "State changed to: started", 800),
+            told(1, "started", 800),
         ]);
         self.append(vec![table(1, None, Some(("pending", 0)), 1, 850)]);
         self.append(vec![
             table(1, Some(("pending", 0)), Some(("started", 0)), 1, 860),
-            log(1, "started: table 't'", 860),
+            entry(1, Said::Other, 860),
         ]);
-        self.append(vec![log(1, "streaming: table 't' after beginning", 870)]);
+        self.append(vec![streams(1, 0, 870)]);
         self.append(vec![table(1, Some(("started", 0)), Some(("started", 1)), 1, 2_000)]);
         match fault {
             Fault::Cancel => {
                 self.append(vec![
                     vdiff(1, UUID, Some("started"), Some("stopped"), 1, 3_150),
                     table(1, Some(("started", 1)), Some(("stopped", 1)), 1, 3_150),
-                    log(1, "State changed to: stopped (by user request)", 3_150),
+                    told(1, "stopped", 3_150),
                 ]);
                 self.append(vec![
                     vdiff(1, UUID, Some("stopped"), Some("pending"), 1, 4_390),
                     table(1, Some(("stopped", 1)), Some(("pending", 1)), 1, 4_390),
-                    log(1, "State changed to: pending", 4_390),
+                    told(1, "pending", 4_390),
                 ]);
                 self.append(vec![
                     vdiff(1, UUID, Some("pending"), Some("started"), 1, 4_450),
-                    log(1, "State changed to: started", 4_450),
+                    told(1, "started", 4_450),
                 ]);
                 self.append(vec![table(1, Some(("pending", 1)), Some(("started", 1)), 1, 4_460)]);
                 self.rest_of_diff(1, UUID, 1, 1);
@@ -408,7 +430,7 @@ impl JournalBuilder {
                 self.append(vec![vdiff(2, NEW_UUID, None, Some("pending"), 2, 4_400)]);
                 self.append(vec![
                     vdiff(2, NEW_UUID, Some("pending"), Some("started"), 2, 4_450),
-                    log(2, "State changed to: started", 4_450),
+                    told(2, "started", 4_450),
                 ]);
                 self.append(vec![table(2, None, Some(("pending", 0)), 2, 4_460)]);
                 self.append(vec![table(2, Some(("pending", 0)), Some(("started", 0)), 2, 4_470)]);
@@ -419,19 +441,18 @@ impl JournalBuilder {
     }
 
     fn rest_of_diff(&mut self, id: u64, uuid: &str, epoch: u64, done: u64) {
-        let after = cursor(done).unwrap_or_else(|| "beginning".to_owned());
-        self.append(vec![log(id, &format!("streaming: table 't' after {after}"), 5_000)]);
+        self.append(vec![streams(id, done, 5_000)]);
         for step in done..3 {
             let (from, to) = (("started", step), ("started", step + 1));
             self.append(vec![table(id, Some(from), Some(to), epoch, 6_000 + step * 100)]);
         }
         self.append(vec![
             table(id, Some(("started", 3)), Some(("completed", 3)), epoch, 8_900),
-            log(id, "completed: table 't'", 8_900),
+            entry(id, Said::StreamEnded, 8_900),
         ]);
         self.append(vec![
             vdiff(id, uuid, Some("started"), Some("completed"), epoch, 8_950),
-            log(id, "State changed to: completed", 8_950),
+            told(id, "completed", 8_950),
         ]);
     }
 }

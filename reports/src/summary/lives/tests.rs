@@ -1,4 +1,5 @@
 use super::*;
+use crate::journal::facts::TableStatus;
 use crate::journal::{Evidence, FaultLanded, Side, TabletExited, TabletStarted};
 use crate::render::sample;
 
@@ -58,39 +59,43 @@ impl Tape {
         self.add(exit_ms, Event::FaultLanded(landed))
     }
 
-    fn commit(
-        &mut self,
-        at_ms: u64,
-        table: &str,
-        row: &[(&str, &str)],
-        place: Option<u64>,
-    ) -> &mut Self {
-        let row = row.iter().map(|(name, value)| ((*name).to_owned(), Some((*value).to_owned())));
+    fn commit(&mut self, at_ms: u64, fact: Fact) -> &mut Self {
         let change = SidecarChange {
-            table: table.to_owned(),
+            table: String::new(),
             gtid: String::new(),
             commit_us: (BEGUN_MS + at_ms) * 1_000,
             before: None,
-            after: Some(row.collect()),
-            cursor_ordinal: place,
+            after: None,
+            cursor_ordinal: None,
+            facts: vec![fact],
         };
         self.add(90_000, Event::SidecarChange(change))
     }
 
-    fn stream(&mut self, at_ms: u64, after: &str) -> &mut Self {
-        let message = format!("streaming: table 't' after {after}");
-        self.commit(at_ms, "vdiff_log", &[("vdiff_id", "1"), ("message", &message)], None)
+    fn say(&mut self, at_ms: u64, said: Said) -> &mut Self {
+        self.commit(at_ms, Fact::Entry(LogEntry { diff: "1".into(), said }))
+    }
+
+    fn stream(&mut self, at_ms: u64, after: Option<&str>) -> &mut Self {
+        let after = after.map(str::to_owned);
+        self.say(at_ms, Said::StreamBegan { table: "t".into(), after })
     }
 
     fn checkpoint(&mut self, at_ms: u64, rows: u64) -> &mut Self {
-        let (count, cursor) = (rows.to_string(), format!("[{rows}]"));
-        let row = [
-            ("vdiff_id", "1"),
-            ("table_name", "t"),
-            ("rows_compared", count.as_str()),
-            ("lastpk", cursor.as_str()),
-        ];
-        self.commit(at_ms, "vdiff_table", &row, Some(rows))
+        let (diff, table) = ("1".to_owned(), "t".to_owned());
+        let cursor = Some(format!("[{rows}]"));
+        let after = TableStatus { rows, cursor, place: Some(rows), ..TableStatus::default() };
+        let after = Some(after);
+        self.commit(at_ms, Fact::Table(TableChanged { diff, table, before: None, after }))
+    }
+
+    /// A diff that is started, and changes hands.
+    fn owned(&mut self, at_ms: u64, before: Option<u64>, after: Option<u64>) -> &mut Self {
+        let started =
+            |owner| Some(DiffStatus { state: "started".into(), owner, ..DiffStatus::default() });
+        let (before, after) = (started(before), started(after));
+        let (diff, uuid) = ("1".to_owned(), String::new());
+        self.commit(at_ms, Fact::Diff(DiffChanged { diff, uuid, before, after }))
     }
 
     fn trial(&self) -> TrialRecord {
@@ -108,14 +113,14 @@ fn interrupted(fault: Fault) -> Tape {
         .killed(1_600, 1, fault, 1_640)
         .started(2_000, 2)
         .ready(2_400, 2);
-    tape.stream(1_000, "beginning").checkpoint(1_250, 1_400).checkpoint(1_500, 2_900);
+    tape.stream(1_000, None).checkpoint(1_250, 1_400).checkpoint(1_500, 2_900);
     tape
 }
 
 #[test]
 fn a_return_is_measured_from_the_death_to_rows_that_were_saved() {
     let mut tape = interrupted(Fault::Sigkill);
-    tape.stream(2_450, "[2900]").checkpoint(2_550, 3_200).checkpoint(2_650, 3_700);
+    tape.stream(2_450, Some("[2900]")).checkpoint(2_550, 3_200).checkpoint(2_650, 3_700);
     let back = returns(&tape.trial());
     assert_eq!(back.len(), 1);
     assert_eq!((back[0].fault, back[0].kill_to_ready_ms), (Fault::Sigkill, 800));
@@ -142,14 +147,9 @@ fn a_death_is_known_from_the_first_sample_that_finds_no_process() {
 fn a_diff_that_was_let_go_is_not_compared_any_more() {
     let mut tape = interrupted(Fault::Sigterm);
     assert_eq!(compared_twice(&tape.trial()), [990], "as far as its exit tells");
-    tape.commit(1_510, "vdiff", &[("state", "started"), ("owner_epoch", "7")], None);
+    tape.owned(1_510, None, Some(7));
     assert_eq!(compared_twice(&tape.trial()), [990]);
-    tape.commit(1_520, "vdiff", &[("state", "started")], None);
-    let Some(Event::SidecarChange(change)) = tape.0.last_mut().map(|record| &mut record.event)
-    else {
-        panic!("no change")
-    };
-    change.after.as_mut().unwrap().insert("owner_epoch".into(), None);
+    tape.owned(1_520, Some(7), None);
     assert_eq!(compared_twice(&tape.trial()), [0]);
 }
 
@@ -165,7 +165,7 @@ fn a_return_without_rows_or_readiness_is_not_measured() {
 #[test]
 fn rows_after_the_last_checkpoint_are_compared_twice() {
     let mut tape = interrupted(Fault::Sigkill);
-    tape.stream(2_450, "[2900]").checkpoint(2_550, 3_200);
+    tape.stream(2_450, Some("[2900]")).checkpoint(2_550, 3_200);
     // 100 ms from the checkpoint to the kill, and 25 ms of slack, at 6,000 rows a second.
     assert_eq!(compared_twice(&tape.trial()), [750]);
 }
@@ -173,22 +173,17 @@ fn rows_after_the_last_checkpoint_are_compared_twice() {
 /// A tablet that starts a table anew loses what was saved: the measure must show it.
 #[test]
 fn saved_rows_that_are_streamed_again_are_compared_twice() {
-    for (start, rows) in [("beginning", 2_900), ("[ 1400 ]", 1_500)] {
+    for (start, rows) in [(None, 2_900), (Some("[1400]"), 1_500)] {
         let mut tape = interrupted(Fault::Sigkill);
         tape.stream(2_450, start).checkpoint(2_550, 3_200);
-        assert_eq!(compared_twice(&tape.trial()), [750 + rows], "{start}");
+        assert_eq!(compared_twice(&tape.trial()), [750 + rows], "{start:?}");
     }
 }
 
 #[test]
 fn a_kill_while_nothing_is_compared_costs_no_rows() {
     let mut tape = interrupted(Fault::Sigkill);
-    tape.commit(
-        1_520,
-        "vdiff_log",
-        &[("vdiff_id", "1"), ("message", "completed: table 't'")],
-        None,
-    );
+    tape.say(1_520, Said::StreamEnded);
     assert_eq!(compared_twice(&tape.trial()), [0]);
     let mut tape = Tape::new();
     tape.started(100, 1).killed(1_600, 1, Fault::Sigkill, 1_640).started(2_000, 2);
@@ -201,7 +196,7 @@ fn a_kill_while_nothing_is_compared_costs_no_rows() {
 fn what_is_compared_after_the_last_rest_is_not_counted() {
     let mut tape = interrupted(Fault::Sigkill);
     tape.add(2_900, Event::Settled { uuid: "u".into(), state: "completed".into() });
-    tape.stream(3_000, "beginning").checkpoint(3_100, 3_200);
+    tape.stream(3_000, None).checkpoint(3_100, 3_200);
     assert_eq!(compared_twice(&tape.trial()), [750]);
     assert_eq!(returns(&tape.trial())[0].ready_to_moving_ms, None);
 }

@@ -1,33 +1,26 @@
-//! Rows of the sidecar tables as the binlog shows their changes.
-
-use std::collections::BTreeMap;
+//! Committed changes of diffs, tables, stories and the workflow, as a journal has them.
 
 use reports::journal::SidecarChange;
+use reports::journal::facts::{
+    DiffChanged, DiffStatus, Fact, LogEntry, Retry, Said, TableChanged, TableStatus,
+    WorkflowChanged, WorkflowHold, WorkflowStatus,
+};
 
 use super::{STEP_ROWS, WALL_MS};
 
-type Columns<'a> = &'a [(&'a str, Option<String>)];
-
-fn change(
-    table: &str,
-    before: Option<Columns<'_>>,
-    after: Option<Columns<'_>>,
-    at_ms: u64,
-) -> SidecarChange {
-    let row = |columns: Columns<'_>| {
-        columns.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
-    };
+fn change(fact: Fact, at_ms: u64) -> SidecarChange {
     SidecarChange {
-        table: table.into(),
+        table: String::new(),
         gtid: String::new(),
         commit_us: (WALL_MS + at_ms) * 1_000,
-        before: before.map(row),
-        after: after.map(row),
+        before: None,
+        after: None,
         cursor_ordinal: None,
+        facts: vec![fact],
     }
 }
 
-/// A change of a diff's row, by its states.
+/// A change of a diff, by its states.
 pub(in crate::oracle::tests) fn vdiff(
     id: u64,
     uuid: &str,
@@ -36,26 +29,37 @@ pub(in crate::oracle::tests) fn vdiff(
     epoch: u64,
     at_ms: u64,
 ) -> SidecarChange {
-    let row = |state: &str| {
-        [
-            ("id", Some(id.to_string())),
-            ("vdiff_uuid", Some(uuid.to_owned())),
-            ("state", Some(state.to_owned())),
-            ("owner_epoch", Some(epoch.to_string())),
-            ("last_error", Some(String::new())),
-            ("error_kind", None),
-        ]
+    let status = |state: &str| DiffStatus {
+        state: state.to_owned(),
+        owner: Some(epoch),
+        ..DiffStatus::default()
     };
-    let (before, after) = (from.map(row), to.map(row));
-    change("vdiff", before.as_ref().map(|r| &r[..]), after.as_ref().map(|r| &r[..]), at_ms)
+    let (before, after) = (from.map(status), to.map(status));
+    let changed = DiffChanged { diff: id.to_string(), uuid: uuid.to_owned(), before, after };
+    change(Fact::Diff(changed), at_ms)
+}
+
+/// A diff that was started comes to rest in an error.
+pub(in crate::oracle::tests) fn falls(
+    error: &str,
+    retry: Retry,
+    epoch: u64,
+    at_ms: u64,
+) -> SidecarChange {
+    let mut fall = vdiff(1, super::UUID, Some("started"), Some("error"), epoch, at_ms);
+    let after = diff_of(&mut fall).unwrap().after.as_mut().unwrap();
+    error.clone_into(&mut after.error);
+    after.memory_was_short = error.starts_with("memory");
+    after.retry = Some(retry);
+    fall
 }
 
 /// The cursor after so many checkpoints.
 pub(in crate::oracle::tests) fn cursor(steps: u64) -> Option<String> {
-    (steps > 0).then(|| format!("{{\"columns\":[\"id\"],\"values\":[\"{}\"]}}", steps * STEP_ROWS))
+    (steps > 0).then(|| format!("[{}]", steps * STEP_ROWS))
 }
 
-/// A change of a table's row, by its states and checkpoints.
+/// A change of a table, by its states and checkpoints.
 pub(in crate::oracle::tests) fn table(
     id: u64,
     from: Option<(&str, u64)>,
@@ -63,54 +67,85 @@ pub(in crate::oracle::tests) fn table(
     epoch: u64,
     at_ms: u64,
 ) -> SidecarChange {
-    let row = |(state, steps): (&str, u64)| {
-        [
-            ("vdiff_id", Some(id.to_string())),
-            ("table_name", Some("t".to_owned())),
-            ("state", Some(state.to_owned())),
-            ("rows_compared", Some((steps * STEP_ROWS).to_string())),
-            ("lastpk", cursor(steps)),
-            ("owner_epoch", Some(epoch.to_string())),
-        ]
+    let status = |(state, steps): (&str, u64)| TableStatus {
+        state: state.to_owned(),
+        rows: steps * STEP_ROWS,
+        cursor: cursor(steps),
+        place: (steps > 0).then_some(steps * STEP_ROWS),
+        owner: Some(epoch),
     };
-    let (before, after) = (from.map(row), to.map(row));
-    let mut change = change(
-        "vdiff_table",
-        before.as_ref().map(|r| &r[..]),
-        after.as_ref().map(|r| &r[..]),
-        at_ms,
-    );
-    change.cursor_ordinal = to.filter(|(_, steps)| *steps > 0).map(|(_, steps)| steps * STEP_ROWS);
-    change
+    let (before, after) = (from.map(status), to.map(status));
+    let changed = TableChanged { diff: id.to_string(), table: "t".to_owned(), before, after };
+    change(Fact::Table(changed), at_ms)
 }
 
-pub(in crate::oracle::tests) fn log(id: u64, message: &str, at_ms: u64) -> SidecarChange {
-    let row = [("vdiff_id", Some(id.to_string())), ("message", Some(message.to_owned()))];
-    change("vdiff_log", None, Some(&row), at_ms)
+/// A line of a diff's story.
+pub(in crate::oracle::tests) fn entry(id: u64, said: Said, at_ms: u64) -> SidecarChange {
+    change(Fact::Entry(LogEntry { diff: id.to_string(), said }), at_ms)
 }
 
-/// Sets a column of a row.
-pub(in crate::oracle::tests) fn set(
-    row: &mut Option<BTreeMap<String, Option<String>>>,
-    column: &str,
-    value: &str,
-) {
-    row.as_mut().unwrap().insert(column.to_owned(), Some(value.to_owned()));
+/// The story tells a state.
+pub(in crate::oracle::tests) fn told(id: u64, to: &str, at_ms: u64) -> SidecarChange {
+    entry(id, Said::StateMoved { to: to.to_owned() }, at_ms)
 }
 
-/// A change of the workflow's row, by state and message.
+/// The story tells that a stream begins after so many checkpoints.
+pub(in crate::oracle::tests) fn streams(id: u64, steps: u64, at_ms: u64) -> SidecarChange {
+    entry(id, Said::StreamBegan { table: "t".to_owned(), after: cursor(steps) }, at_ms)
+}
+
+/// Who keeps a workflow with this message from running.
+pub(in crate::oracle::tests) fn hold(message: &str) -> Option<WorkflowHold> {
+    match message {
+        "for vdiff" => Some(WorkflowHold::Diff),
+        "FROZEN" => Some(WorkflowHold::Frozen),
+        _ => None,
+    }
+}
+
+/// A change of the workflow, by state and message.
 pub(in crate::oracle::tests) fn workflow(
     from: (&str, &str),
     to: (&str, &str),
     at_ms: u64,
 ) -> SidecarChange {
-    let row = |(state, message): (&str, &str)| {
-        [
-            ("id", Some("1".to_owned())),
-            ("workflow", Some("move".to_owned())),
-            ("state", Some(state.to_owned())),
-            ("message", Some(message.to_owned())),
-        ]
+    let status = |(state, message): (&str, &str)| {
+        Some(WorkflowStatus {
+            state: state.to_owned(),
+            message: message.to_owned(),
+            hold: hold(message),
+            owner: None,
+        })
     };
-    change("vreplication", Some(&row(from)), Some(&row(to)), at_ms)
+    let (before, after) = (status(from), status(to));
+    change(Fact::Workflow(WorkflowChanged { workflow: "1".to_owned(), before, after }), at_ms)
+}
+
+/// The change of a diff, if it is one.
+pub(in crate::oracle::tests) fn diff_of(change: &mut SidecarChange) -> Option<&mut DiffChanged> {
+    change.facts.iter_mut().find_map(|fact| match fact {
+        Fact::Diff(diff) => Some(diff),
+        _ => None,
+    })
+}
+
+/// The change of a table, if it is one.
+pub(in crate::oracle::tests) fn table_of(change: &mut SidecarChange) -> Option<&mut TableChanged> {
+    change.facts.iter_mut().find_map(|fact| match fact {
+        Fact::Table(table) => Some(table),
+        _ => None,
+    })
+}
+
+/// What a line of a story says, if it is one.
+pub(in crate::oracle::tests) fn said_of(change: &mut SidecarChange) -> Option<&mut Said> {
+    change.facts.iter_mut().find_map(|fact| match fact {
+        Fact::Entry(entry) => Some(&mut entry.said),
+        _ => None,
+    })
+}
+
+/// Whether a diff comes to this state.
+pub(in crate::oracle::tests) fn comes_to(change: &mut SidecarChange, state: &str) -> bool {
+    diff_of(change).is_some_and(|it| it.after.as_ref().is_some_and(|after| after.state == state))
 }
