@@ -19,16 +19,16 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use reports::layout::{LayoutError, RunDirectory};
-use reports::schedule::Schedule;
+use records::layout::{LayoutError, RunDirectory};
+use records::schedule::Schedule;
+use records::{NotPossible, RunInfo, TrialRecord};
 use reports::summary::Summary;
-use reports::{NotPossible, RunInfo, TrialRecord};
 use tokio_util::sync::CancellationToken;
 
-use crate::docker::{DockerError, Engine, Run};
-use crate::images::{ImageOptions, Images};
 use crate::plan::{PlanError, PlanOptions};
 use crate::prepare::{PrepareError, Prepared};
+use engine::docker::{DockerError, Engine, Run};
+use engine::images::{ImageOptions, Images};
 
 pub use dealer::{Dealer, Problem};
 pub use pending::is_exclusive;
@@ -146,10 +146,10 @@ pub enum CampaignError {
     Layout(#[source] LayoutError),
     /// The coverage could not be written.
     #[error("the coverage cannot be written")]
-    Coverage(#[source] reports::coverage::CoverageError),
+    Coverage(#[source] records::coverage::CoverageError),
     /// A schedule could not be written.
     #[error("a schedule cannot be written")]
-    Schedule(#[source] reports::schedule::ScheduleError),
+    Schedule(#[source] records::schedule::ScheduleError),
 }
 
 /// Runs a campaign. `say` takes lines for the user; `stop` ends it in order.
@@ -222,12 +222,12 @@ fn info(
     pending: &Pending,
     id: &str,
     images: &Images,
-    host: reports::Host,
+    host: records::Host,
 ) -> RunInfo {
     let name = format!("{id}-seed{}", pending.seed());
     let out = options.out.clone().unwrap_or_else(|| Path::new("reports/runs").join(&name));
     RunInfo {
-        format: reports::run::FORMAT,
+        format: records::run::FORMAT,
         run: name,
         seed: pending.seed(),
         program: options.program.clone(),
@@ -257,7 +257,7 @@ async fn floor_cycle(
     match measured.ok_or(CampaignError::Prepare(PrepareError::Stopped))? {
         Ok(floor_ms) => Ok(Some(floor_ms)),
         Err(error) => {
-            let why = crate::errors::chain(&error);
+            let why = engine::errors::chain(&error);
             tracing::warn!(why, "the engine's own kill-to-running cycle was not measured");
             Ok(None)
         }
@@ -269,7 +269,7 @@ fn write_schedule(directory: &RunDirectory, schedule: &Schedule) -> Result<(), C
     let path = directory.trial(schedule.trial);
     std::fs::create_dir_all(&path)
         .map_err(|source| CampaignError::Write { path: path.clone(), source })?;
-    reports::schedule::save(schedule, &directory.schedule(schedule.trial))
+    records::schedule::save(schedule, &directory.schedule(schedule.trial))
         .map_err(CampaignError::Schedule)
 }
 
@@ -284,7 +284,7 @@ fn image_line(images: &Images) -> String {
 
 fn wall_ms() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    reports::millis(now)
+    records::millis(now)
 }
 
 /// A seed nobody chose.

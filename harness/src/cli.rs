@@ -138,17 +138,17 @@ pub(crate) struct Failure {
 impl Failure {
     /// The user asked for something impossible.
     pub(crate) fn usage(error: &dyn std::error::Error) -> Failure {
-        Failure { exit: Exit::Usage, text: crate::errors::chain(error) }
+        Failure { exit: Exit::Usage, text: engine::errors::chain(error) }
     }
 
     /// The user stopped it before there was anything to report.
     pub(crate) fn stopped(error: &dyn std::error::Error) -> Failure {
-        Failure { exit: Exit::Inconclusive, text: crate::errors::chain(error) }
+        Failure { exit: Exit::Inconclusive, text: engine::errors::chain(error) }
     }
 
     /// The harness failed.
     pub(crate) fn harness(error: &dyn std::error::Error) -> Failure {
-        Failure { exit: Exit::Harness, text: crate::errors::chain(error) }
+        Failure { exit: Exit::Harness, text: engine::errors::chain(error) }
     }
 }
 

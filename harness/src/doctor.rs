@@ -3,13 +3,13 @@
 use std::fmt;
 use std::path::Path;
 
-use reports::schedule::Capability;
+use records::schedule::Capability;
 use sysinfo::Disks;
 use tokio_util::sync::CancellationToken;
 
-use crate::docker::{Engine, EngineFacts};
-use crate::images::{self, Recipe};
 use crate::survey::Survey;
+use engine::docker::{Engine, EngineFacts};
+use engine::images::{self, Recipe};
 
 /// Disk space that images, MySQL's data and a run's output need.
 const DISK_BYTES: u64 = 5 << 30;
@@ -89,7 +89,11 @@ pub async fn examine() -> DoctorReport {
     let engine = match Engine::connect().await {
         Ok(engine) => engine,
         Err(error) => {
-            report.add("engine", CheckResult::Failed, no_engine(&crate::errors::innermost(&error)));
+            report.add(
+                "engine",
+                CheckResult::Failed,
+                no_engine(&engine::errors::innermost(&error)),
+            );
             machine(&mut report, None);
             return report;
         }
@@ -100,7 +104,7 @@ pub async fn examine() -> DoctorReport {
             Some(facts)
         }
         Err(error) => {
-            let found = format!("does not say what it is: {}", crate::errors::innermost(&error));
+            let found = format!("does not say what it is: {}", engine::errors::innermost(&error));
             report.add("engine", CheckResult::FallsBack, found);
             None
         }
@@ -174,12 +178,12 @@ fn no_engine(why: &str) -> String {
 async fn survey(engine: &Engine) -> Result<Survey, String> {
     let here = async |recipe: Recipe| {
         let image = images::server_here(engine, &recipe).await;
-        let image = image.map_err(|error| crate::errors::chain(&error))?;
+        let image = image.map_err(|error| engine::errors::chain(&error))?;
         image.ok_or("the images are not here yet; `vdiff-chaos images` makes them".to_owned())
     };
     let (mysql, etcd) = (here(Recipe::mysql()).await?, here(Recipe::etcd()).await?);
     let survey = Survey::of(engine, &mysql, &etcd, &CancellationToken::new()).await;
-    survey.map_err(|error| crate::errors::chain(&error))
+    survey.map_err(|error| engine::errors::chain(&error))
 }
 
 /// What a container of a run's network showed.
@@ -291,7 +295,7 @@ async fn local_images(report: &mut DoctorReport, engine: &Engine) {
                 }
             }
             Err(error) => {
-                report.add(name, CheckResult::FallsBack, crate::errors::innermost(&error))
+                report.add(name, CheckResult::FallsBack, engine::errors::innermost(&error))
             }
         }
     }

@@ -26,14 +26,14 @@ use std::time::{Duration, Instant};
 
 use mysql_async::Conn;
 
-use reports::journal::{Event, Evidence, FaultLanded, Interrupted, MissKind};
-use reports::schedule::{Fault, Link, Phase, Step};
+use records::journal::{Event, Evidence, FaultLanded, Interrupted, MissKind};
+use records::schedule::{Fault, Link, Phase, Step};
 
 use crate::observer::Progress;
 use crate::stage::{ActError, Stage};
-use crate::tablet::Predecessor;
 use crate::trigger::{Hold, phase_of};
 use effect::Effect;
+use system_tablet::Predecessor;
 
 /// A fault that was injected.
 #[derive(Clone, Debug)]

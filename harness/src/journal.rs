@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use reports::journal::{Event, Record};
+use records::journal::{Event, Record};
 
 /// Records that one journal takes; a trial that says more is itself in trouble.
 pub const RECORDS_MAX: usize = 200_000;
@@ -104,7 +104,7 @@ impl Journal {
     /// Milliseconds since the journal was created.
     #[must_use]
     pub fn now_ms(&self) -> u64 {
-        reports::millis(self.started.elapsed())
+        records::millis(self.started.elapsed())
     }
 
     /// Where the journal is written.

@@ -3,16 +3,15 @@
 
 use std::path::Path;
 
-use reports::coverage::{self, Coverage, CoverageError};
-use reports::journal::{self, JournalError, facts};
-use reports::layout::{LayoutError, RunDirectory};
-use reports::schedule::{self, ScheduleError};
+use records::coverage::{self, Coverage, CoverageError};
+use records::journal::{self, JournalError, facts};
+use records::layout::{LayoutError, RunDirectory};
+use records::schedule::{self, ScheduleError};
+use records::verdict::{Invariant, Judgement, Reason, Verdict};
+use records::{RunInfo, TrialRecord};
 use reports::summary::Summary;
-use reports::verdict::{Invariant, Judgement, Reason, Verdict};
-use reports::{RunInfo, TrialRecord};
 
-use crate::oracle;
-use crate::tablet::TabletDialect;
+use system_tablet::TabletDialect;
 
 /// Why a run cannot be judged.
 #[derive(Debug, thiserror::Error)]
@@ -105,7 +104,7 @@ pub fn judge_trial(run: &RunDirectory, number: u32) -> Result<Option<TrialRecord
         Err(source) => return Err(JudgeError::Journal { trial: number, source }),
     };
     facts::complete(&mut records, &TabletDialect);
-    let judgements = if records.is_empty() { vec![never_ran()] } else { oracle::judge(&records) };
+    let judgements = if records.is_empty() { vec![never_ran()] } else { oracles::judge(&records) };
     Ok(Some(TrialRecord { schedule, records, judgements }))
 }
 

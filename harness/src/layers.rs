@@ -1,109 +1,155 @@
-//! The layers of this crate: a module uses those before it in the list, and no other.
+//! That no crate of the workspace has a circle between its modules. Between crates the compiler sees to it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// The modules, the lowest first.
-const LAYERS: [&str; 30] = [
-    "errors",
-    "version",
-    "naive",
-    "history",
-    "journal",
-    "workload",
-    "plan",
-    // What runs in containers.
-    "docker",
-    "images",
-    "clean",
-    "cluster",
-    "proxy",
-    "tablet",
-    "survey",
-    "prepare",
-    "observer",
-    // What judges: records only.
-    "oracle",
-    "judge",
-    "merge",
-    // What a trial does.
-    "stage",
-    "trigger",
-    "fault",
-    "trial",
-    // Many trials.
-    "campaign",
-    "crash_points",
-    "zoo",
-    "memory",
-    "shrink",
-    // The program.
-    "doctor",
-    "cli",
-];
+/// The modules that each module of a crate uses.
+type Uses = BTreeMap<String, BTreeSet<String>>;
 
 #[test]
-fn a_module_uses_only_those_below_it() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut wrong = Vec::new();
-    for file in sources(&root) {
-        let path = file.strip_prefix(&root).unwrap();
-        let module = path.iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs");
-        if module == "lib" || module == "layers" {
-            continue;
+fn no_crate_has_a_circle_between_its_modules() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let crates = crates(root);
+    assert!(crates.len() > 10, "{crates:?}");
+    let told = crates.iter().filter_map(|sources| {
+        let uses = uses(sources);
+        let circle = circle(&uses)?;
+        Some(format!("{}: {}", sources.display(), circle.join(" → ")))
+    });
+    let told: Vec<String> = told.collect();
+    assert!(told.is_empty(), "{}", told.join("\n"));
+}
+
+/// The directories of sources of all crates.
+fn crates(root: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(root).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        if path.is_dir() && path.join("Cargo.toml").is_file() {
+            found.push(path.join("src"));
         }
-        let text = std::fs::read_to_string(&file).unwrap();
-        let above = used_above(module, &text);
-        wrong.extend(above.iter().map(|used| format!("{} uses {used}", path.display())));
+        if path.is_dir() && !name.starts_with('.') && name != "target" && name != "src" {
+            found.extend(crates(&path));
+        }
     }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    found
 }
 
-/// What a module's file uses and must not: what lies above it, or in no layer.
-fn used_above<'a>(module: &str, text: &'a str) -> Vec<&'a str> {
-    let rank: BTreeMap<&str, usize> = LAYERS.into_iter().zip(0..).collect();
-    let mine = rank.get(module).unwrap_or_else(|| panic!("{module} is in no layer"));
-    let mut used = used_modules(text);
-    used.retain(|used| rank.get(used).is_none_or(|theirs| theirs > mine));
-    used
+fn uses(sources: &Path) -> Uses {
+    let mut uses = Uses::new();
+    for file in files(sources) {
+        let path = file.strip_prefix(sources).unwrap().with_extension("");
+        let depth = path.iter().count();
+        let module = path.iter().next().unwrap().to_str().unwrap().to_owned();
+        let text = std::fs::read_to_string(&file).unwrap();
+        uses.entry(module).or_default().extend(named(&text, depth));
+    }
+    // What a path names may be an item of the crate's root, and a module is none of its own users.
+    let modules: BTreeSet<String> = uses.keys().cloned().collect();
+    for (module, used) in &mut uses {
+        used.retain(|name| name != module && modules.contains(name));
+    }
+    uses
 }
 
-/// The modules of this crate that a file names; the tests of a module may use what they like.
-fn used_modules(text: &str) -> Vec<&str> {
-    let text = text.split("#[cfg(test)]\nmod tests").next().unwrap_or(text);
-    let after = text.match_indices("crate::").filter_map(|(at, _)| {
-        let is_own =
-            text[..at].chars().next_back().is_none_or(|c| !c.is_alphanumeric() && c != '_');
-        is_own.then(|| &text[at + "crate::".len()..])
-    });
-    let names = after.map(|rest| {
-        let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
-        assert!(end > 0, "write one use for each module, not crate::{{…}}");
-        &rest[..end]
-    });
-    names.collect()
-}
-
-fn sources(directory: &Path) -> Vec<PathBuf> {
+/// Files of modules, without those of tests: they may use what they like.
+fn files(directory: &Path) -> Vec<PathBuf> {
     let mut all = Vec::new();
     for entry in std::fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        let is_root = ["lib.rs", "main.rs"].contains(&name.as_str());
         match path.is_dir() {
-            true if name != "tests" => all.extend(sources(&path)),
-            false if name.ends_with(".rs") && name != "tests.rs" => all.push(path),
+            true if name != "tests" => all.extend(files(&path)),
+            false if name.ends_with(".rs") && name != "tests.rs" && !is_root => all.push(path),
             _ => {}
         }
     }
     all
 }
 
+/// What a file at this depth names of its crate's root: after `crate::`, and after as many `super::` as
+/// lead there.
+fn named(text: &str, depth: usize) -> BTreeSet<String> {
+    let text = text.split("#[cfg(test)]\nmod tests").next().unwrap_or(text);
+    let code: Vec<&str> =
+        text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+    let text = &code.join("\n");
+    let from_root = "super::".repeat(depth);
+    let mut names = BTreeSet::new();
+    for prefix in ["crate::", from_root.as_str()] {
+        for (at, _) in text.match_indices(prefix) {
+            let before = text[..at].chars().next_back();
+            if before.is_none_or(|c| !c.is_alphanumeric() && c != '_' && c != ':') {
+                names.extend(first_names(&text[at + prefix.len()..]));
+            }
+        }
+    }
+    names
+}
+
+/// `a::B` names `a`; `{a::B, c}` names `a` and `c`.
+fn first_names(path: &str) -> Vec<String> {
+    let word = |text: &str| {
+        text.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+    };
+    let Some(group) = path.strip_prefix('{') else { return vec![word(path)] };
+    let (mut depth, mut names, mut at) = (0_i32, vec![word(group)], group);
+    while let Some(next) = at.find(['{', '}', ',']) {
+        let (mark, rest) = (at.as_bytes()[next], &at[next + 1..]);
+        match mark {
+            b'{' => depth += 1,
+            b'}' if depth == 0 => break,
+            b'}' => depth -= 1,
+            _ if depth == 0 => names.push(word(rest)),
+            _ => {}
+        }
+        at = rest;
+    }
+    names
+}
+
+/// A way from a module back to itself.
+fn circle(uses: &Uses) -> Option<Vec<&str>> {
+    let mut done = BTreeSet::new();
+    uses.keys().find_map(|module| way_back(uses, module, &mut Vec::new(), &mut done))
+}
+
+fn way_back<'a>(
+    uses: &'a Uses,
+    module: &'a str,
+    way: &mut Vec<&'a str>,
+    done: &mut BTreeSet<&'a str>,
+) -> Option<Vec<&'a str>> {
+    if let Some(begin) = way.iter().position(|other| *other == module) {
+        return Some([&way[begin..], &[module]].concat());
+    }
+    if !done.insert(module) {
+        return None;
+    }
+    way.push(module);
+    let found = uses[module].iter().find_map(|next| way_back(uses, next, way, done));
+    way.pop();
+    found
+}
+
 #[test]
 fn what_a_file_names_is_found() {
-    let text = "use crate::docker::Run;\nfn f() { crate::errors::chain(e) }\n\
-                #[cfg(test)]\nmod tests { use crate::cli; }";
-    assert_eq!(used_modules(text), ["docker", "errors"]);
-    assert_eq!(used_above("cli", text), [""; 0]);
-    assert_eq!(used_above("errors", text), ["docker"]);
-    assert_eq!(used_above("stage", "use crate::trial::run_trial;"), ["trial"]);
+    let text = "//! See [`crate::run`].\nuse crate::docker::Run;\nuse crate::{a::{B, C}, d};\nuse super::e;\nfn f() \
+                { crate::errors::chain(e); other_crate::x() }\n#[cfg(test)]\nmod tests { use crate::cli; }";
+    let found = |depth| named(text, depth).into_iter().collect::<Vec<_>>().join(" ");
+    assert_eq!(found(1), "a d docker e errors");
+    assert_eq!(found(2), "a d docker errors", "one super is the module's own");
+}
+
+#[test]
+fn a_circle_is_told_with_its_way() {
+    let uses = |pairs: &[(&str, &[&str])]| -> Uses {
+        let of = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        pairs.iter().map(|(module, used)| ((*module).to_owned(), of(used))).collect()
+    };
+    let round = uses(&[("a", &["b"]), ("b", &["c", "d"]), ("c", &[]), ("d", &["b"])]);
+    assert_eq!(circle(&round), Some(vec!["b", "d", "b"]));
+    assert_eq!(circle(&uses(&[("a", &["b", "c"]), ("b", &["c"]), ("c", &[])])), None);
 }

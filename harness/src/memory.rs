@@ -13,14 +13,14 @@ mod run;
 pub use judged::{broken, table};
 pub use run::run;
 
-use reports::NotPossible;
+use records::NotPossible;
 
 use crate::campaign::SlotError;
-use crate::docker::DockerError;
-use crate::images::ImageOptions;
 use crate::plan::PlanError;
 use crate::prepare::PrepareError;
 use crate::stage::ActError;
+use engine::docker::DockerError;
+use engine::images::ImageOptions;
 
 /// What to measure.
 #[derive(Clone, Debug)]

@@ -5,10 +5,10 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use reports::RunInfo;
-use reports::coverage::{self, Coverage, CoverageError, PointKey};
-use reports::layout::{LayoutError, RunDirectory};
-use reports::run::{Host, Part};
+use records::RunInfo;
+use records::coverage::{self, Coverage, CoverageError, PointKey};
+use records::layout::{LayoutError, RunDirectory};
+use records::run::{Host, Part};
 use reports::summary::Quantiles;
 
 use crate::judge::{JudgeError, JudgedRun, coverage_of, judge_run};
@@ -311,7 +311,7 @@ fn joined(shards: &[Shard], doubts: Vec<String>, out: &Path) -> RunInfo {
         host: _,
     } = first;
     RunInfo {
-        format: reports::run::FORMAT,
+        format: records::run::FORMAT,
         run: out.file_name().unwrap_or(out.as_os_str()).to_string_lossy().into_owned(),
         seed,
         program,

@@ -16,7 +16,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reports::journal::{Event, Side};
+use records::journal::{Event, Side};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 

@@ -14,10 +14,10 @@ use menu::MenuPart;
 use rand::seq::SliceRandom;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
-use reports::schedule::{Bug, Deadlines, FORMAT, Fault, Pace, Schedule, Step, Trigger, Workload};
+use records::schedule::{Bug, Deadlines, FORMAT, Fault, Pace, Schedule, Step, Trigger, Workload};
 use sha2::{Digest, Sha256};
 
-use crate::workload::{Dataset, WorkloadError};
+use workload::{Dataset, WorkloadError};
 
 pub use menu::{TriggerKind, parse_bug, parse_fault, parse_trigger, trigger_text};
 pub use rules::works_with;

@@ -1,13 +1,13 @@
 //! What every command that executes trials prepares first: an engine that answers, nothing left of dead
 //! runs, the images, and a survey of the host.
 
-use reports::Host;
+use records::Host;
 use tokio_util::sync::CancellationToken;
 
-use crate::clean;
-use crate::docker::{DockerError, Engine, EngineFacts};
-use crate::images::{self, ImageError, ImageOptions, Images};
 use crate::survey::Survey;
+use engine::clean;
+use engine::docker::{DockerError, Engine, EngineFacts};
+use engine::images::{self, ImageError, ImageOptions, Images};
 
 /// An engine, and what is to be started on it.
 #[derive(Clone, Debug)]
@@ -55,7 +55,7 @@ impl Prepared {
         let images = ensured.ok_or(PrepareError::Stopped)?.map_err(PrepareError::Images)?;
         let survey = Survey::of(&engine, &images.mysql, &images.etcd, stop).await;
         let survey = survey.unwrap_or_else(|error| {
-            say(&format!("note     this host was not surveyed: {}", crate::errors::chain(&error)));
+            say(&format!("note     this host was not surveyed: {}", engine::errors::chain(&error)));
             Survey::default()
         });
         if stop.is_cancelled() {
@@ -75,7 +75,7 @@ async fn sweep(engine: &Engine, say: &(dyn Fn(&str) + Send + Sync)) {
     match clean::sweep(engine).await {
         Ok(report) if report.removed.is_empty() => {}
         Ok(report) => say(&format!("swept    {} things of dead runs", report.removed.len())),
-        Err(error) => say(&format!("swept    not everything: {}", crate::errors::chain(&error))),
+        Err(error) => say(&format!("swept    not everything: {}", engine::errors::chain(&error))),
     }
 }
 

@@ -14,18 +14,18 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use reports::RunInfo;
-use reports::layout::{LayoutError, RunDirectory};
-use reports::schedule::{Schedule, ScheduleError};
+use records::RunInfo;
+use records::layout::{LayoutError, RunDirectory};
+use records::schedule::{Schedule, ScheduleError};
+use records::verdict::{Invariant, Verdict};
 use reports::summary::Summary;
-use reports::verdict::{Invariant, Verdict};
 use tokio_util::sync::CancellationToken;
 
 use crate::campaign::Slots;
-use crate::docker::{DockerError, Run};
-use crate::images::ImageOptions;
 use crate::judge::JudgeError;
 use crate::prepare::{PrepareError, Prepared};
+use engine::docker::{DockerError, Run};
+use engine::images::ImageOptions;
 
 pub use lab::LabError;
 pub use search::{Aim, Budget, Ending, SearchError, Shrunk};
@@ -141,7 +141,7 @@ pub fn target(
 }
 
 fn of_file(path: &Path) -> Result<(Schedule, BTreeSet<Invariant>), TargetError> {
-    let schedule = reports::schedule::load(path).map_err(TargetError::Schedule)?;
+    let schedule = records::schedule::load(path).map_err(TargetError::Schedule)?;
     Ok((schedule, BTreeSet::new()))
 }
 
@@ -205,7 +205,7 @@ pub async fn run(
     };
     let searched = search::shrink(&options.original, &options.aim, &mut lab).await;
     let removed = lab.slots.remove().await;
-    info.duration_ms = reports::millis(begun.elapsed());
+    info.duration_ms = records::millis(begun.elapsed());
     info.planned = Some(lab.trials.len() as u64);
     info.interrupted = stop.is_cancelled().then(|| "the user stopped it".to_owned());
     lab.directory.write_run(&info).map_err(ShrinkError::Layout)?;
@@ -213,7 +213,7 @@ pub async fn run(
     reports::write_all(&out, &summary, &lab.trials).map_err(ShrinkError::Layout)?;
     let mut shrunk = searched.map_err(ShrinkError::Search)?;
     shrunk.schedule.trial = options.original.trial;
-    reports::schedule::save(&shrunk.schedule, &smallest).map_err(ShrinkError::Schedule)?;
+    records::schedule::save(&shrunk.schedule, &smallest).map_err(ShrinkError::Schedule)?;
     let path = results.join("shrunk.feature");
     std::fs::write(&path, feature::render(&shrunk.schedule, &shrunk.broken))
         .map_err(|source| ShrinkError::Write { path: path.clone(), source })?;
@@ -224,13 +224,13 @@ pub async fn run(
 fn info(options: &ShrinkOptions, run: String, out: &Path) -> RunInfo {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     RunInfo {
-        format: reports::run::FORMAT,
+        format: records::run::FORMAT,
         run,
         seed: options.original.seed,
         program: options.program.clone(),
         version: crate::version::of_program().to_owned(),
         directory: out.display().to_string(),
-        started_wall_ms: reports::millis(now),
+        started_wall_ms: records::millis(now),
         ..RunInfo::default()
     }
 }

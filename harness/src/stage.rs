@@ -18,11 +18,11 @@ mod waits;
 
 use std::sync::Arc;
 
-use crate::cluster::Servers;
-use crate::docker::{Engine, Run};
-use crate::images::Images;
 use crate::survey::Survey;
-use crate::workload::Dataset;
+use engine::docker::{Engine, Run};
+use engine::images::Images;
+use servers::Servers;
+use workload::Dataset;
 
 pub use acts::Action;
 pub(crate) use open::image_ids;
@@ -88,7 +88,7 @@ impl ActError {
     /// The error and its causes in one line.
     #[must_use]
     pub fn chain(&self) -> String {
-        crate::errors::chain(self)
+        engine::errors::chain(self)
     }
 }
 

@@ -5,14 +5,14 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use reports::schedule::{Capability, Fault, Schedule};
-use reports::{NotPossible, Witnesses};
+use records::schedule::{Capability, Fault, Schedule};
+use records::{NotPossible, Witnesses};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::docker::{Container, ContainerSpec, DockerError, Engine, MemoryAccount, Run};
-use crate::images::Image;
-use crate::tablet::{CgroupPaths, belongs_to, may_signal, sees_descriptors};
+use engine::docker::{Container, ContainerSpec, DockerError, Engine, MemoryAccount, Run};
+use engine::images::Image;
+use system_tablet::{CgroupPaths, belongs_to, may_signal, sees_descriptors};
 
 /// The limit that must hold: below the memory of any host.
 const LIMIT_BYTES: u64 = 256 << 20;
@@ -219,7 +219,7 @@ async fn of_process(engine: &Engine, container: &Container) -> Result<Option<Loo
     let cgroup = pid.and_then(CgroupPaths::of_process);
     let account = engine.memory_account(container.id()).await;
     let account = account.inspect_err(|error| {
-        let why = crate::errors::chain(error);
+        let why = engine::errors::chain(error);
         tracing::warn!(why, "whether a container's memory limit holds");
     });
     let seen = MemorySeen {

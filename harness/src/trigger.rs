@@ -10,8 +10,8 @@ mod latch;
 
 use std::time::{Duration, Instant};
 
-use reports::journal::Event;
-use reports::schedule::{Phase, Trigger};
+use records::journal::Event;
+use records::schedule::{Phase, Trigger};
 
 use crate::observer::ProcessState;
 use crate::plan::trigger_text;

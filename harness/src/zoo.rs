@@ -13,19 +13,19 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use reports::TrialRecord;
-use reports::journal::Event;
-use reports::schedule::{Bug, Step};
-use reports::verdict::{Invariant, Verdict};
+use records::TrialRecord;
+use records::journal::Event;
+use records::schedule::{Bug, Step};
+use records::verdict::{Invariant, Verdict};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::campaign::{self, CampaignError, CampaignOptions, Work};
 use crate::crash_points::hunt::{Hunt, HuntOptions};
 use crate::crash_points::plan::{Frame, Window};
-use crate::docker::Engine;
-use crate::images::{self, ImageOptions, Patch};
 use crate::prepare::PrepareError;
+use engine::docker::Engine;
+use engine::images::{self, ImageOptions, Patch};
 use known::{known, schedules};
 
 const DEADLINE: Duration = Duration::from_secs(900);
@@ -403,8 +403,8 @@ fn unscheduled_exits(trial: &TrialRecord) -> impl Iterator<Item = String> + '_ {
 }
 
 fn way_out_of(trial: &TrialRecord) -> Workaround {
-    let landed = |record: &reports::journal::Record| matches!(record.event, Event::FaultLanded(_));
-    let comes_back = |judgement: &reports::verdict::Judgement| {
+    let landed = |record: &records::journal::Record| matches!(record.event, Event::FaultLanded(_));
+    let comes_back = |judgement: &records::verdict::Judgement| {
         judgement.invariant == Invariant::I1 && judgement.is_pass()
     };
     let fault = trial.schedule.steps.first().map_or("", |step| step.fault.name());

@@ -6,6 +6,4 @@ pub mod markdown;
 pub mod terminal;
 
 #[cfg(test)]
-pub(crate) mod sample;
-#[cfg(test)]
 mod tests;

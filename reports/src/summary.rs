@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::coverage::{Coverage, Figures};
-use crate::journal::{Event, FaultLanded, Record, Side};
-use crate::run::{FORMAT, Host, Part, RunInfo, TrialRecord};
-use crate::schedule::{Phase, Schedule, Trigger};
-use crate::statistics::{Rate, share_percent};
-use crate::verdict::{Invariant, Judgement, Verdict};
+use records::coverage::{Coverage, Figures};
+use records::journal::{Event, FaultLanded, Record, Side};
+use records::run::{FORMAT, Host, Part, RunInfo, TrialRecord};
+use records::schedule::{Phase, Schedule, Trigger};
+use records::statistics::{Rate, share_percent};
+use records::verdict::{Invariant, Judgement, Verdict};
 
 mod landing;
 mod lives;

@@ -6,57 +6,13 @@ use std::path::{Path, PathBuf};
 use cucumber::World as _;
 use cucumber::feature::Ext as _;
 use cucumber::gherkin::{Feature, Scenario};
-use reports::schedule::Hurts;
-use reports::verdict::Invariant;
 
 use crate::args::Arguments;
 use crate::bad::BadFeatures;
+use crate::place::{Name, Names, Place};
+use crate::tags::{servers_are_for, tags_are_known};
 use crate::world::World;
 use crate::{finder, reading, steps};
-
-/// The tag of a scenario that has servers of its own.
-pub(crate) const OWN_SERVERS: &str = "own-servers";
-/// The tag of a scenario whose servers have a small disk, and are its own.
-pub(crate) const SMALL_DISK: &str = "small-disk";
-/// Before the invariant that a scenario may break.
-const ALLOWS: &str = "allows:";
-
-/// Where a scenario stands: two scenarios are never at one place, whatever they are called.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Place {
-    /// The file.
-    pub(crate) path: PathBuf,
-    /// Of the scenario, or of the row of its examples.
-    pub(crate) line: usize,
-}
-
-impl Place {
-    /// Of a scenario, its outline expanded.
-    pub(crate) fn of(feature: &Feature, scenario: &Scenario) -> Self {
-        let path = feature.path.clone().unwrap_or_default();
-        Self { path, line: scenario.position.line }
-    }
-}
-
-/// What a scenario is called: no two of a run are called the same.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Name {
-    /// The feature; with its file where another feature has the same name.
-    pub(crate) feature: String,
-    /// The scenario; with its line where another one of the feature has the same name.
-    pub(crate) scenario: String,
-    /// The file, from the directory of features on.
-    pub(crate) file: String,
-}
-
-impl std::fmt::Display for Name {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "{}: {}", self.feature, self.scenario)
-    }
-}
-
-/// Names of all scenarios by place.
-pub(crate) type Names = BTreeMap<Place, Name>;
 
 /// The features of a run, outlines expanded.
 #[derive(Debug, Default)]
@@ -242,59 +198,6 @@ fn names(root: &Path, called: Vec<(Place, String, String)>) -> Names {
         (place, name)
     };
     called.into_iter().map(name).collect()
-}
-
-fn tags_are_known(scenario: &Scenario) -> Result<(), String> {
-    for tag in &scenario.tags {
-        if tag == "retry" || tag.starts_with("retry(") || tag.starts_with("retry.") {
-            return Err(format!(
-                "the tag @{tag} is refused: another try turns a failure green, and the first one is \
-                 the finding"
-            ));
-        }
-        if let Some(code) = tag.strip_prefix(ALLOWS)
-            && Invariant::from_code(code).is_none()
-        {
-            let known = Invariant::ALL.map(Invariant::code).join(", ");
-            return Err(format!("the tag @{tag} names no invariant; there are {known}"));
-        }
-    }
-    Ok(())
-}
-
-/// The invariants that a scenario's tags excuse.
-pub(crate) fn allowed(scenario: &Scenario) -> Vec<Invariant> {
-    let codes = scenario.tags.iter().filter_map(|tag| tag.strip_prefix(ALLOWS));
-    codes.filter_map(Invariant::from_code).collect()
-}
-
-/// Whether a scenario has a tag.
-pub(crate) fn is_tagged(scenario: &Scenario, name: &str) -> bool {
-    scenario.tags.iter().any(|tag| tag == name)
-}
-
-/// Which tag a fault asks for, if the scenario has not got it.
-fn servers_are_for(fault: reports::schedule::Fault, scenario: &Scenario) -> Result<(), String> {
-    servers_suffice(fault, is_tagged(scenario, OWN_SERVERS), is_tagged(scenario, SMALL_DISK))
-}
-
-/// Whether a fault hurts nobody but the scenario that has such servers.
-///
-/// # Errors
-/// With the tag to write.
-pub(crate) fn servers_suffice(
-    fault: reports::schedule::Fault,
-    own: bool,
-    small_disk: bool,
-) -> Result<(), String> {
-    let (what, tag) = match fault.facts().hurts {
-        Hurts::Servers if !own && !small_disk => ("servers that other scenarios use", OWN_SERVERS),
-        Hurts::Disk if !small_disk => ("the disk of a server", SMALL_DISK),
-        Hurts::NobodyElse | Hurts::Servers | Hurts::Disk => return Ok(()),
-    };
-    Err(format!(
-        "the fault {fault} hurts {what}: write the tag @{tag} above the scenario, its Rule or its Feature"
-    ))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What a scenario says of its trial before it begins.
 
 use harness::plan::{self, PlanOptions, SCENARIO_SEED};
-use reports::schedule::{Schedule, Step};
+use records::schedule::{Schedule, Step};
 
 /// The trial as it was told; what was not said is as usual.
 #[derive(Clone, Debug, Default)]

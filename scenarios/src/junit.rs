@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
-use reports::text::clean;
+use records::text::clean;
 
-use crate::record::{End, ScenarioRecord};
+use crate::outcome::{End, ScenarioRecord};
 
 /// The document.
 ///

@@ -9,12 +9,15 @@ mod book;
 mod description;
 mod finder;
 mod junit;
+pub mod outcome;
+mod place;
 mod points;
 mod reading;
 pub mod record;
 mod report;
 mod steps;
 mod suite;
+mod tags;
 mod world;
 
 use std::path::PathBuf;
@@ -26,16 +29,19 @@ use cucumber::event::ScenarioFinished;
 use cucumber::feature::Ext;
 use cucumber::gherkin::{Feature, Scenario};
 use cucumber::{Parser, World as _, WriterExt as _, cli, parser, writer};
+use engine::images::ImageOptions;
 use futures::{FutureExt as _, stream};
 use harness::cli::Exit;
-use harness::images::ImageOptions;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::Arguments;
 pub use crate::bad::BadFeatures;
-use crate::book::{Book, Names, OWN_SERVERS, Place, SMALL_DISK};
-use crate::record::{Counts, End, Floor, Record};
+use crate::book::Book;
+use crate::outcome::End;
+use crate::place::{Names, Place};
+use crate::record::{Counts, Floor, Record};
 use crate::suite::Suite;
+use crate::tags::{OWN_SERVERS, SMALL_DISK};
 use crate::world::World;
 
 /// Two scenarios at a time: the tablets of two trials keep two cores busy.
@@ -129,7 +135,7 @@ async fn play_all(
     let mut reasons = reasons(options, &book, &counts, playable, interrupted);
     info.interrupted = interrupted.then(|| "the user stopped it".to_owned());
     info.undone = report::undone(&reasons, &record.done(), &suite.trials());
-    info.duration_ms = reports::millis(began.elapsed()).max(1);
+    info.duration_ms = records::millis(began.elapsed()).max(1);
     // Reports first: what cannot be removed must not take them along.
     let written = report::write(options, info, &suite.trials(), &record);
     let removed = tokio::time::timeout(REMOVE_WITHIN, suite.remove()).await;
@@ -187,7 +193,7 @@ async fn play(features: Vec<Feature>, names: &Names, record: &Record) {
         .max_concurrent_scenarios(SCENARIOS_AT_A_TIME)
         .before(move |feature, _, scenario, world| {
             world.name(told(&names, feature, scenario));
-            let tagged = |name: &str| book::is_tagged(scenario, name);
+            let tagged = |name: &str| tags::is_tagged(scenario, name);
             let (own, small_disk) = (tagged(OWN_SERVERS), tagged(SMALL_DISK));
             async move {
                 if own || small_disk {
@@ -227,13 +233,13 @@ async fn play(features: Vec<Feature>, names: &Names, record: &Record) {
         .await;
 }
 
-fn told(names: &Names, feature: &Feature, scenario: &Scenario) -> reports::journal::Scenario {
+fn told(names: &Names, feature: &Feature, scenario: &Scenario) -> records::journal::Scenario {
     let place = Place::of(feature, scenario);
     let name = names.get(&place);
-    reports::journal::Scenario {
+    records::journal::Scenario {
         name: name.map_or_else(|| scenario.name.clone(), ToString::to_string),
         place: format!("{}:{}", name.map_or("", |name| name.file.as_str()), place.line),
-        allows: book::allowed(scenario),
+        allows: tags::allowed(scenario),
     }
 }
 
@@ -301,7 +307,7 @@ mod tests {
     fn one(name: &str) -> Book {
         let place = Place { path: PathBuf::from("features/a.feature"), line: 3 };
         let file = "a.feature".to_owned();
-        let name = book::Name { feature: "A".to_owned(), scenario: name.to_owned(), file };
+        let name = place::Name { feature: "A".to_owned(), scenario: name.to_owned(), file };
         Book { names: [(place, name)].into(), ..Book::default() }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use harness::stage::{ActError, Stage};
-use reports::journal::Event;
+use records::journal::Event;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 

@@ -4,21 +4,22 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use reports::journal::{Event, Record as JournalRecord};
-use reports::layout::RunDirectory;
+use records::journal::{Event, Record as JournalRecord};
+use records::layout::RunDirectory;
+use records::verdict::Verdict;
+use records::{RunInfo, TrialRecord};
 use reports::summary::Summary;
-use reports::verdict::Verdict;
-use reports::{RunInfo, TrialRecord};
 
 use crate::Options;
-use crate::record::{End, Record, ScenarioRecord};
+use crate::outcome::{End, ScenarioRecord};
+use crate::record::Record;
 
 /// What is known of the run at its begin.
 pub(crate) fn info(options: &Options, started: Duration) -> RunInfo {
     let directory = &options.directory;
     let landed = options.floor.as_ref().filter(|_| options.arguments.selects_everything());
     RunInfo {
-        format: reports::run::FORMAT,
+        format: records::run::FORMAT,
         run: directory.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         program: "vdiff-chaos".to_owned(),
         version: harness::version::of_program().to_owned(),
@@ -26,7 +27,7 @@ pub(crate) fn info(options: &Options, started: Duration) -> RunInfo {
         directory: directory.display().to_string(),
         plan: format!("the features of {}", options.features.display()),
         floor: landed.map_or(0, |floor| floor.landed),
-        started_wall_ms: reports::millis(started),
+        started_wall_ms: records::millis(started),
         ..RunInfo::default()
     }
 }

@@ -7,7 +7,7 @@ mod when;
 
 use cucumber::Parameter;
 use harness::plan;
-use reports::schedule::{Fault, Phase, Trigger};
+use records::schedule::{Fault, Phase, Trigger};
 
 use point::{Manner, Point};
 

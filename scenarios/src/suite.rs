@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
+use engine::docker::Run;
+use engine::images::{self, Image, ImageOptions};
 use harness::campaign::Slots;
-use harness::docker::Run;
-use harness::images::{self, Image, ImageOptions};
 use harness::prepare::Prepared;
 use harness::stage::Environment;
-use reports::TrialRecord;
-use reports::schedule::Schedule;
+use records::TrialRecord;
+use records::schedule::Schedule;
 use tokio::sync::{Mutex as AsyncMutex, OnceCell, OwnedMutexGuard};
 use tokio_util::sync::CancellationToken;
 
@@ -70,7 +70,7 @@ impl Suite {
     /// The directory of a trial.
     #[must_use]
     pub(crate) fn trial_directory(&self, trial: u32) -> PathBuf {
-        reports::layout::RunDirectory::new(&self.directory).trial(trial)
+        records::layout::RunDirectory::new(&self.directory).trial(trial)
     }
 
     /// Keeps a judged trial for the report.

@@ -7,15 +7,15 @@ use anyhow::{Context as _, bail, ensure};
 use harness::fault::{self, Struck};
 use harness::plan;
 use harness::stage::{ActError, Action, Stage, WORKFLOW, Waited};
-use reports::journal::{Event, Record, Scenario, Side};
-use reports::schedule::{Bug, Fault, Step, Trigger};
-use reports::verdict::Judgement;
+use records::journal::{Event, Record, Scenario, Side};
+use records::schedule::{Bug, Fault, Step, Trigger};
+use records::verdict::Judgement;
 use tokio::sync::OwnedMutexGuard;
 
-use crate::book;
 use crate::description::TrialDescription;
 use crate::points::Points;
 use crate::suite::Suite;
+use crate::tags;
 
 mod judging;
 
@@ -179,7 +179,7 @@ impl World {
     /// Refuses a fault that hurts servers which others use.
     fn servers_suffice(&self, fault: Fault) -> anyhow::Result<()> {
         let own = self.own_servers.is_some();
-        book::servers_suffice(fault, own, self.small_disk).map_err(|why| self.doubt(why))
+        tags::servers_suffice(fault, own, self.small_disk).map_err(|why| self.doubt(why))
     }
 
     /// The stage, for acts; not once the trial was judged.

@@ -77,13 +77,13 @@ fn options(arguments: Arguments) -> anyhow::Result<Options> {
         .with_context(|| format!("cannot read {}", floor.display()))?;
     let floor: Floor = serde_json::from_str(&text)
         .with_context(|| format!("{} is not a floor", floor.display()))?;
-    let run = format!("features-{}", harness::docker::Run::fresh_id());
+    let run = format!("features-{}", engine::docker::Run::fresh_id());
     Ok(Options {
         features,
         arguments,
         floor: Some(floor),
         directory: root.join("reports/runs").join(run),
-        images: harness::images::ImageOptions::default(),
+        images: engine::images::ImageOptions::default(),
         clean_tablet: false,
     })
 }

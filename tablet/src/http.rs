@@ -1,7 +1,6 @@
 //! HTTP: what a supervisor and an operator look at. Reads snapshots only, so it answers while etcd
 //! and MySQL are away.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use axum::extract::{Query, State};
@@ -12,25 +11,12 @@ use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::{LiveSettings, VdiffStats};
-use crate::memory_guard::MemoryReading;
-use crate::metrics;
-use crate::tabletmanager::state::StateCell;
+use crate::metrics::{self, Shown};
 
 /// The one setting of `/debug/env`.
 const ROWS_PER_SECOND: &str = "vdiff_rows_per_second";
-
-/// What is shown.
-#[derive(Clone)]
-pub(crate) struct Shown {
-    pub(crate) state: StateCell,
-    pub(crate) memory: watch::Receiver<MemoryReading>,
-    pub(crate) stats: Arc<VdiffStats>,
-    pub(crate) limits: Arc<LiveSettings>,
-}
 
 /// Serves until `stop`.
 ///
@@ -153,8 +139,15 @@ async fn metrics_page(State(shown): State<Shown>) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use tokio::sync::watch;
+
     use super::*;
+    use crate::engine::{LiveSettings, VdiffStats};
     use crate::engine::{Pressure, VdiffPhase, VdiffProgress};
+    use crate::memory_guard::MemoryReading;
+    use crate::tabletmanager::state::StateCell;
 
     fn shown() -> Shown {
         let reading =

@@ -2,6 +2,7 @@
 //!
 //! Built anew for each scrape from the state, so that no number is kept in two places.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use prometheus_client::encoding::text::encode;
@@ -9,11 +10,22 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::{Registry, Unit};
+use tokio::sync::watch;
 
-use crate::engine::Pressure;
-use crate::http::Shown;
+use crate::engine::{LiveSettings, Pressure, VdiffStats};
+use crate::memory_guard::MemoryReading;
+use crate::tabletmanager::state::StateCell;
 
 type Labels = Vec<(&'static str, String)>;
+
+/// What is shown.
+#[derive(Clone)]
+pub(crate) struct Shown {
+    pub(crate) state: StateCell,
+    pub(crate) memory: watch::Receiver<MemoryReading>,
+    pub(crate) stats: Arc<VdiffStats>,
+    pub(crate) limits: Arc<LiveSettings>,
+}
 
 /// The whole page.
 ///

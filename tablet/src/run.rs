@@ -18,15 +18,16 @@ use crate::config::{Config, Settings};
 use crate::engine::{EngineDeps, Engines, LiveSettings, VdiffStats};
 use crate::exit::Exit;
 use crate::grpc::{self, Services};
-use crate::http::{self, Shown};
+use crate::http;
 use crate::memory_guard::MemoryGuard;
+use crate::metrics::Shown;
 use crate::seeded_bugs::SeededBug;
 use crate::tabletmanager::engine_driver;
+use crate::tabletmanager::locks::TopoLocks;
 use crate::tabletmanager::registration::{Identity, Registrar};
 use crate::tabletmanager::shard_sync::{self, ShardSync};
 use crate::tabletmanager::state::{Registration, StateCell, TabletState};
 use crate::topo::locator::TopoLocator;
-use crate::topo::locks::TopoLocks;
 use crate::topo::{Etcd, Paths};
 
 /// For tasks that have nothing to do but to notice.

@@ -7,6 +7,7 @@
 //! tablet from learning that it is no longer primary.
 
 pub(crate) mod engine_driver;
+pub(crate) mod locks;
 pub(crate) mod registration;
 pub(crate) mod shard_sync;
 pub mod state;

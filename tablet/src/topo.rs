@@ -5,7 +5,6 @@
 
 pub(crate) mod etcd;
 pub(crate) mod locator;
-pub(crate) mod locks;
 pub(crate) mod records;
 pub(crate) mod watch;
 

@@ -7,10 +7,10 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use reports::TrialRecord;
-use reports::layout::RunDirectory;
-use reports::schedule::Schedule;
-use reports::verdict::Verdict;
+use records::TrialRecord;
+use records::layout::RunDirectory;
+use records::schedule::Schedule;
+use records::verdict::Verdict;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -20,9 +20,9 @@ use super::ledger::{Ledger, SoFar};
 use super::pending::{Pending, is_exclusive};
 use super::progress::Bar;
 use super::slot::{SlotError, Slots};
-use crate::errors::chain;
 use crate::stage::Environment;
 use crate::trial::{lost, run_trial};
+use engine::errors::chain;
 
 /// Redraw the bar so often.
 const TICK: Duration = Duration::from_millis(250);

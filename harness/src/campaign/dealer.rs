@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use reports::TrialRecord;
-use reports::coverage::Coverage;
-use reports::run::Part;
-use reports::schedule::Schedule;
+use records::TrialRecord;
+use records::coverage::Coverage;
+use records::run::Part;
+use records::schedule::Schedule;
 
 /// Where a campaign's trials come from when they are not known beforehand.
 pub trait Dealer: Send {

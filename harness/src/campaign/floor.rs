@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::docker::{ContainerSpec, DockerError, Engine, Run};
-use crate::images::Images;
+use engine::docker::{ContainerSpec, DockerError, Engine, Run};
+use engine::images::Images;
 
 /// Cycles measured; the median of an odd number is one of them.
 const CYCLES: usize = 3;
@@ -47,7 +47,7 @@ async fn cycles(engine: &Engine, run: &Run, images: &Images) -> Result<Vec<u64>,
         engine.kill(container.id(), "SIGKILL").await?;
         engine.wait_exit(container.id(), EXIT_WITHIN).await?;
         engine.start(container.id()).await?;
-        times_ms.push(reports::millis(began.elapsed()));
+        times_ms.push(records::millis(began.elapsed()));
     }
     Ok(times_ms)
 }

@@ -7,10 +7,10 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use reports::coverage::Coverage;
-use reports::layout::RunDirectory;
+use records::coverage::Coverage;
+use records::layout::RunDirectory;
+use records::{RunInfo, TrialRecord};
 use reports::summary::Summary;
-use reports::{RunInfo, TrialRecord};
 
 use super::{CampaignError, CampaignOptions};
 
@@ -103,7 +103,7 @@ impl Ledger {
     /// writing tells.
     pub(super) fn keep(&mut self, so_far: &SoFar) {
         if let Err(error) = self.write(so_far) {
-            let why = crate::errors::chain(&error);
+            let why = engine::errors::chain(&error);
             tracing::warn!(why, "the reports so far could not be written");
         }
     }
@@ -113,7 +113,7 @@ impl Ledger {
         mut self,
         at_end: &SoFar,
     ) -> (Summary, Vec<TrialRecord>, Result<(), CampaignError>) {
-        self.info.duration_ms = reports::millis(self.begun.elapsed()).max(1);
+        self.info.duration_ms = records::millis(self.begun.elapsed()).max(1);
         let written = self.write(at_end);
         (self.summary(at_end), self.trials, written)
     }
@@ -137,7 +137,7 @@ impl Ledger {
         self.directory.write_run(&self.info).map_err(CampaignError::Layout)?;
         if let Some(coverage) = &so_far.coverage {
             let path = self.directory.coverage_json();
-            reports::coverage::save(coverage, &path).map_err(CampaignError::Coverage)?;
+            records::coverage::save(coverage, &path).map_err(CampaignError::Coverage)?;
         }
         let summary = self.summary(so_far);
         // Each trial's own verdict was written when it ended.
@@ -153,7 +153,7 @@ impl Ledger {
     fn trials_ms(&self) -> u64 {
         match (self.first_trial, self.last_trial) {
             (Some(first), Some(last)) => {
-                reports::millis(last.saturating_duration_since(first)).max(1)
+                records::millis(last.saturating_duration_since(first)).max(1)
             }
             _ => 0,
         }
@@ -162,7 +162,7 @@ impl Ledger {
 
 #[cfg(test)]
 mod tests {
-    use reports::verdict::Verdict;
+    use records::verdict::Verdict;
 
     use super::*;
     use crate::judge::judge_run;
@@ -177,13 +177,13 @@ mod tests {
             deadline: Duration::from_secs(1),
             out: Some(PathBuf::new()),
             junit: None,
-            images: crate::images::ImageOptions::default(),
+            images: engine::images::ImageOptions::default(),
             program: "vdiff-chaos".to_owned(),
         }
     }
 
     fn info() -> RunInfo {
-        let (format, run) = (reports::run::FORMAT, "r".to_owned());
+        let (format, run) = (records::run::FORMAT, "r".to_owned());
         RunInfo { format, run, directory: "r".to_owned(), ..RunInfo::default() }
     }
 
@@ -193,7 +193,7 @@ mod tests {
     fn a_run_that_is_killed_has_reports_that_say_what_was_done() {
         let root = tempfile::tempdir().unwrap();
         let directory = RunDirectory::new(root.path());
-        let read = || reports::layout::read_summary(&directory.summary_json()).unwrap();
+        let read = || reports::files::read_summary(&directory.summary_json()).unwrap();
         let begun = Instant::now();
         let mut ledger = Ledger::open(directory.clone(), info(), &options(), begun).unwrap();
         let none = read();

@@ -6,10 +6,10 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use reports::coverage::Coverage;
-use reports::run::Part;
-use reports::schedule::{Hurts, Schedule};
-use reports::{NotPossible, TrialRecord};
+use records::coverage::Coverage;
+use records::run::Part;
+use records::schedule::{Hurts, Schedule};
+use records::{NotPossible, TrialRecord};
 
 use super::Work;
 use super::dealer::{Dealer, Problem};
@@ -239,7 +239,7 @@ pub fn is_exclusive(schedule: &Schedule) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use reports::schedule::{Capability, Fault, Step, Trigger};
+    use records::schedule::{Capability, Fault, Step, Trigger};
 
     use super::*;
 

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use reports::TrialRecord;
-use reports::coverage::{Coverage, Figures};
-use reports::journal::Event;
-use reports::verdict::Verdict;
+use records::TrialRecord;
+use records::coverage::{Coverage, Figures};
+use records::journal::Event;
+use records::verdict::Verdict;
 
 /// Without a terminal, a line so often.
 const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -119,10 +119,10 @@ impl Tally {
         }
         parts.push(match self.landed.is_empty() {
             true => "nothing landed yet".to_owned(),
-            false => format!("landed {}", reports::text::counts(&self.landed, "none")),
+            false => format!("landed {}", records::text::counts(&self.landed, "none")),
         });
         if let Some(coverage) = self.coverage.as_ref().filter(|figures| figures.enumerated > 0) {
-            let percent = reports::statistics::percent(coverage.percent);
+            let percent = records::statistics::percent(coverage.percent);
             let Figures { landed, enumerated, .. } = coverage;
             parts.push(format!("coverage {landed} of {enumerated} ({percent} %)"));
         }

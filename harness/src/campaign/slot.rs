@@ -7,18 +7,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use reports::journal::Event;
-use reports::schedule::{Hurts, Schedule, Workload};
+use records::journal::Event;
+use records::schedule::{Hurts, Schedule, Workload};
 use tokio::sync::Mutex;
 
-use crate::cluster::{ClusterError, Servers};
-use crate::docker::{DockerError, Engine, Run};
-use crate::images::Images;
-use crate::naive::{self, NaiveError};
 use crate::prepare::Prepared;
 use crate::stage::{ActError, Environment, SOURCE_DB, Stage, TARGET_DB, Waited};
 use crate::survey::Survey;
-use crate::workload::{self, Dataset, LoadError, WorkloadError};
+use engine::docker::{DockerError, Engine, Run};
+use engine::images::Images;
+use servers::{ClusterError, Servers};
+use workload::naive::{self, NaiveError};
+use workload::{self, Dataset, LoadError, WorkloadError};
 
 /// A guess for the calibrating diff itself; nothing depends on it.
 const CALIBRATION_GUESS_MS: u64 = 3_500;

@@ -4,13 +4,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use reports::schedule::{Bug, Fault};
-use reports::verdict::Invariant;
+use records::schedule::{Bug, Fault};
+use records::verdict::Invariant;
 
 use super::values::{Limit, bytes, coverage, duration, invariant, limit, shard};
 use crate::crash_points;
-use crate::images::ImageOptions;
 use crate::plan::{self, TriggerKind};
+use engine::images::ImageOptions;
 
 /// Finds the bugs of a VDiff that is interrupted, before its users do.
 #[derive(Debug, Parser)]

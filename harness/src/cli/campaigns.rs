@@ -8,10 +8,10 @@ use tokio_util::sync::CancellationToken;
 use super::arguments::{ReplayArgs, RunArgs, ZooArgs};
 use super::{Exit, Failure, put, putln, say};
 use crate::campaign::{self, CampaignError, CampaignOptions, CampaignOutcome, Work};
-use crate::images::{Patch, PatchError};
 use crate::plan::PlanOptions;
 use crate::prepare::PrepareError;
 use crate::zoo::{self, ZooOptions, ZooTask};
+use engine::images::{Patch, PatchError};
 
 /// A trial takes at most about this long in the mean; building images once comes on top.
 pub(super) const TRIAL_MEAN: Duration = Duration::from_secs(60);
@@ -49,7 +49,7 @@ pub(super) async fn run(args: RunArgs, stop: &CancellationToken) -> Result<Exit,
 }
 
 pub(super) async fn replay(args: ReplayArgs, stop: &CancellationToken) -> Result<Exit, Failure> {
-    let schedule = reports::schedule::load(&args.file).map_err(|error| Failure::usage(&error))?;
+    let schedule = records::schedule::load(&args.file).map_err(|error| Failure::usage(&error))?;
     let bug = schedule.bug.is_some();
     // A replay in which nothing lands says nothing of a schedule with faults.
     let floor = u64::from(!schedule.steps.is_empty() && !schedule.explores);
@@ -89,7 +89,7 @@ pub(super) async fn replay(args: ReplayArgs, stop: &CancellationToken) -> Result
 /// The images of the run that a schedule lies in, where it still does.
 fn recorded_images(file: &Path) -> Option<std::collections::BTreeMap<String, String>> {
     let root = file.parent()?.parent()?.parent()?;
-    let info = reports::layout::RunDirectory::new(root).read_run().ok()?;
+    let info = records::layout::RunDirectory::new(root).read_run().ok()?;
     Some(info.images)
 }
 
@@ -100,7 +100,7 @@ pub(super) async fn zoo(args: ZooArgs, stop: &CancellationToken) -> Result<Exit,
         (None, false) => ("zoo", ZooTask::Bugs(args.bugs)),
     };
     let default =
-        Path::new("reports/runs").join(format!("{}-{kind}", crate::docker::Run::fresh_id()));
+        Path::new("reports/runs").join(format!("{}-{kind}", engine::docker::Run::fresh_id()));
     let options = ZooOptions {
         game,
         seed: args.seed,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reports::coverage::Coverage;
+use records::coverage::Coverage;
 use tokio_util::sync::CancellationToken;
 
 use super::arguments::{CrashPointArgs, CrashPointsCommand, StrikeArgs};
@@ -61,7 +61,7 @@ async fn strike(args: StrikeArgs, stop: &CancellationToken) -> Result<Exit, Fail
     Ok(told(&done.outcome))
 }
 
-fn frame(args: &CrashPointArgs, bug: Option<reports::schedule::Bug>) -> Frame {
+fn frame(args: &CrashPointArgs, bug: Option<records::schedule::Bug>) -> Frame {
     Frame {
         seed: args.seed.unwrap_or_else(campaign::fresh_seed),
         tables: args.tables.clone(),

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use reports::verdict::Verdict;
+use records::verdict::Verdict;
 
 /// How the program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

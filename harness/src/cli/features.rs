@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::arguments::FeaturesArgs;
 use super::{Exit, Failure, putln};
-use crate::images::ImageOptions;
+use engine::images::ImageOptions;
 
 /// Runs features.
 pub type FeatureRunner =
@@ -67,7 +67,7 @@ pub(super) async fn run(
     stop: &CancellationToken,
 ) -> Result<Exit, Failure> {
     let fresh =
-        || Path::new("reports/runs").join(format!("features-{}", crate::docker::Run::fresh_id()));
+        || Path::new("reports/runs").join(format!("features-{}", engine::docker::Run::fresh_id()));
     let out = args.out.out.unwrap_or_else(fresh);
     let request = FeatureRequest {
         directory: args.directory,

@@ -1,12 +1,12 @@
 //! `faults`, `doctor`, `images`, `clean`: what this host offers, and what lies on it.
 
-use reports::schedule::{Fault, Trigger};
+use records::schedule::{Fault, Trigger};
 
 use super::arguments::{CleanArgs, ImageArgs};
 use super::{Exit, Failure, put, putln, say};
-use crate::clean::{Reach, sweep_with};
-use crate::docker::Engine;
 use crate::plan::{self, TriggerKind};
+use engine::clean::{Reach, sweep_with};
+use engine::docker::Engine;
 
 pub(super) async fn faults() -> Result<Exit, Failure> {
     putln!(
@@ -36,7 +36,7 @@ fn fits(fault: Fault, kind: TriggerKind) -> bool {
         TriggerKind::Time => fits(Trigger::Time { fraction: 0.5 }),
         TriggerKind::Progress => fits(Trigger::Progress { fraction: 0.5 }),
         TriggerKind::Phase => {
-            reports::schedule::Phase::ALL.into_iter().any(|phase| fits(Trigger::Phase { phase }))
+            records::schedule::Phase::ALL.into_iter().any(|phase| fits(Trigger::Phase { phase }))
         }
         TriggerKind::Recovery => fits(Trigger::DuringRecovery { after_ms: 100 }),
         TriggerKind::Overlap => fits(Trigger::DuringFault { after_ms: 100 }),
@@ -51,7 +51,7 @@ pub(super) async fn doctor() -> Result<Exit, Failure> {
 
 pub(super) async fn images(args: ImageArgs) -> Result<Exit, Failure> {
     let engine = Engine::connect().await.map_err(|error| Failure::harness(&error))?;
-    let images = crate::images::ensure(&engine, &args.options(false), &say)
+    let images = engine::images::ensure(&engine, &args.options(false), &say)
         .await
         .map_err(|error| Failure::harness(&error))?;
     for (name, image) in [("mysql", images.mysql), ("etcd", images.etcd), ("tablet", images.tablet)]

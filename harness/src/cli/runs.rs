@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::arguments::{JudgeArgs, MergeArgs};
 use super::{Exit, Failure, put};
-use crate::docker::Run;
+use engine::docker::Run;
 
 pub(super) fn judge(args: &JudgeArgs) -> Result<Exit, Failure> {
     let judged = crate::judge::judge_run(&args.run).map_err(|error| Failure::usage(&error))?;

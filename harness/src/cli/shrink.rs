@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use reports::text::shell_argument;
+use records::text::shell_argument;
 use tokio_util::sync::CancellationToken;
 
 use super::arguments::ShrinkArgs;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reports::verdict::Invariant;
+use records::verdict::Invariant;
 
 const DURATION_MIN: Duration = Duration::from_secs(1);
 const DURATION_MAX: Duration = Duration::from_secs(7 * 86_400);

@@ -6,12 +6,12 @@
 
 use std::collections::BTreeMap;
 
-use reports::coverage::{Occurrence, PointKey};
-use reports::schedule::{CrashPoint, Link, Moment, Phase};
+use records::coverage::{Occurrence, PointKey};
+use records::schedule::{CrashPoint, Link, Moment, Phase};
 use serde::{Deserialize, Serialize};
 
-use crate::proxy::Class;
-use crate::proxy::recording::Recorded;
+use wire::Class;
+use wire::recording::Recorded;
 
 /// Of a kind with at most so many exchanges each one is a point ([`Occurrence::classes`]).
 const FEW: u32 = 4;

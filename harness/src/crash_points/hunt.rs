@@ -11,17 +11,17 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rand::seq::{IndexedRandom, SliceRandom};
-use reports::TrialRecord;
-use reports::coverage::{Coverage, Occurrence};
-use reports::journal::Event;
-use reports::schedule::{CrashPoint, Fault, Schedule};
-use reports::verdict::Verdict;
+use records::TrialRecord;
+use records::coverage::{Coverage, Occurrence};
+use records::journal::Event;
+use records::schedule::{CrashPoint, Fault, Schedule};
+use records::verdict::Verdict;
 
 use super::enumerate::{Kind, Listed, kinds};
 use super::must_contain;
 use super::plan::{Frame, RECORDINGS, SCRIPTS, Script, Window};
 use crate::plan::{PlanError, fork};
-use crate::proxy::recording::{self, Recorded, RecordingError};
+use wire::recording::{self, Recorded, RecordingError};
 
 mod dealer;
 mod entry;

@@ -1,10 +1,10 @@
 //! What a tablet's conversation must contain, whatever else it does (`must-contain.json`): a recording
 //! that lacks one of these has lost a crash point, and the run fails rather than cover less.
 
-use reports::schedule::Link;
+use records::schedule::Link;
 use serde::Deserialize;
 
-use crate::proxy::recording::Recorded;
+use wire::recording::Recorded;
 
 const LIST: &str = include_str!("must-contain.json");
 
@@ -45,7 +45,7 @@ pub(super) fn examples() -> Vec<(Link, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proxy::Class;
+    use wire::Class;
 
     #[test]
     fn the_list_is_readable_and_its_names_differ() {

@@ -1,6 +1,6 @@
 //! The schedules of a crash-point run, purely: what is recorded, and what is struck.
 
-use reports::schedule::{
+use records::schedule::{
     Bug, CrashPoint, Deadlines, Fault, Link, Moment, Pace, Schedule, Step, Trigger, Workload,
 };
 use serde::Serialize;

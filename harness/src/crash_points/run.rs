@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use reports::coverage::{self, Coverage, CoverageError};
+use records::coverage::{self, Coverage, CoverageError};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::errors::chain;
 use crate::observer::ProcessState;
 use crate::stage::Stage;
+use engine::errors::chain;
 
 /// The tablet shows it in this time, also on a busy machine.
 const WITHIN: Duration = Duration::from_secs(2);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
-use reports::journal::{Evidence, Hit, HitKind};
+use records::journal::{Evidence, Hit, HitKind};
 
 use super::{Strike, Struck, effect};
 use crate::stage::{ActError, During};

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use reports::journal::{Event, Evidence, HitKind};
+use records::journal::{Event, Evidence, HitKind};
 use serde_json::Value;
 
 use super::{Strike, Struck, effect};
@@ -37,7 +37,7 @@ pub(super) async fn inject(strike: &Strike<'_>) -> Result<Struck, ActError> {
             break now;
         }
         if began.elapsed() >= DEMOTED_WITHIN {
-            let after_ms = reports::millis(began.elapsed());
+            let after_ms = records::millis(began.elapsed());
             let waiting_for = format!("the target tablet to step back for {usurper}");
             stage.journal().record(Event::DeadlinePassed { waiting_for, after_ms });
             break now;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use mysql_async::prelude::Queryable;
-use reports::journal::{Evidence, Hit, HitKind};
+use records::journal::{Evidence, Hit, HitKind};
 
 use super::{Strike, Struck, effect};
 use crate::observer::Progress;

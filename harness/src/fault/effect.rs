@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
-use reports::journal::{Hit, HitKind, InFlight, Side};
-use reports::schedule::Phase;
+use records::journal::{Hit, HitKind, InFlight, Side};
+use records::schedule::Phase;
 use serde_json::Value;
 
 use super::Strike;

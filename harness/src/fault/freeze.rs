@@ -3,12 +3,12 @@
 
 use std::time::{Duration, Instant};
 
-use reports::journal::{Evidence, Hit, HitKind};
+use records::journal::{Evidence, Hit, HitKind};
 
 use super::{Strike, Struck, effect};
 use crate::observer::ProcessState;
 use crate::stage::{ActError, During, Stage};
-use crate::tablet::{Signal, TabletError};
+use system_tablet::{Signal, TabletError};
 
 /// Of a freeze whose schedule gives no length: longer than a lease of five seconds.
 const USUAL: Duration = Duration::from_secs(7);

@@ -2,15 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use reports::journal::{Event, Evidence, Hit, HitKind, Interrupted, Side};
-use reports::schedule::{Fault, Phase};
+use records::journal::{Event, Evidence, Hit, HitKind, Interrupted, Side};
+use records::schedule::{Fault, Phase};
 
 use super::effect::Effect;
 use super::{GIVEN_UP, Strike, Struck, arrival, effect, release};
 use crate::observer::{ProcessState, Progress};
 use crate::stage::{ActError, Action, During, Stage};
-use crate::tablet::{Means, OomEvidence, Signal, TabletError};
 use crate::trigger::Hold;
+use system_tablet::{Means, OomEvidence, Signal, TabletError};
 
 /// A container's start comes back in this time, also on a busy machine.
 const STARTED_WITHIN: Duration = Duration::from_secs(10);
@@ -202,7 +202,7 @@ async fn wait_exit(strike: &Strike<'_>, incarnation: u32) -> Result<Option<i64>,
     }
     strike.stage.journal().record(Event::DeadlinePassed {
         waiting_for: format!("the target tablet to end after {}", strike.fault.name()),
-        after_ms: reports::millis(began.elapsed()),
+        after_ms: records::millis(began.elapsed()),
     });
     target.expect_exit(strike.step, 137);
     target.tablet().kill(Signal::SIGKILL).await.during("killing what did not end")?;

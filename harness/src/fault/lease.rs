@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use reports::journal::{Event, Evidence, Hit, HitKind, Interrupted};
+use records::journal::{Event, Evidence, Hit, HitKind, Interrupted};
 
 use super::{Strike, Struck, effect, release};
 use crate::stage::{ActError, During, Stage};
@@ -32,7 +32,7 @@ pub(super) async fn inject(
         match lease_of(stage).await? {
             Some(now) if now != lease => break lease_text(Some(now)),
             found if began.elapsed() >= AGAIN_WITHIN => {
-                let after_ms = reports::millis(began.elapsed());
+                let after_ms = records::millis(began.elapsed());
                 let waiting_for = "the target tablet to register under a new lease".to_owned();
                 stage.journal().record(Event::DeadlinePassed { waiting_for, after_ms });
                 break lease_text(found.filter(|now| *now != lease));

@@ -3,12 +3,12 @@
 
 use std::time::{Duration, Instant};
 
-use reports::journal::{Evidence, Hit, HitKind};
-use reports::schedule::{Fault, Link};
+use records::journal::{Evidence, Hit, HitKind};
+use records::schedule::{Fault, Link};
 
 use super::{Strike, Struck, effect};
-use crate::proxy::{Direction, Open, Way, waiting_bytes};
 use crate::stage::{ActError, During, Stage};
+use wire::{Direction, Open, Way, waiting_bytes};
 
 /// Of a partition whose schedule gives no length: longer than a lease of five seconds.
 const CUT_FOR: Duration = Duration::from_secs(7);

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use reports::journal::{Evidence, HitKind};
-use reports::schedule::Fault;
+use records::journal::{Evidence, HitKind};
+use records::schedule::Fault;
 
 use super::{GIVEN_UP, Strike, Struck, arrival, effect, kill, release};
 use crate::stage::{ActError, Action, Stage};

@@ -3,11 +3,11 @@
 
 use std::time::{Duration, Instant};
 
-use reports::journal::{Event, Evidence, Side, TabletExited};
+use records::journal::{Event, Evidence, Side, TabletExited};
 
 use super::{Strike, Struck, freeze};
 use crate::stage::{ActError, During, Stage};
-use crate::tablet::{Predecessor, Signal};
+use system_tablet::{Predecessor, Signal};
 
 /// The new one is ready, and at work on the diff, when the old one comes back.
 const READY_WITHIN: Duration = Duration::from_secs(15);
@@ -59,7 +59,7 @@ pub(super) async fn heal(
     if ended.is_none() {
         stage.journal().record(Event::DeadlinePassed {
             waiting_for: "the replaced tablet to end by itself".to_owned(),
-            after_ms: reports::millis(thawed.elapsed()),
+            after_ms: records::millis(thawed.elapsed()),
         });
         tablet.signal_predecessor(predecessor, Signal::SIGKILL).await.during(what)?;
         ended = tablet.predecessor_exit(predecessor, ENDS_WITHIN).await.during(what)?;
@@ -73,7 +73,7 @@ pub(super) async fn heal(
         exit_code,
         scheduled_by: Some(step),
         at_end: false,
-        took_ms: Some(reports::millis(thawed.elapsed())),
+        took_ms: Some(records::millis(thawed.elapsed())),
         last_log,
     }));
     Ok(())

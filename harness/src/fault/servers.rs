@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use reports::journal::{Evidence, Side};
-use reports::schedule::Fault;
+use records::journal::{Evidence, Side};
+use records::schedule::Fault;
 
 use super::effect::Effect;
 use super::{Strike, Struck, effect};
-use crate::cluster::MysqlServer;
 use crate::stage::{ActError, During, Stage};
+use servers::MysqlServer;
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
 /// Long enough for the tablet to fail and to try again while MySQL is down.

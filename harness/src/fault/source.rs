@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use reports::journal::{Evidence, Side};
+use records::journal::{Evidence, Side};
 
 use super::{Strike, Struck, effect};
 use crate::observer::ProcessState;
 use crate::stage::{ActError, During, Stage};
-use crate::tablet::Signal;
+use system_tablet::Signal;
 
 const KILLED: i64 = 137;
 const KILL_WITHIN: Duration = Duration::from_secs(10);

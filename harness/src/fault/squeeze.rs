@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use reports::journal::{Evidence, Hit, HitKind};
+use records::journal::{Evidence, Hit, HitKind};
 
 use super::{Strike, Struck, effect};
 use crate::observer::{ProcessState, Progress};

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use mysql_async::prelude::Queryable;
-use reports::journal::{Event, Evidence, Hit, HitKind, SNAPSHOT_GONE};
+use records::journal::{Event, Evidence, Hit, HitKind, SNAPSHOT_GONE};
 
 use super::{Strike, Struck, effect};
 use crate::stage::{ActError, During, SOURCE_DB};

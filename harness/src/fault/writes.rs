@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
-use reports::journal::{Evidence, HitKind};
-use reports::schedule::Fault;
+use records::journal::{Evidence, HitKind};
+use records::schedule::Fault;
 
 use super::{Strike, Struck, effect};
 use crate::stage::{ActError, During, Stage};

@@ -2,12 +2,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use reports::journal::{Event, Record, line};
-use reports::verdict::{Invariant, Verdict};
+use records::journal::{Event, Record, line};
+use records::verdict::{Invariant, Verdict};
 use tempfile::TempDir;
 
 use super::*;
-use crate::oracle::tests::good_records;
+use oracles::good_records;
 
 fn saved_run(records: &[Record]) -> TempDir {
     let dir = tempfile::tempdir().unwrap();

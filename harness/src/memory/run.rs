@@ -3,17 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use reports::NotPossible;
-use reports::journal::Event;
-use reports::schedule::{Capability, Schedule};
+use records::NotPossible;
+use records::journal::Event;
+use records::schedule::{Capability, Schedule};
 use tokio_util::sync::CancellationToken;
 
 use super::{Measured, MemoryError, MemoryOptions, OneDiff};
 use crate::campaign::Slot;
-use crate::docker::Run;
 use crate::plan::{self, PlanError, PlanOptions};
 use crate::prepare::Prepared;
 use crate::stage::{ActError, Environment, Stage};
+use engine::docker::Run;
 
 /// A diff compares at least so many rows a second.
 const ROWS_PER_SECOND_MIN: u64 = 2_000;

@@ -1,14 +1,14 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use reports::coverage::{Occurrence, PointKey};
-use reports::journal::{Event, line};
-use reports::schedule::{Link, Moment, Schedule};
-use reports::verdict::Verdict;
+use records::coverage::{Occurrence, PointKey};
+use records::journal::{Event, line};
+use records::schedule::{Link, Moment, Schedule};
+use records::verdict::Verdict;
 use tempfile::TempDir;
 
 use super::*;
-use crate::oracle::tests::good_records;
+use oracles::good_records;
 
 /// A shard of a campaign of four trials, each of which passed.
 struct Saved {
@@ -34,12 +34,12 @@ impl Saved {
             head.schedule.trial = *trial;
             let schedule: Schedule = head.schedule.clone();
             fs::create_dir_all(run.trial(*trial)).unwrap();
-            reports::schedule::save(&schedule, &run.schedule(*trial)).unwrap();
+            records::schedule::save(&schedule, &run.schedule(*trial)).unwrap();
             let text: String = records.iter().map(|record| line(record).unwrap()).collect();
             fs::write(run.journal(*trial), text).unwrap();
         }
         let info = RunInfo {
-            format: reports::run::FORMAT,
+            format: records::run::FORMAT,
             run: name.to_owned(),
             seed: 7,
             program: "vdiff-chaos".into(),
@@ -81,7 +81,7 @@ fn shards_in_any_order_become_one_run() {
     let both = saved.path("both");
     let merged = merge(&[two, one], &both).unwrap();
     assert_eq!(merged.summary.verdict, Verdict::Pass, "{:?}", merged.summary.verdict_reasons);
-    let numbers: Vec<u32> = merged.trials.iter().map(reports::TrialRecord::number).collect();
+    let numbers: Vec<u32> = merged.trials.iter().map(records::TrialRecord::number).collect();
     assert_eq!(numbers, [0, 1, 2, 3]);
     assert_eq!((merged.info.floor, merged.info.duration_ms), (2, 20_000));
     assert_eq!((merged.info.planned, merged.summary.part), (Some(4), Part::Merged { shards: 2 }));
@@ -207,14 +207,14 @@ fn coverage_of_shard(index: u32, of: u32, points: &[String]) -> Coverage {
 }
 
 /// A trial that passed, and in which a fault landed at this point.
-fn struck_at(key: &PointKey) -> reports::TrialRecord {
+fn struck_at(key: &PointKey) -> records::TrialRecord {
     let mut records = good_records();
     let Event::TrialStarted(head) = &mut records[0].event else { panic!("no head") };
-    let trigger = reports::schedule::Trigger::CrashPoint { point: key.crash_point(1) };
+    let trigger = records::schedule::Trigger::CrashPoint { point: key.crash_point(1) };
     head.schedule.steps[0].trigger = trigger;
     let schedule = head.schedule.clone();
-    let judgements = crate::oracle::judge(&good_records());
-    reports::TrialRecord { schedule, records, judgements }
+    let judgements = oracles::judge(&good_records());
+    records::TrialRecord { schedule, records, judgements }
 }
 
 // Four machines, each of which has recorded for itself: none has the same list.

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::tablet::{CgroupPaths, held_back_count};
+use system_tablet::{CgroupPaths, held_back_count};
 
 /// The machine's account of pressure, where no cgroup has one of its own.
 const PRESSURE_OF_ALL: &str = "/proc/pressure/cpu";
@@ -56,7 +56,7 @@ impl Machine {
 /// How late a tick came that was due at a time.
 pub(super) fn lag_ms(due: tokio::time::Instant) -> u64 {
     let lag: Duration = due.elapsed();
-    reports::millis(lag)
+    records::millis(lag)
 }
 
 fn runnable_per_core() -> Option<f64> {

@@ -7,12 +7,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures::stream::{BoxStream, SelectAll};
 use futures::{FutureExt, StreamExt};
-use reports::journal::Event;
+use records::journal::Event;
 use tokio_util::sync::CancellationToken;
 
 use super::process::{ProcessState, Supervised};
 use super::{name, pulse::Pulse};
-use crate::docker::{DockerError, LogLine};
+use engine::docker::{DockerError, LogLine};
 
 /// The file takes no more than this; the journal says so when it is full.
 const FILE_BYTES_MAX: u64 = 16 << 20;

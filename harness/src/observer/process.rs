@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use reports::journal::{
+use records::journal::{
     CRASH_LOOP_EXITS, CRASH_LOOP_WINDOW_MS, Event, Side, TabletExited, TabletStarted,
 };
 use tokio::sync::watch;
@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{name, pulse::Pulse};
 use crate::journal::Journal;
-use crate::tablet::{ContainerTablet, Predecessor, Signal, Started, TabletError};
+use system_tablet::{ContainerTablet, Predecessor, Signal, Started, TabletError};
 
 const CRASH_LOOP_WINDOW: Duration = Duration::from_millis(CRASH_LOOP_WINDOW_MS);
 /// The supervisor's pause before it restarts a tablet that ended unasked.
@@ -280,7 +280,7 @@ impl Supervised {
             exit_code,
             scheduled_by: asked.and_then(|expected| expected.step),
             at_end: asked.is_some_and(|expected| expected.step.is_none()),
-            took_ms: took.map(reports::millis),
+            took_ms: took.map(records::millis),
             last_log: self.last_log_lines(),
         }));
         asked

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use reports::journal::Event;
+use records::journal::Event;
 
 use crate::journal::Journal;
 
@@ -41,7 +41,7 @@ impl Pulse {
     fn gap(&self) {
         let gap = self.last.elapsed();
         if gap > GAP {
-            let gap_ms = reports::millis(gap);
+            let gap_ms = records::millis(gap);
             self.journal.record(Event::ObserverGap { observer: self.observer.clone(), gap_ms });
         }
     }

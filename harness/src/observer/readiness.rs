@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use reports::journal::Event;
+use records::journal::Event;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
-use reports::journal::{Event, Sample};
+use records::journal::{Event, Sample};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_millis(800);
 #[derive(Clone)]
 pub struct SamplerOptions {
     /// The servers; the target's MySQL may move to another port when it is restarted.
-    pub servers: Arc<crate::cluster::Servers>,
+    pub servers: Arc<servers::Servers>,
     /// The sidecar database.
     pub sidecar_db: String,
     /// Rows an exact diff processes.
@@ -123,7 +123,7 @@ pub(super) async fn poll_sidecar(
     journal: Journal,
     stop: CancellationToken,
 ) {
-    let mut pulse = Pulse::start(&journal, name("sidecar", reports::journal::Side::Target));
+    let mut pulse = Pulse::start(&journal, name("sidecar", records::journal::Side::Target));
     stop.run_until_cancelled(async {
         let mut tick = tokio::time::interval(EVERY);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

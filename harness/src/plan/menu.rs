@@ -3,7 +3,7 @@
 use rand::RngExt;
 use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha12Rng;
-use reports::schedule::{Bug, Fault, Link, Phase, Step, Trigger};
+use records::schedule::{Bug, Fault, Link, Phase, Step, Trigger};
 
 use super::round_3;
 

@@ -1,6 +1,6 @@
 //! What goes together: faults, triggers, and faults on top of each other.
 
-use reports::schedule::{Fault, Phase, Trigger};
+use records::schedule::{Fault, Phase, Trigger};
 
 /// So many faults may be at work at a time: more would say nothing that fewer do not.
 pub(super) const SIMULTANEOUS_MAX: usize = 3;

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use reports::schedule::Phase;
+use records::schedule::Phase;
 
 use super::*;
 

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use reports::schedule::{
+use records::schedule::{
     Bug, CrashPoint, DiffOutcome, Fault, Link, Moment, Pace, Schedule, Step, Trigger, Workload,
 };
-use reports::verdict::Invariant;
+use records::verdict::Invariant;
 
 use super::moves::step_text;
 use crate::campaign::is_exclusive;

@@ -4,18 +4,18 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use reports::TrialRecord;
-use reports::layout::{LayoutError, RunDirectory};
-use reports::schedule::{Schedule, ScheduleError};
-use reports::verdict::Verdict;
+use records::TrialRecord;
+use records::layout::{LayoutError, RunDirectory};
+use records::schedule::{Schedule, ScheduleError};
+use records::verdict::Verdict;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::search::{Laboratory, Seen};
 use crate::campaign::{SlotError, Slots, is_exclusive};
-use crate::errors::chain;
 use crate::stage::Environment;
 use crate::trial::run_trial;
+use engine::errors::chain;
 
 /// A trial could not be run or kept.
 #[derive(Debug, thiserror::Error)]
@@ -112,7 +112,7 @@ impl Lab<'_> {
         std::fs::create_dir_all(&dir)
             .map_err(|source| LabError::Write { path: dir.clone(), source })?;
         let path = self.directory.schedule(schedule.trial);
-        reports::schedule::save(&schedule, &path).map_err(LabError::Schedule)?;
+        records::schedule::save(&schedule, &path).map_err(LabError::Schedule)?;
         let (environment, stop) = (environment.clone(), self.stop.clone());
         running.spawn(async move {
             let name = format!("t{:04}", schedule.trial);
@@ -141,7 +141,7 @@ impl Laboratory for Lab<'_> {
 
     fn keep(&mut self, smallest: &Schedule, told: &str) -> Result<(), LabError> {
         (self.say)(told);
-        reports::schedule::save(smallest, &self.smallest).map_err(LabError::Schedule)
+        records::schedule::save(smallest, &self.smallest).map_err(LabError::Schedule)
     }
 
     fn tell(&mut self, line: &str) {

@@ -1,6 +1,6 @@
 //! What a schedule can be made smaller by, purely. Nothing here is ever larger than what it came from.
 
-use reports::schedule::{Fault, Pace, Schedule, Step, Trigger, Workload};
+use records::schedule::{Fault, Pace, Schedule, Step, Trigger, Workload};
 
 use crate::plan;
 

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::time::Instant;
 
-use reports::schedule::Schedule;
-use reports::verdict::Invariant;
+use records::schedule::Schedule;
+use records::verdict::Invariant;
 
 use super::confidence::Tally;
 use super::moves::{self, Aspect, Candidate};

@@ -1,11 +1,11 @@
 use std::fs;
 
-use reports::journal::{Event, Record, line};
-use reports::verdict::Invariant;
+use records::journal::{Event, Record, line};
+use records::verdict::Invariant;
 use tempfile::TempDir;
 
 use super::*;
-use crate::oracle::tests::good_records;
+use oracles::good_records;
 
 /// One planted difference is not reported.
 fn inexact_records() -> Vec<Record> {
@@ -28,7 +28,7 @@ fn saved_run(trials: &[Vec<Record>]) -> TempDir {
         schedule.workload.rows = 4_000;
         schedule.workload.tables = vec!["corder".to_owned()];
         fs::create_dir_all(run.trial(number)).unwrap();
-        reports::schedule::save(&schedule, &run.schedule(number)).unwrap();
+        records::schedule::save(&schedule, &run.schedule(number)).unwrap();
         let text: String = records.iter().map(|record| line(record).unwrap()).collect();
         fs::write(run.journal(number), text).unwrap();
     }
@@ -36,7 +36,7 @@ fn saved_run(trials: &[Vec<Record>]) -> TempDir {
 }
 
 fn refusal(path: &Path, trial: Option<u32>) -> String {
-    crate::errors::chain(&target(path, trial).unwrap_err())
+    engine::errors::chain(&target(path, trial).unwrap_err())
 }
 
 #[test]

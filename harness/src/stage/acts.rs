@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use mysql_async::prelude::Queryable;
-use reports::journal::{Event, OperatorAct, Side, Try, VdiffAction};
+use records::journal::{Event, OperatorAct, Side, Try, VdiffAction};
 
 use super::waits::answered;
 use super::{ActError, During, SHARD, SOURCE_KEYSPACE, Stage, TARGET_DB, WORKFLOW, Waited};
-use crate::tablet::TabletError;
+use system_tablet::TabletError;
 
 /// How often an action that was not answered for a passing reason is tried again.
 const TRY_AGAIN: Duration = Duration::from_millis(100);
@@ -180,8 +180,8 @@ impl Stage {
             let state = self.state_of(uuid).await?;
             answer.tries.iter_mut().for_each(|tried| tried.state.clone_from(&state));
         }
-        answer.effect_ms = effect.then(|| reports::millis(began.elapsed()));
-        answer.asked_ms_ago = Some(reports::millis(began.elapsed()));
+        answer.effect_ms = effect.then(|| records::millis(began.elapsed()));
+        answer.asked_ms_ago = Some(records::millis(began.elapsed()));
         self.journal().record(Event::VdiffAction(answer.clone()));
         Ok(answer)
     }
@@ -210,13 +210,13 @@ impl Stage {
             }
             let seen = is_done(action, state.as_deref());
             if acknowledged && seen && matches!(action, Action::Stop | Action::Delete) {
-                answer.effect_ms = Some(reports::millis(called.elapsed()));
+                answer.effect_ms = Some(records::millis(called.elapsed()));
             }
             let is_done = acknowledged || seen;
             let is_last = is_done || began.elapsed() >= self.ready_within();
             if is_last || died {
                 answer.tries = std::mem::take(&mut tries);
-                answer.asked_ms_ago = Some(reports::millis(began.elapsed()));
+                answer.asked_ms_ago = Some(records::millis(began.elapsed()));
                 self.journal().record(Event::VdiffAction(answer));
             }
             if is_done && action == Action::Create {
@@ -267,10 +267,10 @@ impl Stage {
             Ok(Ok(_)) => (None, String::new(), false),
             Ok(Err(error)) => {
                 let code = error.code().unwrap_or_else(no_answer);
-                (Some(crate::errors::chain(&error)), code, error.is_refusal())
+                (Some(engine::errors::chain(&error)), code, error.is_refusal())
             }
             Err(_) => (
-                Some(format!("no answer within {} ms", reports::millis(within))),
+                Some(format!("no answer within {} ms", records::millis(within))),
                 no_answer(),
                 false,
             ),
@@ -289,7 +289,7 @@ impl Stage {
             uuid: uuid.to_owned(),
             acknowledged: error.is_none(),
             error,
-            took_ms: reports::millis(began.elapsed()),
+            took_ms: records::millis(began.elapsed()),
             asked_ms_ago: None,
             effect_ms: None,
             tries: tries.into_iter().collect(),

@@ -3,12 +3,12 @@
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use reports::journal::{Answer, CallOutcome, Event, Roles, Side, Told};
+use records::journal::{Answer, CallOutcome, Event, Roles, Side, Told};
 use tablet_wire::topodata::{TabletAlias, TabletType};
 
 use super::{ActError, During, SHARD, SOURCE_KEYSPACE, Stage, TARGET_KEYSPACE, WORKFLOW};
 use crate::observer::ProcessState;
-use crate::tablet::TabletError;
+use system_tablet::TabletError;
 
 /// No answer in this time is none.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -25,13 +25,13 @@ pub(super) async fn timed<T>(
     let outcome = match tokio::time::timeout(PATIENCE, asked).await {
         Ok(Ok(_)) => CallOutcome::Done,
         Ok(Err(error)) if error.is_not_found() => CallOutcome::NotFound,
-        Ok(Err(error)) if error.is_refusal() => CallOutcome::Refused(crate::errors::chain(&error)),
-        Ok(Err(error)) => CallOutcome::Silence(crate::errors::chain(&error)),
+        Ok(Err(error)) if error.is_refusal() => CallOutcome::Refused(engine::errors::chain(&error)),
+        Ok(Err(error)) => CallOutcome::Silence(engine::errors::chain(&error)),
         Err(_) => {
-            CallOutcome::Silence(format!("no answer within {} ms", reports::millis(PATIENCE)))
+            CallOutcome::Silence(format!("no answer within {} ms", records::millis(PATIENCE)))
         }
     };
-    Answer { call: call.to_owned(), took_ms: reports::millis(began.elapsed()), outcome }
+    Answer { call: call.to_owned(), took_ms: records::millis(began.elapsed()), outcome }
 }
 
 impl Stage {
@@ -68,7 +68,7 @@ impl Stage {
                 return Ok(());
             }
             let mut roles = self.roles(side).await?;
-            roles.after_ms = reports::millis(began.elapsed());
+            roles.after_ms = records::millis(began.elapsed());
             if roles.agree() || began.elapsed() >= AGREED_WITHIN {
                 self.journal().record(Event::Roles(roles));
                 return Ok(());

@@ -6,17 +6,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mysql_async::prelude::Queryable;
-use reports::journal::{
+use records::journal::{
     Difference, DifferenceKind, Event, FinalReport, Record, Side, SidecarChange, TableReport,
 };
 use serde_json::Value;
 
 use super::{ActError, During, SHARD, Stage, TARGET_DB, TARGET_KEYSPACE, WORKFLOW, Waited};
-use crate::cluster::MysqlServer;
 use crate::observer::ProcessState;
-use crate::tablet::{ShowRow, TabletDialect};
-use crate::workload::Dataset;
-use reports::journal::facts::Dialect;
+use records::journal::facts::Dialect;
+use servers::MysqlServer;
+use system_tablet::{ShowRow, TabletDialect};
+use workload::Dataset;
 
 /// A newer term is waited for so long; the limit it is judged by is shorter.
 const DEMOTION_WITHIN: Duration = Duration::from_secs(8);
@@ -164,7 +164,7 @@ impl Stage {
                 || crash_loop
                 || began.elapsed() >= self.ready_within()
             {
-                let after_ms = reports::millis(began.elapsed());
+                let after_ms = records::millis(began.elapsed());
                 let workflow = WORKFLOW.to_owned();
                 let hold = TabletDialect.workflow_hold(&message);
                 self.journal().record(Event::WorkflowRow {
@@ -217,7 +217,7 @@ impl Stage {
             };
             let demoted = matches!(kind, "REPLICA");
             if demoted || began.elapsed() >= DEMOTION_WITHIN {
-                let after_ms = reports::millis(began.elapsed());
+                let after_ms = records::millis(began.elapsed());
                 self.journal().record(Event::TermProbe { demoted, after_ms });
                 return Ok(());
             }
@@ -233,9 +233,10 @@ impl Stage {
         self.end_history().await?;
         let end = self.gtid_end().unwrap_or_default();
         let position = |text: &str| {
-            text.parse::<crate::history::GtidSet>().during(format!("reading the position `{text}`"))
+            text.parse::<servers::history::GtidSet>()
+                .during(format!("reading the position `{text}`"))
         };
-        let options = crate::history::HistoryOptions {
+        let options = servers::history::HistoryOptions {
             server: root_options(server),
             sidecar_database: self.sidecar_db().to_owned(),
             after: position(&self.gtid_begin())?,
@@ -248,8 +249,8 @@ impl Stage {
         let dataset = Arc::clone(&self.environment().dataset);
         let runtime = tokio::runtime::Handle::current();
         let read = move || {
-            let changes = runtime.block_on(crate::history::read(&options))?;
-            Ok::<_, crate::history::HistoryError>(placed(&dataset, changes))
+            let changes = runtime.block_on(servers::history::read(&options))?;
+            Ok::<_, servers::history::HistoryError>(placed(&dataset, changes))
         };
         let changes = tokio::task::spawn_blocking(read)
             .await

@@ -9,16 +9,16 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
-use reports::journal::Side;
-use reports::schedule::{Link, Pace};
+use records::journal::Side;
+use records::schedule::{Link, Pace};
 
 use super::tablets::Names;
 use super::{ActError, During, Environment};
-use crate::proxy::{
+use system_tablet::{ContainerTablet, Wiring};
+use wire::{
     GrpcLink, GrpcProxy, LinkConditions, MysqlProxy, Normaliser, Pings, STREAM_WINDOW, Switchboard,
     Upstream,
 };
-use crate::tablet::{ContainerTablet, Wiring};
 
 /// The proxy's name inside the tablets' containers.
 const PROXY: &str = "wire-proxy";

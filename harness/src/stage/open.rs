@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use reports::journal::{Event, FORMAT, Record, Side, TrialStarted};
-use reports::schedule::{CrashPoint, Link, Schedule, Step};
-use reports::verdict::Judgement;
+use records::journal::{Event, FORMAT, Record, Side, TrialStarted};
+use records::schedule::{CrashPoint, Link, Schedule, Step};
+use records::verdict::Judgement;
 use tokio::sync::watch;
 
 use super::links::{LinkControls, Links};
@@ -15,7 +15,7 @@ use super::tablets::{self, Names};
 use super::{ActError, During, Environment};
 use crate::journal::Journal;
 use crate::observer::{Observers, Progress, Ready, SamplerOptions, Supervised};
-use crate::proxy::{Armed, LinkConditions, Switchboard};
+use wire::{Armed, LinkConditions, Switchboard};
 
 /// The source keyspace.
 pub const SOURCE_KEYSPACE: &str = "commerce";
@@ -85,7 +85,7 @@ impl Stage {
         journal.record(Event::TrialStarted(Box::new(head(environment, schedule))));
         // So that the trial's history is read from its own binlog on.
         if let Err(error) = environment.servers.target.enter(&sidecar_db).await {
-            journal.note(crate::errors::chain(&error));
+            journal.note(engine::errors::chain(&error));
         }
         let gtid_begin = environment
             .servers
@@ -180,7 +180,7 @@ impl Stage {
             servers.etcd.delete_prefix(&self.topo_root),
         );
         for left in [source, target, etcd.map(drop)].into_iter().filter_map(Result::err) {
-            self.journal.note(format!("left on its server: {}", crate::errors::chain(&left)));
+            self.journal.note(format!("left on its server: {}", engine::errors::chain(&left)));
         }
     }
 
@@ -370,7 +370,7 @@ impl Stage {
     /// What the oracles say of everything recorded so far.
     #[must_use]
     pub fn judge(&self) -> Vec<Judgement> {
-        crate::oracle::judge(&self.records())
+        oracles::judge(&self.records())
     }
 
     pub(super) fn created(&self, uuid: &str) {
@@ -407,7 +407,7 @@ impl Stage {
 async fn read_clock(environment: &Environment, journal: &Journal) -> Result<(), ActError> {
     let asked = Instant::now();
     let now_us = environment.servers.target.now_us().await.during("reading MySQL's clock")?;
-    journal.record(Event::ServerClock { now_us, took_ms: reports::millis(asked.elapsed()) });
+    journal.record(Event::ServerClock { now_us, took_ms: records::millis(asked.elapsed()) });
     Ok(())
 }
 
@@ -416,7 +416,7 @@ fn head(environment: &Environment, schedule: &Schedule) -> TrialStarted {
     TrialStarted {
         format: FORMAT,
         run: environment.run.id().to_string(),
-        wall_ms: reports::millis(wall),
+        wall_ms: records::millis(wall),
         schedule: schedule.clone(),
         images: image_ids(&environment.images),
         calibrated_ms: environment.calibrated_ms,
@@ -428,7 +428,7 @@ fn head(environment: &Environment, schedule: &Schedule) -> TrialStarted {
 
 /// The images' ids by name.
 #[must_use]
-pub(crate) fn image_ids(images: &crate::images::Images) -> BTreeMap<String, String> {
+pub(crate) fn image_ids(images: &engine::images::Images) -> BTreeMap<String, String> {
     [("mysql", &images.mysql), ("etcd", &images.etcd), ("tablet", &images.tablet)]
         .into_iter()
         .map(|(name, image)| (name.to_owned(), image.id.clone()))

@@ -5,7 +5,7 @@ mod in_mysql;
 
 use std::time::{Duration, Instant};
 
-use reports::journal::{Event, Residue, Side};
+use records::journal::{Event, Residue, Side};
 
 use super::{ActError, Stage};
 

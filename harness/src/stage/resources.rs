@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use reports::journal::{CountedWhen, Event, ResourceCount, Side};
+use records::journal::{CountedWhen, Event, ResourceCount, Side};
 use serde_json::Value;
 
 use super::Stage;
 use crate::observer::{ProcessState, Ready};
-use crate::oracle::held_growth_is_bounded;
+use oracles::held_growth_is_bounded;
 
 /// What the end of a diff leaves in the making may take so long to end.
 const SETTLED_WITHIN: Duration = Duration::from_secs(5);
@@ -80,7 +80,7 @@ impl Stage {
                 .get("TasksAlive")
                 .and_then(Value::as_u64)
                 .ok_or_else(|| "the tablet does not tell TasksAlive in /debug/vars".to_owned()),
-            Ok(Err(error)) => Err(crate::errors::chain(&error)),
+            Ok(Err(error)) => Err(engine::errors::chain(&error)),
             Err(_) => Err(format!("no answer within {ANSWER_WITHIN:?}")),
         };
         let tasks = tasks.map_err(|why| not_looked_at.push(format!("tasks: {why}"))).ok();

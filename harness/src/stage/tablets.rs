@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use reports::journal::{Event, Side};
-use reports::schedule::Schedule;
+use records::journal::{Event, Side};
+use records::schedule::Schedule;
 
 use super::Environment;
 use super::open::{SHARD, SOURCE_DB, SOURCE_KEYSPACE, TARGET_DB, TARGET_KEYSPACE, WORKFLOW};
 use crate::journal::Journal;
-use crate::tablet::{ContainerTablet, TabletSpec, Wiring};
+use system_tablet::{ContainerTablet, TabletSpec, Wiring};
 
 /// Names that a trial's tablets share.
 pub(super) struct Names<'a> {
@@ -77,7 +77,7 @@ fn spec(schedule: &Schedule, names: &Names<'_>, side: Side) -> TabletSpec {
 /// Removes a tablet; one that does not go falls to the run's own removal.
 pub(super) async fn remove(tablet: &ContainerTablet, journal: &Journal) {
     if let Err(error) = tablet.remove().await {
-        let text = format!("a tablet was not removed: {}", crate::errors::chain(&error));
+        let text = format!("a tablet was not removed: {}", engine::errors::chain(&error));
         journal.record(Event::Note { text });
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
-use reports::journal::{Answer, Event, Verbs};
+use records::journal::{Answer, Event, Verbs};
 
 use super::answers::timed;
 use super::waits::is_at_rest;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use reports::journal::{Event, Side};
+use records::journal::{Event, Side};
 
 use super::{ActError, During, Stage};
 use crate::observer::{ProcessState, Progress, Supervised};
@@ -74,7 +74,7 @@ impl Stage {
             };
             if let Some(since) = ready_at {
                 if since.elapsed() >= holds {
-                    return Waited::Yes { after_ms: reports::millis(since - began) };
+                    return Waited::Yes { after_ms: records::millis(since - began) };
                 }
             } else if began.elapsed() >= within {
                 let reason = format!("{waiting_for}: {}", latest.reasons.join("; "));
@@ -106,7 +106,7 @@ impl Stage {
             }
             match self.progress().await {
                 Ok(progress) if fulfilled(&progress) => {
-                    return Ok(Waited::Yes { after_ms: reports::millis(began.elapsed()) });
+                    return Ok(Waited::Yes { after_ms: records::millis(began.elapsed()) });
                 }
                 // MySQL may be down for a while; the deadline decides.
                 Ok(_) | Err(_) => {}
@@ -264,7 +264,7 @@ impl Stage {
     }
 
     fn passed(&self, waiting_for: String, began: Instant) -> Waited {
-        let after_ms = reports::millis(began.elapsed());
+        let after_ms = records::millis(began.elapsed());
         self.journal().record(Event::DeadlinePassed { waiting_for: waiting_for.clone(), after_ms });
         Waited::No { reason: format!("{waiting_for} (waited {after_ms} ms)") }
     }

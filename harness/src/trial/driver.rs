@@ -8,9 +8,9 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use reports::journal::{Event, MissKind, Side};
-use reports::run::TrialRecord;
-use reports::schedule::{Schedule, Step, Trigger};
+use records::journal::{Event, MissKind, Side};
+use records::run::TrialRecord;
+use records::schedule::{Schedule, Step, Trigger};
 use tokio_util::sync::CancellationToken;
 
 use crate::fault::{self, Struck};
@@ -51,7 +51,7 @@ pub async fn run_trial(
         Ok(Some(Err(error))) => trouble(&stage, error.chain()),
         Ok(None) => trouble(&stage, "the run was interrupted".to_owned()),
         Err(_) => {
-            let after_ms = reports::millis(limit);
+            let after_ms = records::millis(limit);
             let waiting_for = "the whole trial".to_owned();
             stage.journal().record(Event::DeadlinePassed { waiting_for, after_ms });
         }
@@ -59,8 +59,8 @@ pub async fn run_trial(
     if schedule.is_proxied() {
         // Before the collecting: what it asks the tablet is no part of the script.
         let conversation = stage.switchboard().conversation();
-        if let Err(error) = crate::proxy::recording::write(dir, &conversation) {
-            trouble(&stage, crate::errors::chain(&error));
+        if let Err(error) = wire::recording::write(dir, &conversation) {
+            trouble(&stage, engine::errors::chain(&error));
         }
     }
     if !interrupted {
@@ -76,26 +76,26 @@ pub async fn run_trial(
         trouble(&stage, format!("the trial's tablets were not removed within {CLOSE_WITHIN:?}"));
     }
     if let Err(error) = stage.journal().finish() {
-        trouble(&stage, crate::errors::chain(&error));
+        trouble(&stage, engine::errors::chain(&error));
     }
     let records = stage.journal().records();
-    let judgements = crate::oracle::judge(&records);
+    let judgements = oracles::judge(&records);
     TrialRecord { schedule: schedule.clone(), records, judgements }
 }
 
 /// A trial of which there is no stage (any more): its journal, if there is one, says why.
 pub(crate) fn not_opened(schedule: &Schedule, dir: &Path, why: &str) -> TrialRecord {
     let path = dir.join("journal.jsonl");
-    let mut records = reports::journal::read(&path).unwrap_or_default();
+    let mut records = records::journal::read(&path).unwrap_or_default();
     let seq = records.len() as u64;
     let at_ms = records.last().map_or(0, |record| record.at_ms);
     let event = Event::TrialLost { what: why.to_owned() };
-    records.push(reports::journal::Record { seq, at_ms, event });
-    let text: String = records.iter().filter_map(|r| reports::journal::line(r).ok()).collect();
+    records.push(records::journal::Record { seq, at_ms, event });
+    let text: String = records.iter().filter_map(|r| records::journal::line(r).ok()).collect();
     if let Err(error) = std::fs::write(&path, text) {
         tracing::warn!(%error, path = %path.display(), "the journal could not be written");
     }
-    let judgements = crate::oracle::judge(&records);
+    let judgements = oracles::judge(&records);
     TrialRecord { schedule: schedule.clone(), records, judgements }
 }
 

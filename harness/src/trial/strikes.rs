@@ -1,7 +1,7 @@
 //! Faults as acts on a stage: what a scenario says in one line.
 
-use reports::journal::{Event, MissKind};
-use reports::schedule::Step;
+use records::journal::{Event, MissKind};
+use records::schedule::Step;
 
 use crate::fault::{self, Struck};
 use crate::stage::{ActError, Stage};

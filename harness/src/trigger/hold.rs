@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use reports::schedule::{Moment, Phase};
+use records::schedule::{Moment, Phase};
 
 use super::Latch;
-use crate::proxy::HeldExchange;
 use crate::stage::{ActError, Stage};
+use wire::HeldExchange;
 
 /// The proxy sees in this time that a dead process's connection is gone.
 const CLIENT_GONE: Duration = Duration::from_secs(5);
@@ -110,10 +110,10 @@ pub(super) async fn at_point(
 
 #[cfg(test)]
 mod tests {
-    use reports::schedule::{CrashPoint, Link};
+    use records::schedule::{CrashPoint, Link};
 
     use super::*;
-    use crate::proxy::{Class, ObservedRequest, Passage, Switchboard};
+    use wire::{Class, ObservedRequest, Passage, Switchboard};
 
     // On a busy machine a tablet has closed the connection of its last statement before it is struck.
     #[tokio::test]

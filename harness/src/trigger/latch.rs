@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Pool};
-use reports::schedule::Phase;
+use records::schedule::Phase;
 
 use crate::observer::{ProcessState, Progress};
 use crate::stage::{ActError, During, Stage};

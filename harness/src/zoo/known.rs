@@ -1,7 +1,7 @@
 //! What is known of each bug: what brings it out, where it can be seen at all, and by what it shows.
 
-use reports::schedule::{Bug, Fault, Moment, Phase, Schedule, Step, Trigger};
-use reports::verdict::Invariant;
+use records::schedule::{Bug, Fault, Moment, Phase, Schedule, Step, Trigger};
+use records::verdict::Invariant;
 
 use crate::crash_points::plan::Window;
 use crate::plan::{self, PlanError, PlanOptions, TriggerKind};
@@ -191,7 +191,7 @@ fn is_same_hunt(one: &Schedule, other: &Schedule) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proxy::{Normaliser, Reading};
+    use wire::{Normaliser, Reading};
 
     // Replay needs a trial's file alone, and files of one run must not overwrite each other.
     #[test]

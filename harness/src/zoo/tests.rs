@@ -1,4 +1,4 @@
-use reports::verdict::Judgement;
+use records::verdict::Judgement;
 
 use super::*;
 

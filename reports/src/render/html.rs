@@ -4,11 +4,11 @@
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::render::terminal::with_jobs;
-use crate::run::{Part, TrialRecord};
-use crate::statistics::percent;
 use crate::summary::{InconclusiveTrial, Summary};
-use crate::text::{clean, counts, duration, plural, thousands};
-use crate::verdict::Verdict;
+use records::run::{Part, TrialRecord};
+use records::statistics::percent;
+use records::text::{clean, counts, duration, plural, thousands};
+use records::verdict::Verdict;
 
 mod coverage;
 mod finding;
@@ -225,7 +225,7 @@ fn footer(summary: &Summary) -> Markup {
             div.wrap {
                 p { (text(&summary.host.to_string())) }
                 @for (name, id) in &summary.images { p { (text(name)) " " code { (text(id)) } } }
-                p { "Judge these journals again: " code { "vdiff-chaos judge " (text(&crate::text::shell_argument(&summary.directory))) } }
+                p { "Judge these journals again: " code { "vdiff-chaos judge " (text(&records::text::shell_argument(&summary.directory))) } }
             }
         }
     }

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
-use crate::run::TrialRecord;
 use crate::summary::{Landing, Summary, landings};
-use crate::text::clean;
-use crate::verdict::{Judgement, Verdict};
+use records::run::TrialRecord;
+use records::text::clean;
+use records::verdict::{Judgement, Verdict};
 
 /// Reasons of a trial that are told.
 const REASONS_MAX: usize = 40;

@@ -4,9 +4,9 @@
 use std::fmt::Write as _;
 
 use crate::render::terminal::{again, covered, never_reached, shard_note, with_jobs, word};
-use crate::statistics::percent;
 use crate::summary::{Finding, Summary};
-use crate::text::{clean, counts, duration, plural, shorten, thousands};
+use records::statistics::percent;
+use records::text::{clean, counts, duration, plural, shorten, thousands};
 
 /// Bytes; well below 1 MiB, since a pipeline may append more.
 const SIZE_MAX: usize = 512 * 1024;

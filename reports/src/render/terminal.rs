@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
-use crate::coverage::{Figures, NeverReached};
-use crate::run::Part;
-use crate::statistics::{Rate, percent};
 use crate::summary::{Finding, Summary};
-use crate::text::{clean, duration, plural, shorten, thousands};
-use crate::verdict::Verdict;
+use records::coverage::{Figures, NeverReached};
+use records::run::Part;
+use records::statistics::{Rate, percent};
+use records::text::{clean, duration, plural, shorten, thousands};
+use records::verdict::Verdict;
 
 /// Findings that are told; the rest is counted, and stands in the report.
 const FINDINGS_MAX: usize = 5;

@@ -1,8 +1,9 @@
 use insta::assert_snapshot;
 
-use super::{html, junit, markdown, sample, terminal};
-use crate::coverage::NeverReached;
-use crate::run::Part;
+use super::{html, junit, markdown, terminal};
+use crate::sample;
+use records::coverage::NeverReached;
+use records::run::Part;
 
 #[test]
 fn the_last_lines_of_a_run_say_verdict_counts_finding_and_path() {
@@ -14,7 +15,7 @@ fn the_last_lines_of_a_run_say_verdict_counts_finding_and_path() {
 fn a_green_run_says_little() {
     let (_, trials) = sample::run();
     let green: Vec<_> =
-        trials.into_iter().filter(|t| t.verdict() == crate::verdict::Verdict::Pass).collect();
+        trials.into_iter().filter(|t| t.verdict() == records::verdict::Verdict::Pass).collect();
     let summary = crate::summary::Summary::build(&sample::info(), &green);
     assert_snapshot!(terminal::render(&summary, "reports/runs/x/index.html"));
 }
@@ -23,16 +24,16 @@ fn a_green_run_says_little() {
 #[test]
 fn a_repeated_schedule_is_told_with_its_rate() {
     let (_, trials) = sample::run();
-    let failed = trials.iter().find(|t| t.verdict() == crate::verdict::Verdict::Fail).unwrap();
-    let passed = trials.iter().find(|t| t.verdict() == crate::verdict::Verdict::Pass).unwrap();
-    let unclear = crate::verdict::Verdict::Inconclusive;
+    let failed = trials.iter().find(|t| t.verdict() == records::verdict::Verdict::Fail).unwrap();
+    let passed = trials.iter().find(|t| t.verdict() == records::verdict::Verdict::Pass).unwrap();
+    let unclear = records::verdict::Verdict::Inconclusive;
     let unclear = trials.iter().find(|t| t.verdict() == unclear).unwrap();
     let again: Vec<_> = (0..21)
         .map(|number| {
             let of =
                 [passed, failed, unclear][usize::from(number < 3) + 2 * usize::from(number == 20)];
             let mut trial = of.clone();
-            trial.schedule = crate::schedule::Schedule { trial: number, ..sample::schedule(0) };
+            trial.schedule = records::schedule::Schedule { trial: number, ..sample::schedule(0) };
             trial
         })
         .collect();

@@ -1,8 +1,8 @@
 //! Landed faults and recoveries, as journals tell them.
 
-use crate::journal::{Event, Evidence, FaultLanded, Record};
-use crate::run::TrialRecord;
-use crate::schedule::{CrashPoint, Fault, Phase, Trigger};
+use records::journal::{Event, Evidence, FaultLanded, Record};
+use records::run::TrialRecord;
+use records::schedule::{CrashPoint, Fault, Phase, Trigger};
 
 use super::{is_target, phase_of};
 

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::journal::facts::{DiffChanged, DiffStatus, Fact, LogEntry, Said, TableChanged};
-use crate::journal::{Event, Record, Sample, SidecarChange, begin_us};
-use crate::run::TrialRecord;
-use crate::schedule::{Fault, Pace, Phase};
+use records::journal::facts::{DiffChanged, DiffStatus, Fact, LogEntry, Said, TableChanged};
+use records::journal::{Event, Record, Sample, SidecarChange, begin_us};
+use records::run::TrialRecord;
+use records::schedule::{Fault, Pace, Phase};
 
 use super::{is_target, phase_of};
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Quantiles, Return};
-use crate::schedule::{Fault, Phase};
+use records::schedule::{Fault, Phase};
 
 /// Returns after one fault in one phase.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::journal::{Event, Record};
-use crate::run::TrialRecord;
+use records::journal::{Event, Record};
+use records::run::TrialRecord;
 
 use super::is_target;
 
@@ -167,8 +167,8 @@ impl Now {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::render::sample;
-    use crate::schedule::Fault;
+    use crate::sample;
+    use records::schedule::Fault;
 
     #[test]
     fn every_moment_of_a_trial_is_in_exactly_one_part() {

@@ -1,7 +1,7 @@
 use super::*;
-use crate::render::sample;
-use crate::schedule::{CrashPoint, Link, Moment, Phase, Trigger};
-use crate::verdict::{Cause, Reason};
+use crate::sample;
+use records::schedule::{CrashPoint, Link, Moment, Phase, Trigger};
+use records::verdict::{Cause, Reason};
 
 #[test]
 fn a_summary_counts_what_the_journals_tell() {
@@ -76,14 +76,14 @@ fn quantiles_are_of_the_nearest_rank() {
 fn all_reports_of_a_run_are_written_and_read_back() {
     let (summary, trials) = sample::run();
     let root = std::env::temp_dir().join(format!("vdiff-chaos-layout-{}", std::process::id()));
-    let run = crate::layout::RunDirectory::new(root.join("run"));
+    let run = records::layout::RunDirectory::new(root.join("run"));
     std::fs::create_dir_all(run.root()).unwrap();
     run.write_run(&sample::info()).unwrap();
     crate::write_all(run.root(), &summary, &trials).unwrap();
     run.link_latest().unwrap();
     run.link_latest().unwrap();
     assert_eq!(run.read_run().unwrap(), sample::info());
-    assert_eq!(crate::layout::read_summary(&run.summary_json()).unwrap(), summary);
+    assert_eq!(crate::files::read_summary(&run.summary_json()).unwrap(), summary);
     assert_eq!(run.trial_numbers().unwrap(), (0..8).collect::<Vec<u32>>());
     for file in ["junit.xml", "summary.md", "index.html"] {
         assert!(root.join("latest").join(file).metadata().unwrap().len() > 500, "{file}");

@@ -1,8 +1,12 @@
 use harness::plan::{self, PlanOptions};
 use harness::shrink::feature as rendered;
-use reports::schedule::{Fault, Step, Trigger};
+use records::schedule::{Fault, Step, Trigger};
+
+use records::schedule::Hurts;
+use records::verdict::Invariant;
 
 use super::*;
+use crate::tags::{OWN_SERVERS, SMALL_DISK};
 
 /// The shipped feature files that show one hole each.
 fn shipped(name: &str) -> PathBuf {

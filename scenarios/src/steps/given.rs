@@ -6,7 +6,7 @@ use anyhow::ensure;
 use cucumber::given;
 use harness::plan;
 use harness::stage::{SOURCE_KEYSPACE, TARGET_KEYSPACE, WORKFLOW};
-use reports::schedule::{Fault, Step, Trigger};
+use records::schedule::{Fault, Step, Trigger};
 
 use super::{Death, Point};
 use crate::world::World;

@@ -4,7 +4,7 @@
 use std::str::FromStr;
 
 use cucumber::Parameter;
-use reports::schedule::{CrashPoint, Link, Moment};
+use records::schedule::{CrashPoint, Link, Moment};
 
 use super::phase;
 

@@ -2,7 +2,7 @@ use cucumber::World as _;
 use cucumber::gherkin::{Feature, GherkinEnv};
 use harness::plan::{self, PlanOptions};
 use harness::shrink::feature;
-use reports::schedule::{Bug, CrashPoint, Link, Moment, Schedule, Step};
+use records::schedule::{Bug, CrashPoint, Link, Moment, Schedule, Step};
 
 use super::*;
 use crate::world::World;
@@ -20,7 +20,7 @@ fn point(fingerprint: &str, link: Link, phase: Option<Phase>, nth: u32, moment: 
 
 /// The steps of a rendered feature, each of which must be known to the suite.
 fn known_steps(schedule: &Schedule) -> Vec<String> {
-    let text = feature::render(schedule, &[reports::verdict::Invariant::I4].into());
+    let text = feature::render(schedule, &[records::verdict::Invariant::I4].into());
     let feature = Feature::parse(&text, GherkinEnv::default())
         .unwrap_or_else(|error| panic!("not Gherkin: {error}\n{text}"));
     let background = feature.background.iter().flat_map(|background| &background.steps);

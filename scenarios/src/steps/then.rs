@@ -5,8 +5,8 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use cucumber::then;
 use harness::observer::ProcessState;
-use reports::journal::Event;
-use reports::verdict::Invariant;
+use records::journal::Event;
+use records::verdict::Invariant;
 
 use crate::world::World;
 

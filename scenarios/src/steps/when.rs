@@ -2,7 +2,7 @@
 
 use cucumber::when;
 use harness::plan::{self, PlanOptions, TriggerKind};
-use reports::schedule::{Fault, Step};
+use records::schedule::{Fault, Step};
 
 use super::{At, Death, FaultPhrase, Manner};
 use crate::world::World;

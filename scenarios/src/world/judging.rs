@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use reports::TrialRecord;
-use reports::journal::Event;
-use reports::verdict::{Invariant, Judgement, Verdict};
+use records::TrialRecord;
+use records::journal::Event;
+use records::verdict::{Invariant, Judgement, Verdict};
 
 use super::{Stopped, World};
-use crate::record::{End, Ended};
+use crate::outcome::{End, Ended};
 
 /// Collecting a trial's evidence takes at most this long.
 const COLLECT_WITHIN: Duration = Duration::from_secs(120);
@@ -48,10 +48,10 @@ impl World {
         }
         stage.journal().finish().context("writing the journal")?;
         let records = stage.records();
-        let judgements = harness::oracle::judge(&records);
+        let judgements = oracles::judge(&records);
         let schedule = stage.executed_schedule();
         let directory = self.suite.trial_directory(self.trial);
-        reports::schedule::save(&schedule, &directory.join("schedule.json"))?;
+        records::schedule::save(&schedule, &directory.join("schedule.json"))?;
         self.suite.keep(TrialRecord { schedule, records, judgements: judgements.clone() });
         self.judgements = Some(judgements);
         Ok(())
@@ -124,7 +124,7 @@ fn told(judgement: &Judgement) -> String {
 
 #[cfg(test)]
 mod tests {
-    use reports::verdict::Reason;
+    use records::verdict::Reason;
 
     use super::*;
 

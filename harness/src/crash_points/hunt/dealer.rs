@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use reports::TrialRecord;
-use reports::coverage::Coverage;
-use reports::run::Part;
-use reports::schedule::Schedule;
+use records::TrialRecord;
+use records::coverage::Coverage;
+use records::run::Part;
+use records::schedule::Schedule;
 
 use super::{Hunt, HuntError, Purpose, numbering};
 use crate::campaign::{Dealer, Problem};
@@ -82,7 +82,7 @@ impl Dealer for Hunt {
             duration.unwrap_or_default(),
             until.unwrap_or_default(),
             tables.join(","),
-            bug.map_or("no bug", reports::schedule::Bug::name),
+            bug.map_or("no bug", records::schedule::Bug::name),
         )
     }
 

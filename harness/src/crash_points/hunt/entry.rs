@@ -1,10 +1,10 @@
 //! The points that a hunt strikes, each with the script that reaches it.
 
-use reports::schedule::Fault;
+use records::schedule::Fault;
 
 use crate::crash_points::enumerate::{Kind, Listed, kinds};
 use crate::crash_points::plan::{SCRIPTS, Script};
-use crate::proxy::recording::Recorded;
+use wire::recording::Recorded;
 
 /// The first life of a tablet is the script's own.
 const FIRST_LIFE: u32 = 1;

@@ -1,13 +1,13 @@
 //! A hunt over made-up trials: what is dealt, in which order, and when it ends.
 
-use reports::journal::{Evidence, FaultLanded, Hit, MissKind, Record};
-use reports::schedule::{Link, Moment, Phase, Trigger};
-use reports::verdict::{Invariant, Judgement, Verdict};
+use records::journal::{Evidence, FaultLanded, Hit, MissKind, Record};
+use records::schedule::{Link, Moment, Phase, Trigger};
+use records::verdict::{Invariant, Judgement, Verdict};
 
 use super::*;
 use crate::campaign::Dealer;
-use crate::proxy::Class;
-use crate::proxy::recording::FILE;
+use wire::Class;
+use wire::recording::FILE;
 
 fn options() -> HuntOptions {
     HuntOptions::exhaustive(Frame::small(7, None))
@@ -250,7 +250,7 @@ fn a_window_is_struck_and_nothing_else() {
 fn judged(hunt: &mut Hunt, schedule: &Schedule, verdict: Verdict) {
     let mut trial = ended(schedule, true);
     trial.judgements[0].verdict = verdict;
-    let reason = reports::verdict::Reason { text: "not ready".to_owned(), seq: None, cause: None };
+    let reason = records::verdict::Reason { text: "not ready".to_owned(), seq: None, cause: None };
     trial.judgements[0].reasons.push(reason);
     hunt.ended(&trial, Path::new("/nowhere"));
 }

@@ -1,4 +1,4 @@
-use reports::schedule::{CrashPoint, Link, Moment, Phase};
+use records::schedule::{CrashPoint, Link, Moment, Phase};
 
 use super::*;
 use crate::plan::PlanOptions;

@@ -3,7 +3,7 @@ use std::convert::Infallible;
 
 use proptest::prelude::*;
 use rand_chacha::ChaCha12Rng;
-use reports::schedule::{Fault, Step, Trigger};
+use records::schedule::{Fault, Step, Trigger};
 
 use super::*;
 use crate::plan::{self, PlanOptions};

@@ -1,12 +1,12 @@
 //! Lock keys and leases in etcd.
 
-use reports::journal::{Residue, Side};
+use records::journal::{Residue, Side};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::cluster::{KeyValue, Lease};
 use crate::observer::ProcessState;
 use crate::stage::{ActError, During, Stage};
+use servers::{KeyValue, Lease};
 
 /// The value of an incarnation's key, as the tablet writes it. The epoch stands in it only when the
 /// key was put again; else it is the revision of the put.
@@ -59,7 +59,7 @@ impl Stage {
             return Ok(None);
         }
         let tablet = supervised.tablet();
-        let vars = tablet.debug_vars().await.map_err(|error| crate::errors::chain(&error))?;
+        let vars = tablet.debug_vars().await.map_err(|error| engine::errors::chain(&error))?;
         match vars.get("Epoch").and_then(Value::as_i64) {
             Some(epoch) => Ok(Some((tablet.spec().alias.clone(), epoch))),
             None => Err(format!("{} does not tell its epoch", tablet.spec().alias)),

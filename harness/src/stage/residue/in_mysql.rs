@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
-use reports::journal::{Residue, Side};
+use records::journal::{Residue, Side};
 
 use crate::observer::ProcessState;
 use crate::stage::{ActError, During, Stage};
-use crate::tablet::ContainerTablet;
+use system_tablet::ContainerTablet;
 
 /// The instrument without which `metadata_locks` stays empty.
 const METADATA_INSTRUMENT: &str = "wait/lock/metadata/sql/mdl";

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use maud::{Markup, html};
 
-use crate::coverage::{Figures, NeverReached};
 use crate::render::terminal::{covered, never_reached, shard_note};
-use crate::statistics::percent;
 use crate::summary::Summary;
-use crate::text::{plural, thousands};
+use records::coverage::{Figures, NeverReached};
+use records::statistics::percent;
+use records::text::{plural, thousands};
 
 use super::text;
 

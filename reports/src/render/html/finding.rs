@@ -3,11 +3,11 @@
 
 use maud::{Markup, html};
 
-use crate::journal::{Event, Record, Side};
-use crate::run::TrialRecord;
 use crate::summary::Finding;
-use crate::text::{clean, shorten};
-use crate::verdict::Judgement;
+use records::journal::{Event, Record, Side};
+use records::run::TrialRecord;
+use records::text::{clean, shorten};
+use records::verdict::Judgement;
 
 use super::text;
 use super::trial::{event_rows, words};

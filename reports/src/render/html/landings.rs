@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use maud::{Markup, html};
 
-use crate::run::TrialRecord;
 use crate::summary::{Landing, Summary, landings};
-use crate::verdict::Verdict;
+use records::run::TrialRecord;
+use records::verdict::Verdict;
 
 const LEFT: f64 = 130.0;
 const WIDTH: f64 = 960.0;

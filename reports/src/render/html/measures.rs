@@ -3,9 +3,9 @@
 use maud::{Markup, html};
 
 use crate::render::terminal::{again, with_jobs};
-use crate::statistics::percent;
 use crate::summary::{Quantiles, Recovery, Summary, TimeShares};
-use crate::text::{duration, plural, thousands};
+use records::statistics::percent;
+use records::text::{duration, plural, thousands};
 
 use super::text;
 

@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 
 use maud::{Markup, html};
 
-use crate::journal::{Event, Record, Sample, Side};
-use crate::run::TrialRecord;
 use crate::summary::{Landing, landings};
-use crate::text::bytes;
+use records::journal::{Event, Record, Sample, Side};
+use records::run::TrialRecord;
+use records::text::bytes;
 
 const WIDTH: f64 = 960.0;
 const LEFT: f64 = 84.0;

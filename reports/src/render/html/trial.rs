@@ -2,11 +2,11 @@
 
 use maud::{Markup, html};
 
-use crate::journal::{Event, OperatorAct, Record, Side};
-use crate::run::TrialRecord;
 use crate::summary::landings;
-use crate::text::{duration, shorten, thousands};
-use crate::verdict::{Judgement, Verdict};
+use records::journal::{Event, OperatorAct, Record, Side};
+use records::run::TrialRecord;
+use records::text::{duration, shorten, thousands};
+use records::verdict::{Judgement, Verdict};
 
 use super::{badge, text, timeline};
 
@@ -105,7 +105,7 @@ fn setting(trial: &TrialRecord) -> Markup {
             (thousands(workload.rows)) " rows in each of " (text(&workload.tables.join(", ")))
             " · " (thousands(pace.rows_per_second)) " rows/s · checkpoint every "
             (thousands(pace.checkpoint_rows)) " rows or " (duration(pace.checkpoint_interval_ms))
-            @if pace.memory_limit_bytes > 0 { " · limit " (crate::text::bytes(pace.memory_limit_bytes)) }
+            @if pace.memory_limit_bytes > 0 { " · limit " (records::text::bytes(pace.memory_limit_bytes)) }
         }
     }
 }

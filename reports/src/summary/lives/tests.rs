@@ -1,7 +1,7 @@
 use super::*;
-use crate::journal::facts::TableStatus;
-use crate::journal::{Evidence, FaultLanded, Side, TabletExited, TabletStarted};
-use crate::render::sample;
+use crate::sample;
+use records::journal::facts::TableStatus;
+use records::journal::{Evidence, FaultLanded, Side, TabletExited, TabletStarted};
 
 const BEGUN_MS: u64 = 1_795_330_872_000;
 
