@@ -3,6 +3,8 @@
 pub mod campaign;
 pub mod cli;
 pub mod crash_points;
+#[cfg(test)]
+mod docs;
 pub mod doctor;
 pub mod fault;
 pub mod journal;

@@ -14,13 +14,14 @@ use menu::MenuPart;
 use rand::seq::SliceRandom;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
-use records::schedule::{Bug, Deadlines, FORMAT, Fault, Pace, Schedule, Step, Trigger, Workload};
+use records::schedule::{
+    Bug, Deadlines, FORMAT, Fault, Length, Pace, Schedule, Step, Trigger, Workload,
+};
 use sha2::{Digest, Sha256};
 
 use workload::{Dataset, WorkloadError};
 
 pub use menu::{TriggerKind, parse_bug, parse_fault, parse_trigger, trigger_text};
-pub use rules::works_with;
 
 /// Length of a paced diff that plans aim at, in milliseconds.
 const DIFF_MS: u64 = 3_500;
@@ -325,7 +326,7 @@ fn check_step(index: usize, step: &Step, before: &[Step]) -> Result<(), PlanErro
     }
     if let Some(lasts_ms) = step.lasts_ms {
         at_most_a_minute(format!("steps[{index}].lasts_ms"), lasts_ms)?;
-        if !matches!(step.fault, Fault::Freeze | Fault::Partition | Fault::Latency) {
+        if step.fault.facts().length == Length::ItsOwn {
             return Err(impossible(
                 "only freeze, partition and latency have a length of their own; leave out lasts_ms",
             ));
@@ -334,7 +335,7 @@ fn check_step(index: usize, step: &Step, before: &[Step]) -> Result<(), PlanErro
     if step.link.is_some() && !step.fault.facts().on_link() {
         return Err(impossible("it does not act on a link; leave out link"));
     }
-    works_with(step.fault, &step.trigger).map_err(impossible)
+    step.fault.works_with(&step.trigger).map_err(impossible)
 }
 
 fn at_most_a_minute(what: String, value: u64) -> Result<(), PlanError> {

@@ -9,6 +9,7 @@ use records::journal::{Event, FaultLanded, Record, Side};
 use records::run::{FORMAT, Host, Part, RunInfo, TrialRecord};
 use records::schedule::{Phase, Schedule, Trigger};
 use records::statistics::{Rate, share_percent};
+use records::tellings::Telling;
 use records::verdict::{Invariant, Judgement, Verdict};
 
 mod landing;
@@ -198,7 +199,7 @@ impl Summary {
                 (0, false) => Verdict::Inconclusive,
             },
             verdict_reasons,
-            not_judged: vec![NOT_JUDGED.to_owned()],
+            not_judged: not_judged(trials),
             seed: run.seed,
             part: run.part,
             jobs: run.jobs,
@@ -404,6 +405,17 @@ fn inconclusive(run: &RunInfo, trial: &TrialRecord) -> Option<InconclusiveTrial>
     }
     let replay = run.replay_command(trial.number());
     Some(InconclusiveTrial { trial: trial.number(), causes, replay })
+}
+
+/// What was not judged: in any run, and for want of something that the system does not tell.
+fn not_judged(trials: &[TrialRecord]) -> Vec<String> {
+    let untold = trials.iter().flat_map(|trial| &trial.records).filter_map(|record| {
+        let Event::TrialStarted(head) = &record.event else { return None };
+        Some(&head.untold)
+    });
+    let untold: BTreeSet<Telling> = untold.flatten().copied().collect();
+    let for_want_of_it = untold.into_iter().flat_map(Telling::not_judged);
+    std::iter::once(NOT_JUDGED.to_owned()).chain(for_want_of_it).collect()
 }
 
 /// Where a fault of a schedule's step hit, for those who only have the record.

@@ -43,36 +43,64 @@ impl From<Death> for Fault {
     }
 }
 
-/// What befalls the cluster.
-#[derive(Clone, Copy, Debug, Parameter)]
-#[param(
-    name = "harm",
-    regex = "the target's MySQL is killed|the source's MySQL is killed|the source tablet is killed|etcd is killed|the target tablet's connections are killed|the target's MySQL takes no writes|the table of checkpoints is locked|the target tablet's lease ends|another tablet becomes primary|a new container takes the frozen target tablet's alias"
-)]
+/// What befalls the cluster: a fault whose words, with a moment behind them, are a step.
+#[derive(Clone, Copy, Debug)]
 struct FaultPhrase(Fault);
+
+impl Parameter for FaultPhrase {
+    const REGEX: &'static str = match std::str::from_utf8(&PHRASES) {
+        Ok(phrases) => phrases,
+        Err(_) => panic!("a fault's words are no text"),
+    };
+    const NAME: &'static str = "harm";
+}
 
 impl std::str::FromStr for FaultPhrase {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let harm = FAULT_PHRASES.iter().find(|(said, _)| *said == text);
-        harm.map(|(_, fault)| Self(*fault)).ok_or_else(|| format!("unknown harm `{text}`"))
+        let fault = Fault::ALL.into_iter().find(|fault| phrase(*fault) == Some(text));
+        fault.map(Self).ok_or_else(|| format!("unknown harm `{text}`"))
     }
 }
 
-/// Harms in words.
-const FAULT_PHRASES: [(&str, Fault); 10] = [
-    ("the target's MySQL is killed", Fault::MysqlKill),
-    ("the source's MySQL is killed", Fault::MysqlSourceKill),
-    ("the source tablet is killed", Fault::SourceKill),
-    ("etcd is killed", Fault::EtcdKill),
-    ("the target tablet's connections are killed", Fault::MysqlConnectionKill),
-    ("the target's MySQL takes no writes", Fault::MysqlReadonly),
-    ("the table of checkpoints is locked", Fault::LockTable),
-    ("the target tablet's lease ends", Fault::LeaseExpiry),
-    ("another tablet becomes primary", Fault::Demote),
-    ("a new container takes the frozen target tablet's alias", Fault::TabletReplace),
-];
+const fn phrase(fault: Fault) -> Option<&'static str> {
+    match fault.facts().said {
+        Some(said) => said.phrase(),
+        None => None,
+    }
+}
+
+/// The phrases of all faults that have one, with `|` between them: a regular expression, for they are plain
+/// words.
+const PHRASES: [u8; phrases_len()] = {
+    let mut phrases = [b'|'; phrases_len()];
+    let (mut fault, mut at) = (0, 0);
+    while fault < Fault::ALL.len() {
+        if let Some(words) = phrase(Fault::ALL[fault]) {
+            let mut letter = 0;
+            while letter < words.len() {
+                phrases[at + letter] = words.as_bytes()[letter];
+                letter += 1;
+            }
+            at += words.len() + 1;
+        }
+        fault += 1;
+    }
+    phrases
+};
+
+const fn phrases_len() -> usize {
+    let (mut fault, mut len) = (0, 0);
+    while fault < Fault::ALL.len() {
+        if let Some(words) = phrase(Fault::ALL[fault]) {
+            len += words.len() + 1;
+        }
+        fault += 1;
+    }
+    // None after the last one.
+    len - 1
+}
 
 /// Steps of `when.rs` that say their fault in words of their own, and may hurt more than the tablet.
 const IN_WORDS: [(&str, Fault); 2] = [
@@ -88,8 +116,9 @@ pub(crate) fn fault_in(step: &str) -> Result<Option<Fault>, String> {
     if let Some((name, _)) = step.strip_prefix("the fault \"").and_then(|it| it.split_once('"')) {
         return plan::parse_fault(name).map(Some);
     }
-    let mut known = FAULT_PHRASES.iter().chain(&IN_WORDS);
-    Ok(known.find(|(said, _)| step.starts_with(said)).map(|(_, fault)| *fault))
+    let in_phrases = Fault::ALL.into_iter().filter_map(|fault| Some((phrase(fault)?, fault)));
+    let mut known = in_phrases.chain(IN_WORDS);
+    Ok(known.find(|(said, _)| step.starts_with(said)).map(|(_, fault)| fault))
 }
 
 /// A moment at which something goes wrong.

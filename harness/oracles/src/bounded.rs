@@ -5,6 +5,7 @@
 use records::journal::facts::Retry;
 use records::journal::{Event, Evidence, Sample, Side, observers};
 use records::schedule::Fault;
+use records::tellings::Telling;
 use records::verdict::{Invariant, Judgement};
 
 use super::examination::Examination;
@@ -89,7 +90,7 @@ fn stays_under(exam: &mut Examination, view: &View<'_>, limit: u64) {
 
 /// What the diff did: an error of memory pressure, or none at all.
 fn answers(exam: &mut Examination, view: &View<'_>) {
-    if !exam.needs_history(view) {
+    if !view.tells(Telling::Retries) || !exam.needs_history(view) {
         return;
     }
     for diff in view.history.diffs() {

@@ -3,6 +3,7 @@
 
 use records::journal::Side;
 use records::journal::facts::{DiffStatus, Fact, Retry};
+use records::tellings::Telling;
 
 use super::examination::Examination;
 use super::history::{Change, Diff};
@@ -102,7 +103,8 @@ fn picked_up(
     if let Some(since) = pending {
         worst.take(since, view.end_ms, excused);
     }
-    for (exit_ms, ready_ms) in view.down(Side::Target) {
+    let left = if view.tells(Telling::Owners) { view.down(Side::Target) } else { Vec::new() };
+    for (exit_ms, ready_ms) in left {
         let before = changes.iter().take_while(|change| view.at_ms_of(change.change) <= exit_ms);
         let of_diff = |change: &Change<'_, Fact>| matches!(change.fact, Fact::Diff(_));
         let Some(last) = before.filter(|change| of_diff(change)).last() else {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use records::journal::Event;
+use records::tellings::Telling;
 
 use super::examination::Examination;
 use super::view::{View, side_name};
@@ -32,6 +33,9 @@ pub(super) fn do_not_rage(exam: &mut Examination, view: &View<'_>) {
                 side_name(side)
             )
         });
+    }
+    if !view.tells(Telling::Story) {
+        return;
     }
     let mut entries: BTreeMap<&str, Vec<(u64, u64)>> = BTreeMap::new();
     for entry in view.history.log() {

@@ -10,3 +10,4 @@ mod look_cases;
 mod process_cases;
 mod scenario_cases;
 mod serving_cases;
+mod telling_cases;

@@ -7,6 +7,7 @@ use records::journal::{
     begin_us, clock_looks, schedule_of,
 };
 use records::schedule::{Fault, Schedule};
+use records::tellings::Telling;
 use records::verdict::{Cause, Reason};
 
 use super::history::History;
@@ -73,6 +74,11 @@ impl<'a> View<'a> {
     /// The schedule, with the steps that a scenario added on the way.
     pub(super) fn schedule(&self) -> Option<&Schedule> {
         self.schedule.as_ref()
+    }
+
+    /// Whether the system under test tells this; what is judged by it is judged then only.
+    pub(super) fn tells(&self, telling: Telling) -> bool {
+        self.head.is_none_or(|head| !head.untold.contains(&telling))
     }
 
     /// The fault of a schedule's step.

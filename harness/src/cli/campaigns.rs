@@ -193,7 +193,7 @@ pub(super) fn failure(error: &CampaignError) -> Failure {
 /// The program as the user calls it.
 pub(super) fn program() -> String {
     match std::env::var_os("CARGO") {
-        Some(_) => "cargo run --release --".to_owned(),
+        Some(_) => "cargo run --".to_owned(),
         None => "vdiff-chaos".to_owned(),
     }
 }

@@ -4,7 +4,7 @@ use records::schedule::{Fault, Trigger};
 
 use super::arguments::{CleanArgs, ImageArgs};
 use super::{Exit, Failure, put, putln, say};
-use crate::plan::{self, TriggerKind};
+use crate::plan::TriggerKind;
 use engine::clean::{Reach, sweep_with};
 use engine::docker::Engine;
 
@@ -31,7 +31,7 @@ pub(super) async fn faults() -> Result<Exit, Failure> {
 }
 
 fn fits(fault: Fault, kind: TriggerKind) -> bool {
-    let fits = |trigger: Trigger| plan::works_with(fault, &trigger).is_ok();
+    let fits = |trigger: Trigger| fault.works_with(&trigger).is_ok();
     match kind {
         TriggerKind::Time => fits(Trigger::Time { fraction: 0.5 }),
         TriggerKind::Progress => fits(Trigger::Progress { fraction: 0.5 }),

@@ -3,7 +3,7 @@
 use rand::RngExt;
 use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha12Rng;
-use records::schedule::{Bug, Fault, Link, Phase, Step, Trigger};
+use records::schedule::{Bug, Fault, Length, Link, Phase, Step, Trigger};
 
 use super::round_3;
 
@@ -276,7 +276,7 @@ fn with_length(step: Step, rng: &mut ChaCha12Rng) -> Step {
         false => None,
     };
     let step = Step { link, ..step };
-    if !matches!(step.fault, Fault::Freeze | Fault::Partition) {
+    if step.fault.facts().length != Length::Drawn {
         return step;
     }
     let shorter = rng.random_bool(0.5);
@@ -287,16 +287,9 @@ fn with_length(step: Step, rng: &mut ChaCha12Rng) -> Step {
 
 /// Draws a trigger. What takes long to inject aims earlier, or the diff would be over.
 fn trigger(draw: Draw, fault: Fault, followed: bool, rng: &mut ChaCha12Rng) -> Trigger {
-    let latest = match fault {
-        _ if followed => 0.45,
-        Fault::Sigkill | Fault::Sigterm | Fault::RpcDrop | Fault::LeaseExpiry => 0.88,
-        Fault::Oom | Fault::Cancel | Fault::RowSurgery | Fault::HostCrash => 0.80,
-        Fault::MysqlKill | Fault::MysqlSourceKill | Fault::SourceKill | Fault::Freeze => 0.80,
-        Fault::MysqlConnectionKill | Fault::TabletReplace => 0.80,
-        Fault::Delete | Fault::EtcdRestart | Fault::EtcdKill | Fault::Demote => 0.75,
-        Fault::MysqlReadonly | Fault::LockTable => 0.70,
-        Fault::Partition | Fault::Latency | Fault::Reset => 0.70,
-        Fault::MemorySqueeze | Fault::DiskFull => 0.50,
+    let latest = match followed {
+        true => 0.45,
+        false => f64::from(fault.facts().latest_percent) / 100.0,
     };
     match draw {
         Draw::Time => Trigger::Time { fraction: round_3(rng.random_range(0.15..latest)) },

@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 
 use records::schedule::{
-    Bug, CrashPoint, DiffOutcome, Fault, Link, Moment, Pace, Schedule, Step, Trigger, Workload,
+    Bug, CrashPoint, DiffOutcome, Ends, Fault, Link, Moment, Pace, Schedule, Step, Trigger,
+    Workload,
 };
 use records::verdict::Invariant;
 
@@ -12,42 +13,6 @@ use super::moves::step_text;
 use crate::campaign::is_exclusive;
 use crate::plan;
 use crate::stage::{SOURCE_KEYSPACE, TARGET_KEYSPACE, WORKFLOW};
-
-/// How a fault is said, with `{}` for the moment, and how its end is; every other fault is said by its
-/// name. A fault without an end needs none.
-const SAID: [(Fault, &str, Option<&str>); 20] = [
-    (Fault::Sigkill, "the target tablet is killed {}", Some(RESTARTS)),
-    (Fault::Oom, "the target tablet is OOM-killed {}", Some(RESTARTS)),
-    (Fault::Sigterm, "the target tablet is asked to terminate {}", Some(RESTARTS)),
-    (Fault::HostCrash, "the target tablet and its MySQL die together {}", Some(RESTARTS)),
-    (
-        Fault::RowSurgery,
-        "the target tablet is killed {}, and the operator deletes the VDiff's row",
-        Some("the supervisor restarts it, and the operator creates a new VDiff"),
-    ),
-    (
-        Fault::MemorySqueeze,
-        "the target tablet's memory fills up slowly {}",
-        Some("the memory is released"),
-    ),
-    (Fault::Cancel, "the operator stops the VDiff {}", Some("the operator resumes the VDiff")),
-    (Fault::Delete, "the operator deletes the VDiff {}", Some("the operator creates a new VDiff")),
-    (Fault::RpcDrop, "a reader of the source's rows goes away {}", None),
-    (Fault::EtcdRestart, "etcd is restarted {}", None),
-    (Fault::MysqlKill, "the target's MySQL is killed {}", Some(OVER)),
-    (Fault::MysqlSourceKill, "the source's MySQL is killed {}", Some(OVER)),
-    (Fault::SourceKill, "the source tablet is killed {}", Some(OVER)),
-    (Fault::EtcdKill, "etcd is killed {}", Some(OVER)),
-    (Fault::MysqlConnectionKill, "the target tablet's connections are killed {}", Some(OVER)),
-    (Fault::MysqlReadonly, "the target's MySQL takes no writes {}", Some(OVER)),
-    (Fault::LockTable, "the table of checkpoints is locked {}", Some(OVER)),
-    (Fault::LeaseExpiry, "the target tablet's lease ends {}", Some(OVER)),
-    (Fault::Demote, "another tablet becomes primary {}", Some(OVER)),
-    (Fault::TabletReplace, "a new container takes the frozen target tablet's alias {}", Some(OVER)),
-];
-const RESTARTS: &str = "the supervisor restarts it";
-/// Ends all harm.
-const OVER: &str = "that is over";
 
 /// The scenario of a schedule; `broken` is what it broke.
 #[must_use]
@@ -178,7 +143,7 @@ fn acts(schedule: &Schedule) -> Vec<(&'static str, Vec<String>)> {
         let mut lines = vec![strike];
         match (step.is_on_top(), on_top_follows) {
             (_, true) => {}
-            (true, false) => lines.push(OVER.to_owned()),
+            (true, false) => lines.push(Ends::OVER.to_owned()),
             (false, false) => lines.extend(heal),
         }
         acts.push(("When", lines));
@@ -216,18 +181,22 @@ fn fault_text(step: &Step) -> (String, Option<String>) {
     let moment = moment_text(&step.trigger);
     if let (Fault::Freeze, Some(lasts_ms)) = (step.fault, step.lasts_ms) {
         let strike = format!("the target tablet is frozen for {lasts_ms} milliseconds {moment}");
-        return (strike, Some(OVER.to_owned()));
+        return (strike, Some(Ends::OVER.to_owned()));
     }
-    let said = SAID.iter().find(|(fault, ..)| *fault == step.fault);
-    let Some((_, strike, heal)) = said else {
+    let Some(said) = step.fault.facts().said else {
         let strike =
             format!("the fault \"{}\" strikes{} {moment}", step.fault.name(), manner(step));
-        return (strike, Some(OVER.to_owned()));
+        return (strike, Some(Ends::OVER.to_owned()));
+    };
+    let ends = match said.ends {
+        Ends::Itself => None,
+        Ends::Over => Some(Ends::OVER),
+        Ends::Step(step) => Some(step),
     };
     let again = matches!(step.trigger, Trigger::DuringRecovery { .. });
     let moment =
         if again && death(step.fault).is_some() { format!("again {moment}") } else { moment };
-    (strike.replace("{}", &moment), heal.map(str::to_owned))
+    (said.strikes.replace("{}", &moment), ends.map(str::to_owned))
 }
 
 /// Where and how long, of a fault that has a link or a length: ` the link to etcd for 900 milliseconds`.

@@ -10,6 +10,9 @@ use records::schedule::{CrashPoint, Link, Schedule, Step};
 use records::verdict::Judgement;
 use tokio::sync::watch;
 
+use records::journal::facts::Dialect;
+use system_tablet::TabletDialect;
+
 use super::links::{LinkControls, Links};
 use super::tablets::{self, Names};
 use super::{ActError, During, Environment};
@@ -423,6 +426,7 @@ fn head(environment: &Environment, schedule: &Schedule) -> TrialStarted {
         truth: environment.dataset.truth(),
         workflow: WORKFLOW.to_owned(),
         witnesses: environment.survey.witnesses,
+        untold: TabletDialect.untold(),
     }
 }
 

@@ -8,6 +8,7 @@ use records::journal::facts::{
     Dialect, DiffChanged, DiffStatus, Fact, LogEntry, Retry, Said, TableChanged, TableStatus,
     WorkflowChanged, WorkflowHold, WorkflowStatus,
 };
+use records::tellings::Telling;
 use serde_json::Value;
 
 /// What VDiff writes into the row of a workflow that it stops.
@@ -62,6 +63,10 @@ impl Dialect for TabletDialect {
             FROZEN => Some(WorkflowHold::Frozen),
             _ => None,
         }
+    }
+
+    fn untold(&self) -> Vec<Telling> {
+        Vec::new()
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the wire proxy costs without armed points, beside a direct connection:
 //!
 //! ```console
-//! $ cargo run --release -p harness --example proxy_cost
+//! $ cargo run --release -p wire --example proxy_cost
 //! ```
 //!
 //! Starts MySQL in a container and the proxy inside this process, as the harness does, and talks to

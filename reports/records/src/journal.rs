@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::schedule::{Fault, Schedule, Step};
+use crate::tellings::Telling;
 
 pub use crate::schedule::{HitKind, Side};
 use crate::verdict::Invariant;
@@ -328,6 +329,9 @@ pub struct TrialStarted {
     /// Which witnesses there were; none: nobody looked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub witnesses: Option<crate::witnesses::Witnesses>,
+    /// What the system under test does not tell: what is judged by it is not judged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub untold: Vec<Telling>,
 }
 
 /// The scenario that a trial executes.

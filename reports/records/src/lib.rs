@@ -10,6 +10,7 @@ pub mod run;
 pub mod sample;
 pub mod schedule;
 pub mod statistics;
+pub mod tellings;
 pub mod text;
 pub mod verdict;
 pub mod witnesses;

@@ -22,7 +22,7 @@ pub struct RunInfo {
     pub run: String,
     /// The seed of its schedules.
     pub seed: u64,
-    /// The program as the user calls it (`vdiff-chaos`, `cargo run --release --`).
+    /// The program as the user calls it (`vdiff-chaos`, `cargo run --`).
     pub program: String,
     /// Its version; empty where an older one wrote this.
     #[serde(default)]

@@ -9,7 +9,7 @@ mod file;
 mod target;
 
 pub use crash_point::{CrashPoint, Link, Moment};
-pub use fault::{Capability, DiffOutcome, Fault, FaultFacts, Hurts};
+pub use fault::{Capability, DiffOutcome, Ends, Fault, FaultFacts, Hurts, Length, Rules, Sentence};
 pub use file::{ScheduleError, load, parse, print, save};
 pub use target::{HitKind, Side};
 

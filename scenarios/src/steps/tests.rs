@@ -50,7 +50,7 @@ fn every_fault_at_every_moment_is_said_in_steps_that_exist() {
     ];
     for fault in Fault::ALL {
         for moment in &moments {
-            if plan::works_with(fault, moment).is_ok() {
+            if fault.works_with(moment).is_ok() {
                 let first = Step::new(Trigger::Progress { fraction: 0.1 }, Fault::Sigkill);
                 known_steps(&schedule(vec![
                     first,

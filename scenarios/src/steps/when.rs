@@ -64,7 +64,7 @@ async fn any_fault_so(
     at: At,
 ) -> anyhow::Result<()> {
     let fault = plan::parse_fault(&fault).map_err(anyhow::Error::msg)?;
-    plan::works_with(fault, &at.0).map_err(anyhow::Error::msg)?;
+    fault.works_with(&at.0).map_err(anyhow::Error::msg)?;
     let Manner { link, lasts_ms } = manner;
     world.strike_with(Step { trigger: at.0, fault, lasts_ms, link }).await
 }

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Event, Record, SidecarChange};
+use crate::tellings::Telling;
 
 /// One thing that a change says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -169,6 +170,8 @@ pub trait Dialect: Send + Sync {
     fn facts(&self, change: &SidecarChange) -> Vec<Fact>;
     /// Who keeps a workflow with this message from running.
     fn workflow_hold(&self, message: &str) -> Option<WorkflowHold>;
+    /// What it does not tell.
+    fn untold(&self) -> Vec<Telling>;
 }
 
 /// Gives the records of a journal their facts where they have none: those of an older program, which kept

@@ -2,66 +2,12 @@
 //! place, so that planner, oracles and reports cannot disagree.
 
 mod catalogue;
+mod rules;
 
-use serde::{Deserialize, Serialize};
+pub use catalogue::Fault;
+pub use rules::{Ends, Length, Rules, Sentence};
 
 use crate::schedule::{HitKind, Side};
-
-/// What goes wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Fault {
-    /// The target tablet's process gets SIGKILL.
-    Sigkill,
-    /// The target tablet's process gets SIGTERM.
-    Sigterm,
-    /// The kernel's OOM killer kills the target tablet.
-    Oom,
-    /// The container's memory is filled slowly, and released again.
-    MemorySqueeze,
-    /// The VDiff is stopped by the operator, and resumed.
-    Cancel,
-    /// The VDiff is deleted by the operator; a new one follows.
-    Delete,
-    /// The reader of a row stream of the source goes away after some packets.
-    RpcDrop,
-    /// The tablet is killed and the VDiff's row is deleted by hand before it is started again.
-    RowSurgery,
-    /// etcd is restarted: every watch ends.
-    EtcdRestart,
-    /// The target tablet and its MySQL die together; the tablet starts first.
-    HostCrash,
-    /// The target's MySQL gets SIGKILL, the tablet lives on.
-    MysqlKill,
-    /// The source's MySQL gets SIGKILL.
-    MysqlSourceKill,
-    /// The source tablet's process gets SIGKILL.
-    SourceKill,
-    /// The target tablet's connections are killed in its MySQL.
-    MysqlConnectionKill,
-    /// The target's MySQL refuses writes for a while.
-    MysqlReadonly,
-    /// A table of the sidecar is locked against writes for a while.
-    LockTable,
-    /// The disk of the target's MySQL is full for a while.
-    DiskFull,
-    /// etcd gets SIGKILL and stays down for longer than the leases.
-    EtcdKill,
-    /// The target tablet's lease ends in etcd while the tablet lives.
-    LeaseExpiry,
-    /// The target tablet's process is stopped, and goes on later.
-    Freeze,
-    /// Another tablet becomes primary by a newer term, and the target tablet again by a yet newer one.
-    Demote,
-    /// A new container takes the target tablet's alias while the old one is frozen.
-    TabletReplace,
-    /// A link of the target tablet is cut for a while.
-    Partition,
-    /// A link of the target tablet is slow for a while.
-    Latency,
-    /// Every connection of a link of the target tablet is reset.
-    Reset,
-}
 
 /// What the diff must come to under a fault, once it is healed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,6 +71,14 @@ pub struct FaultFacts {
     pub evidence: &'static str,
     /// The kinds of hits that are this evidence; one of them is enough.
     pub proven_by: &'static [HitKind],
+    /// With which triggers it goes together.
+    pub rules: Rules,
+    /// Whether a schedule says how long it lasts.
+    pub length: Length,
+    /// Of the diff's rows or time, in percent: what is drawn later would come too late to take effect.
+    pub latest_percent: u32,
+    /// How a scenario says it; none: by its name.
+    pub said: Option<Sentence>,
 }
 
 impl FaultFacts {
@@ -136,35 +90,6 @@ impl FaultFacts {
 }
 
 impl Fault {
-    /// Every fault of the catalogue.
-    pub const ALL: [Self; 25] = [
-        Self::Sigkill,
-        Self::Sigterm,
-        Self::Oom,
-        Self::MemorySqueeze,
-        Self::Cancel,
-        Self::Delete,
-        Self::RpcDrop,
-        Self::RowSurgery,
-        Self::EtcdRestart,
-        Self::HostCrash,
-        Self::MysqlKill,
-        Self::MysqlSourceKill,
-        Self::SourceKill,
-        Self::MysqlConnectionKill,
-        Self::MysqlReadonly,
-        Self::LockTable,
-        Self::DiskFull,
-        Self::EtcdKill,
-        Self::LeaseExpiry,
-        Self::Freeze,
-        Self::Demote,
-        Self::TabletReplace,
-        Self::Partition,
-        Self::Latency,
-        Self::Reset,
-    ];
-
     /// What is known of it.
     #[must_use]
     pub const fn facts(self) -> FaultFacts {

@@ -1,7 +1,9 @@
 //! The entries of the catalogue.
 
-use super::{Capability, DiffOutcome, FaultFacts, Hurts};
-use crate::schedule::{HitKind, Side};
+use serde::{Deserialize, Serialize};
+
+use super::{Capability, DiffOutcome, Ends, FaultFacts, Hurts, Length, Rules, Sentence};
+use crate::schedule::{HitKind, Phase, Side};
 
 const ENGINE: &str = "a container engine";
 const MEMORY: &str = "a memory limit that holds; the helper in the tablet's image";
@@ -9,6 +11,35 @@ const ANSWERS: &str = "a tablet that answers";
 const OWN_SERVERS: &str = "servers of its own";
 const PROXY: &str = "an engine on this host: the wire proxy lives in the harness";
 const OWN_ROOT: &str = "a topology root of its own";
+
+const EARLY: &[Phase] = &[Phase::Snapshot, Phase::Streaming, Phase::Reconcile];
+const RESTARTS: &str = "the supervisor restarts it";
+
+// Why a fault does not go together with a trigger.
+const COMPLETES_FIRST: &str = "the diff completes before it can take effect; use an earlier phase";
+const STREAM_ENDED: &str = "the table's row stream has ended then; use an earlier phase";
+const TAKES_SECONDS: &str = "it takes seconds, and a phase is held only for a moment";
+const NO_PHASE: &str = "it acts on a stream of its own, which has no such phase";
+const OUTLIVES: &str =
+    "it would outlive the row lock that holds the phase; use a time or a progress";
+const NONE_WORKS: &str = "it acts on a diff at work, and none works while the tablet starts";
+const UNREGISTERED: &str = "it acts on a registered tablet, and a starting one may not be";
+const UNANSWERED: &str = "the operator's actions need a tablet that answers";
+const ANSWERS_FIRST: &str = "its proof needs a tablet and servers that answer; let it come first";
+const GONE: &str = "the diff may not be there yet, or not any more, at such a point";
+const NO_POINT: &str = "it acts on a stream of its own, which has no such point";
+const TOO_LONG: &str = "it takes long, and an exchange is held only for a moment";
+const ENDS_PEER: &str = "it may end the held exchange's other side; use a time or a progress";
+
+/// At a time, at a progress, and while the tablet recovers; not on top of another fault, in no phase and at no
+/// crash point.
+const ALONE: Rules = Rules {
+    phases: &[],
+    no_phase: OUTLIVES,
+    in_recovery: Ok(()),
+    on_top: Err(ANSWERS_FIRST),
+    at_point: Err(TOO_LONG),
+};
 
 /// A fault that both tablets live through and that is over when it was injected.
 const PASSING: FaultFacts = FaultFacts {
@@ -25,6 +56,10 @@ const PASSING: FaultFacts = FaultFacts {
     effect: "",
     evidence: "",
     proven_by: &[],
+    rules: ALONE,
+    length: Length::ItsOwn,
+    latest_percent: 80,
+    said: None,
 };
 
 /// A fault that the target tablet dies of.
@@ -42,19 +77,47 @@ const LASTING: FaultFacts = FaultFacts { keeps_unready: &[Side::Target], lasts: 
 /// A fault of servers that goes on until it is healed.
 const OUTAGE: FaultFacts = FaultFacts { needs: OWN_SERVERS, hurts: Hurts::Servers, ..LASTING };
 
-/// In the order of [`Fault::ALL`].
-pub(super) const CATALOGUE: [FaultFacts; 25] = [
-    FaultFacts { name: "sigkill", does: "the target tablet gets SIGKILL", ..DEADLY },
-    FaultFacts {
+/// Makes the faults and their facts of one list.
+macro_rules! catalogue {
+    ($($(#[$doc:meta])+ $fault:ident = $facts:expr;)+) => {
+        /// What goes wrong.
+        #[derive(
+            Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize
+        )]
+        #[serde(rename_all = "kebab-case")]
+        pub enum Fault {
+            $($(#[$doc])+ $fault,)+
+        }
+
+        const COUNT: usize = [$(stringify!($fault)),+].len();
+
+        impl Fault {
+            /// Every fault of the catalogue.
+            pub const ALL: [Self; COUNT] = [$(Self::$fault),+];
+        }
+
+        /// In the order of [`Fault::ALL`].
+        pub(super) const CATALOGUE: [FaultFacts; COUNT] = [$($facts),+];
+    };
+}
+
+catalogue! {
+    /// The target tablet's process gets SIGKILL.
+    Sigkill = FaultFacts { name: "sigkill", does: "the target tablet gets SIGKILL", rules: Rules { phases: &Phase::ALL, no_phase: "", on_top: Ok(()), at_point: Ok(()), ..ALONE }, latest_percent: 88, said: Some(Sentence { strikes: "the target tablet is killed {}", ends: Ends::Step(RESTARTS) }), ..DEADLY };
+
+    /// The target tablet's process gets SIGTERM.
+    Sigterm = FaultFacts {
         name: "sigterm",
         does: "the target tablet gets SIGTERM, and ends in order",
         ends: Some((Side::Target, 0)),
         effect: "the process ends in order, and leaves the diff to the next one",
         evidence: "exit 0 as asked; the diff in MySQL, unfinished between end and restart",
         proven_by: &[HitKind::Process],
-        ..PASSING
-    },
-    FaultFacts {
+        rules: Rules { phases: EARLY, no_phase: COMPLETES_FIRST, on_top: Ok(()), at_point: Ok(()), ..ALONE }, latest_percent: 88, said: Some(Sentence { strikes: "the target tablet is asked to terminate {}", ends: Ends::Step(RESTARTS) }), ..PASSING
+    };
+
+    /// The kernel's OOM killer kills the target tablet.
+    Oom = FaultFacts {
         name: "oom",
         does: "the kernel's OOM killer kills the target tablet",
         needs: MEMORY,
@@ -62,9 +125,11 @@ pub(super) const CATALOGUE: [FaultFacts; 25] = [
         effect: "the kernel kills the process that works on the diff",
         evidence: "the kernel's oom_kill counter, its log, or the engine's event; the diff unfinished",
         proven_by: &[HitKind::Process],
-        ..DEADLY
-    },
-    FaultFacts {
+        rules: Rules { phases: &Phase::ALL, no_phase: "", on_top: Ok(()), at_point: Ok(()), ..ALONE }, latest_percent: 80, said: Some(Sentence { strikes: "the target tablet is OOM-killed {}", ends: Ends::Step(RESTARTS) }), ..DEADLY
+    };
+
+    /// The container's memory is filled slowly, and released again.
+    MemorySqueeze = FaultFacts {
         name: "memory-squeeze",
         does: "its container's memory is filled slowly, and released",
         needs: MEMORY,
@@ -72,9 +137,11 @@ pub(super) const CATALOGUE: [FaultFacts; 25] = [
         effect: "memory runs short for the tablet, and it gives way",
         evidence: "the diff rests in the ephemeral error of memory pressure, at a charge near the limit",
         proven_by: &[HitKind::Memory],
-        ..PASSING
-    },
-    FaultFacts {
+        rules: Rules { no_phase: TAKES_SECONDS, in_recovery: Err(NONE_WORKS), ..ALONE }, latest_percent: 50, said: Some(Sentence { strikes: "the target tablet's memory fills up slowly {}", ends: Ends::Step("the memory is released") }), ..PASSING
+    };
+
+    /// The VDiff is stopped by the operator, and resumed.
+    Cancel = FaultFacts {
         name: "cancel",
         does: "the VDiff is stopped, and resumed",
         needs: ANSWERS,
@@ -83,9 +150,11 @@ pub(super) const CATALOGUE: [FaultFacts; 25] = [
         effect: "a diff that runs is stopped",
         evidence: "its row: pending or started before, stopped after",
         proven_by: &[HitKind::Row],
-        ..PASSING
-    },
-    FaultFacts {
+        rules: Rules { phases: EARLY, no_phase: COMPLETES_FIRST, in_recovery: Err(UNANSWERED), at_point: Ok(()), ..ALONE }, latest_percent: 80, said: Some(Sentence { strikes: "the operator stops the VDiff {}", ends: Ends::Step("the operator resumes the VDiff") }), ..PASSING
+    };
+
+    /// The VDiff is deleted by the operator; a new one follows.
+    Delete = FaultFacts {
         name: "delete",
         does: "the VDiff is deleted, and a new one created",
         needs: ANSWERS,
@@ -94,9 +163,11 @@ pub(super) const CATALOGUE: [FaultFacts; 25] = [
         effect: "a diff that runs is deleted",
         evidence: "its row: pending or started before, gone after",
         proven_by: &[HitKind::Row],
-        ..PASSING
-    },
-    FaultFacts {
+        rules: Rules { phases: EARLY, no_phase: COMPLETES_FIRST, in_recovery: Err(UNANSWERED), at_point: Err(GONE), ..ALONE }, latest_percent: 75, said: Some(Sentence { strikes: "the operator deletes the VDiff {}", ends: Ends::Step("the operator creates a new VDiff") }), ..PASSING
+    };
+
+    /// The reader of a row stream of the source goes away after some packets.
+    RpcDrop = FaultFacts {
         name: "rpc-drop",
         does: "the reader of a row stream goes away",
         needs: ANSWERS,
@@ -104,18 +175,22 @@ pub(super) const CATALOGUE: [FaultFacts; 25] = [
         effect: "a stream with rows outstanding loses its reader",
         evidence: "the source's processlist: the stream's statement still sends when its reader goes",
         proven_by: &[HitKind::RowStream],
-        ..PASSING
-    },
-    FaultFacts {
+        rules: Rules { no_phase: NO_PHASE, in_recovery: Err(NONE_WORKS), at_point: Err(NO_POINT), ..ALONE }, latest_percent: 88, said: Some(Sentence { strikes: "a reader of the source's rows goes away {}", ends: Ends::Itself }), ..PASSING
+    };
+
+    /// The tablet is killed and the VDiff's row is deleted by hand before it is started again.
+    RowSurgery = FaultFacts {
         name: "row-surgery",
         does: "killed, and the VDiff's row deleted by hand before the restart",
         outcome: DiffOutcome::GoneAndFollowed,
         effect: "the row of an unfinished diff is gone when the tablet starts",
         evidence: "the exit; one row deleted by hand",
         proven_by: &[HitKind::Row],
-        ..DEADLY
-    },
-    FaultFacts {
+        rules: Rules { phases: EARLY, no_phase: COMPLETES_FIRST, in_recovery: Err(UNANSWERED), at_point: Err(GONE), ..ALONE }, latest_percent: 80, said: Some(Sentence { strikes: "the target tablet is killed {}, and the operator deletes the VDiff's row", ends: Ends::Step("the supervisor restarts it, and the operator creates a new VDiff") }), ..DEADLY
+    };
+
+    /// etcd is restarted: every watch ends.
+    EtcdRestart = FaultFacts {
         name: "etcd-restart",
         does: "etcd restarts: every watch ends",
         needs: OWN_SERVERS,
@@ -124,9 +199,11 @@ pub(super) const CATALOGUE: [FaultFacts; 25] = [
         effect: "watches of both tablets end",
         evidence: "etcd's own count of watchers before, and the lease that holds the tablet's key",
         proven_by: &[HitKind::Watch],
-        ..PASSING
-    },
-    FaultFacts {
+        rules: Rules { at_point: Err(ENDS_PEER), ..ALONE }, latest_percent: 75, said: Some(Sentence { strikes: "etcd is restarted {}", ends: Ends::Itself }), ..PASSING
+    };
+
+    /// The target tablet and its MySQL die together; the tablet starts first.
+    HostCrash = FaultFacts {
         name: "host-crash",
         does: "the target tablet and its MySQL die together",
         needs: OWN_SERVERS,
@@ -135,62 +212,76 @@ pub(super) const CATALOGUE: [FaultFacts; 25] = [
         effect: "the tablet and its MySQL die together, in the middle of the diff",
         evidence: "both exits; the diff in MySQL in the last moment before",
         proven_by: &[HitKind::Process],
-        ..DEADLY
-    },
-    FaultFacts {
+        rules: Rules { at_point: Err(ENDS_PEER), ..ALONE }, latest_percent: 80, said: Some(Sentence { strikes: "the target tablet and its MySQL die together {}", ends: Ends::Step(RESTARTS) }), ..DEADLY
+    };
+
+    /// The target's MySQL gets SIGKILL, the tablet lives on.
+    MysqlKill = FaultFacts {
         name: "mysql-kill",
         does: "the target's MySQL gets SIGKILL, is down for a while, and recovers",
         effect: "statements and streams of the target tablet break off",
         evidence: "the processlist in the last moment: the tablet's connections in use, by number and statement",
         proven_by: &[HitKind::Connection, HitKind::Start],
-        ..OUTAGE
-    },
-    FaultFacts {
+        rules: Rules { on_top: Ok(()), at_point: Err(ENDS_PEER), ..ALONE }, latest_percent: 80, said: Some(Sentence { strikes: "the target's MySQL is killed {}", ends: Ends::Over }), ..OUTAGE
+    };
+
+    /// The source's MySQL gets SIGKILL.
+    MysqlSourceKill = FaultFacts {
         name: "mysql-source-kill",
         does: "the source's MySQL gets SIGKILL, is down for a while, and recovers",
         keeps_unready: &[Side::Source],
         effect: "the row stream breaks off with rows outstanding",
         evidence: "the source's processlist in the last moment: the stream's statement still sends",
         proven_by: &[HitKind::RowStream, HitKind::Call],
-        ..OUTAGE
-    },
-    FaultFacts {
+        rules: Rules { on_top: Ok(()), at_point: Err(ENDS_PEER), ..ALONE }, latest_percent: 80, said: Some(Sentence { strikes: "the source's MySQL is killed {}", ends: Ends::Over }), ..OUTAGE
+    };
+
+    /// The source tablet's process gets SIGKILL.
+    SourceKill = FaultFacts {
         name: "source-kill",
         does: "the source tablet gets SIGKILL, and is started again",
         ends: Some((Side::Source, 137)),
         effect: "the row stream breaks off with rows outstanding, or cannot be opened",
         evidence: "the source's processlist in the last moment: the stream's statement still sends; or the target is held before its call, or tells that it was refused",
         proven_by: &[HitKind::RowStream, HitKind::Call],
-        ..PASSING
-    },
-    FaultFacts {
+        rules: Rules { phases: &[Phase::Snapshot, Phase::Streaming], no_phase: STREAM_ENDED, on_top: Ok(()), at_point: Err(ENDS_PEER), ..ALONE }, latest_percent: 80, said: Some(Sentence { strikes: "the source tablet is killed {}", ends: Ends::Over }), ..PASSING
+    };
+
+    /// The target tablet's connections are killed in its MySQL.
+    MysqlConnectionKill = FaultFacts {
         name: "mysql-connection-kill",
         does: "KILL of every connection of the target tablet in its MySQL",
         needs: "a MySQL user of each incarnation's own",
         effect: "a statement or stream of the target tablet breaks off",
         evidence: "the processlist: the killed connections that were in use, by number and statement",
         proven_by: &[HitKind::Connection],
-        ..PASSING
-    },
-    FaultFacts {
+        rules: Rules { phases: &Phase::ALL, no_phase: "", in_recovery: Err(NONE_WORKS), at_point: Err(ENDS_PEER), ..ALONE }, latest_percent: 80, said: Some(Sentence { strikes: "the target tablet's connections are killed {}", ends: Ends::Over }), ..PASSING
+    };
+
+    /// The target's MySQL refuses writes for a while.
+    MysqlReadonly = FaultFacts {
         name: "mysql-readonly",
         does: "the target's MySQL is super_read_only for a while",
         needs: "servers of its own, with the performance schema on",
         effect: "a write of the tablet is refused",
         evidence: "MySQL's count of writes that it refused to the tablet's user",
         proven_by: &[HitKind::Write],
-        ..OUTAGE
-    },
-    FaultFacts {
+        rules: Rules { in_recovery: Err(NONE_WORKS), ..ALONE }, latest_percent: 70, said: Some(Sentence { strikes: "the target's MySQL takes no writes {}", ends: Ends::Over }), ..OUTAGE
+    };
+
+    /// A table of the sidecar is locked against writes for a while.
+    LockTable = FaultFacts {
         name: "lock-table",
         does: "a table lock holds up checkpoints for longer than a statement waits for one",
         needs: "a sidecar database of its own",
         effect: "a write of the tablet waits for the lock",
         evidence: "the processlist: a statement of the tablet's user that waits for it",
         proven_by: &[HitKind::Write],
-        ..LASTING
-    },
-    FaultFacts {
+        rules: Rules { in_recovery: Err(NONE_WORKS), ..ALONE }, latest_percent: 70, said: Some(Sentence { strikes: "the table of checkpoints is locked {}", ends: Ends::Over }), ..LASTING
+    };
+
+    /// The disk of the target's MySQL is full for a while.
+    DiskFull = FaultFacts {
         name: "disk-full",
         does: "the disk of the target's MySQL is filled up, and freed",
         needs: "servers of its own, MySQL on a tmpfs volume of limited size",
@@ -198,18 +289,22 @@ pub(super) const CATALOGUE: [FaultFacts; 25] = [
         effect: "a write of the tablet waits for room, or is refused",
         evidence: "the processlist: a write of the tablet's user that does not end; or its diff's error",
         proven_by: &[HitKind::Write],
-        ..OUTAGE
-    },
-    FaultFacts {
+        rules: Rules { in_recovery: Err(NONE_WORKS), ..ALONE }, latest_percent: 50, ..OUTAGE
+    };
+
+    /// etcd gets SIGKILL and stays down for longer than the leases.
+    EtcdKill = FaultFacts {
         name: "etcd-kill",
         does: "etcd gets SIGKILL, and is down for longer than the tablets' leases",
         keeps_unready: &[Side::Source, Side::Target],
         effect: "watches end, and leases run out",
         evidence: "etcd's own count of watchers before, and the lease that holds the tablet's key",
         proven_by: &[HitKind::Watch],
-        ..OUTAGE
-    },
-    FaultFacts {
+        rules: Rules { on_top: Ok(()), at_point: Err(ENDS_PEER), ..ALONE }, latest_percent: 75, said: Some(Sentence { strikes: "etcd is killed {}", ends: Ends::Over }), ..OUTAGE
+    };
+
+    /// The target tablet's lease ends in etcd while the tablet lives.
+    LeaseExpiry = FaultFacts {
         name: "lease-expiry",
         does: "the target tablet's lease is revoked in etcd: to it the same as run out",
         needs: OWN_ROOT,
@@ -217,26 +312,32 @@ pub(super) const CATALOGUE: [FaultFacts; 25] = [
         effect: "the key by which the tablet is known goes with its lease",
         evidence: "etcd: the key was bound to the lease, and is gone with it",
         proven_by: &[HitKind::Lease],
-        ..PASSING
-    },
-    FaultFacts {
+        rules: Rules { phases: EARLY, no_phase: COMPLETES_FIRST, in_recovery: Err(UNREGISTERED), ..ALONE }, latest_percent: 88, said: Some(Sentence { strikes: "the target tablet's lease ends {}", ends: Ends::Over }), ..PASSING
+    };
+
+    /// The target tablet's process is stopped, and goes on later.
+    Freeze = FaultFacts {
         name: "freeze",
         does: "the target tablet gets SIGSTOP, and SIGCONT before or after its lease ends",
         effect: "the process that works on the diff stands still",
         evidence: "the kernel says stopped (or it is silent); the diff does not move meanwhile",
         proven_by: &[HitKind::Process],
-        ..LASTING
-    },
-    FaultFacts {
+        rules: Rules { phases: EARLY, no_phase: COMPLETES_FIRST, on_top: Ok(()), ..ALONE }, length: Length::Drawn, latest_percent: 80, ..LASTING
+    };
+
+    /// Another tablet becomes primary by a newer term, and the target tablet again by a yet newer one.
+    Demote = FaultFacts {
         name: "demote",
         does: "another alias is primary by a newer term, then the tablet by a yet newer one",
         needs: OWN_ROOT,
         effect: "the tablet is no primary any more, in the middle of the diff",
         evidence: "its role before and after",
         proven_by: &[HitKind::Role],
-        ..LASTING
-    },
-    FaultFacts {
+        rules: Rules { in_recovery: Err(UNREGISTERED), ..ALONE }, latest_percent: 75, said: Some(Sentence { strikes: "another tablet becomes primary {}", ends: Ends::Over }), ..LASTING
+    };
+
+    /// A new container takes the target tablet's alias while the old one is frozen.
+    TabletReplace = FaultFacts {
         name: "tablet-replace",
         does: "a new container takes the frozen tablet's alias; the old one is thawed later",
         ends: Some((Side::Target, 3)),
@@ -244,9 +345,11 @@ pub(super) const CATALOGUE: [FaultFacts; 25] = [
         effect: "two incarnations of one alias: the old one stands still, the new one takes over",
         evidence: "the kernel says stopped; the next incarnation was started",
         proven_by: &[HitKind::Process],
-        ..PASSING
-    },
-    FaultFacts {
+        rules: Rules { in_recovery: Err(UNREGISTERED), ..ALONE }, latest_percent: 80, said: Some(Sentence { strikes: "a new container takes the frozen target tablet's alias {}", ends: Ends::Over }), ..PASSING
+    };
+
+    /// A link of the target tablet is cut for a while.
+    Partition = FaultFacts {
         name: "partition",
         does: "a link of the target tablet is cut, for less or more than its lease",
         needs: PROXY,
@@ -254,9 +357,11 @@ pub(super) const CATALOGUE: [FaultFacts; 25] = [
         effect: "what the tablet says on the link does not arrive",
         evidence: "a stream or exchange that was open then, by name; bytes that wait in the proxy's sockets",
         proven_by: &[HitKind::Exchange],
-        ..LASTING
-    },
-    FaultFacts {
+        length: Length::Drawn, latest_percent: 70, ..LASTING
+    };
+
+    /// A link of the target tablet is slow for a while.
+    Latency = FaultFacts {
         name: "latency",
         does: "every byte on a link of the target tablet comes later for a while",
         needs: PROXY,
@@ -265,9 +370,11 @@ pub(super) const CATALOGUE: [FaultFacts; 25] = [
         effect: "what the tablet says on the link comes later",
         evidence: "the time of later exchanges, measured against the delay",
         proven_by: &[HitKind::Delay],
-        ..LASTING
-    },
-    FaultFacts {
+        rules: Rules { in_recovery: Err(NONE_WORKS), ..ALONE }, length: Length::Told, latest_percent: 70, ..LASTING
+    };
+
+    /// Every connection of a link of the target tablet is reset.
+    Reset = FaultFacts {
         name: "reset",
         does: "every connection of a link of the target tablet is reset",
         needs: PROXY,
@@ -275,6 +382,6 @@ pub(super) const CATALOGUE: [FaultFacts; 25] = [
         effect: "a stream, exchange or connection in use breaks off",
         evidence: "what was open on the link then, by name; the connection that followed",
         proven_by: &[HitKind::Exchange],
-        ..PASSING
-    },
-];
+        rules: Rules { at_point: Err(ENDS_PEER), ..ALONE }, latest_percent: 70, ..PASSING
+    };
+}

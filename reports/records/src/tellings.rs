@@ -1,0 +1,59 @@
+//! What a system under test may tell of its diffs, and what is judged by it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::verdict::Invariant;
+
+/// Something that not every system tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Telling {
+    /// Which incarnation works on a diff, a table, a workflow.
+    Owners,
+    /// Each change of a diff's state, and where each stream begins, beside the states themselves.
+    Story,
+    /// Whether an error is taken up by the tablet itself or by an operator, and that memory was short.
+    Retries,
+}
+
+impl Telling {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Owners, Self::Story, Self::Retries];
+
+    /// What it is, in words.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Owners => "which incarnation works on a diff",
+            Self::Story => "a diff's story beside its states",
+            Self::Retries => "who takes a diff up after an error, and why it fell",
+        }
+    }
+
+    /// What is judged by it: invariants, each with the part of it that is.
+    #[must_use]
+    pub fn judged_by_it(self) -> &'static [(Invariant, &'static str)] {
+        match self {
+            Self::Owners => &[
+                (Invariant::I3, "that a diff of a dead incarnation is taken up in time"),
+                (Invariant::I5, "that the next owner starts a stream before it saves rows"),
+                (Invariant::I8, "that an older owner never comes back"),
+            ],
+            Self::Story => &[
+                (Invariant::I5, "that a stream starts at the last saved cursor"),
+                (Invariant::I8, "that the log tells each state, and is not flooded"),
+            ],
+            Self::Retries => &[
+                (Invariant::I3, "that no error on the way is a lasting one"),
+                (Invariant::I9, "that a diff gives way with the error of short memory"),
+            ],
+        }
+    }
+
+    /// What was not judged for want of it, a sentence for each invariant.
+    pub fn not_judged(self) -> impl Iterator<Item = String> {
+        self.judged_by_it().iter().map(move |(invariant, part)| {
+            format!("{invariant}, {part}: the system does not tell {}", self.words())
+        })
+    }
+}
