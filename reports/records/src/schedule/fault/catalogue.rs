@@ -1,4 +1,4 @@
-//! The entries of the catalogue.
+//! The faults: the list, and the definition of each.
 
 use serde::{Deserialize, Serialize};
 
@@ -79,7 +79,7 @@ const OUTAGE: FaultFacts = FaultFacts { needs: OWN_SERVERS, hurts: Hurts::Server
 
 /// Makes the faults and their facts of one list.
 macro_rules! catalogue {
-    ($($(#[$doc:meta])+ $fault:ident = $facts:expr;)+) => {
+    ($($(#[$doc:meta])+ $fault:ident = $facts:ident;)+) => {
         /// What goes wrong.
         #[derive(
             Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize
@@ -103,285 +103,463 @@ macro_rules! catalogue {
 
 catalogue! {
     /// The target tablet's process gets SIGKILL.
-    Sigkill = FaultFacts { name: "sigkill", does: "the target tablet gets SIGKILL", rules: Rules { phases: &Phase::ALL, no_phase: "", on_top: Ok(()), at_point: Ok(()), ..ALONE }, latest_percent: 88, said: Some(Sentence { strikes: "the target tablet is killed {}", ends: Ends::Step(RESTARTS) }), ..DEADLY };
-
+    Sigkill = SIGKILL;
     /// The target tablet's process gets SIGTERM.
-    Sigterm = FaultFacts {
-        name: "sigterm",
-        does: "the target tablet gets SIGTERM, and ends in order",
-        ends: Some((Side::Target, 0)),
-        effect: "the process ends in order, and leaves the diff to the next one",
-        evidence: "exit 0 as asked; the diff in MySQL, unfinished between end and restart",
-        proven_by: &[HitKind::Process],
-        rules: Rules { phases: EARLY, no_phase: COMPLETES_FIRST, on_top: Ok(()), at_point: Ok(()), ..ALONE }, latest_percent: 88, said: Some(Sentence { strikes: "the target tablet is asked to terminate {}", ends: Ends::Step(RESTARTS) }), ..PASSING
-    };
-
+    Sigterm = SIGTERM;
     /// The kernel's OOM killer kills the target tablet.
-    Oom = FaultFacts {
-        name: "oom",
-        does: "the kernel's OOM killer kills the target tablet",
-        needs: MEMORY,
-        demands: &[Capability::MemoryLimit],
-        effect: "the kernel kills the process that works on the diff",
-        evidence: "the kernel's oom_kill counter, its log, or the engine's event; the diff unfinished",
-        proven_by: &[HitKind::Process],
-        rules: Rules { phases: &Phase::ALL, no_phase: "", on_top: Ok(()), at_point: Ok(()), ..ALONE }, latest_percent: 80, said: Some(Sentence { strikes: "the target tablet is OOM-killed {}", ends: Ends::Step(RESTARTS) }), ..DEADLY
-    };
-
+    Oom = OOM;
     /// The container's memory is filled slowly, and released again.
-    MemorySqueeze = FaultFacts {
-        name: "memory-squeeze",
-        does: "its container's memory is filled slowly, and released",
-        needs: MEMORY,
-        demands: &[Capability::MemoryLimit, Capability::MemoryAccount],
-        effect: "memory runs short for the tablet, and it gives way",
-        evidence: "the diff rests in the ephemeral error of memory pressure, at a charge near the limit",
-        proven_by: &[HitKind::Memory],
-        rules: Rules { no_phase: TAKES_SECONDS, in_recovery: Err(NONE_WORKS), ..ALONE }, latest_percent: 50, said: Some(Sentence { strikes: "the target tablet's memory fills up slowly {}", ends: Ends::Step("the memory is released") }), ..PASSING
-    };
-
+    MemorySqueeze = MEMORY_SQUEEZE;
     /// The VDiff is stopped by the operator, and resumed.
-    Cancel = FaultFacts {
-        name: "cancel",
-        does: "the VDiff is stopped, and resumed",
-        needs: ANSWERS,
-        outcome: DiffOutcome::CompletesWhenResumed,
-        disturbs_readiness: false,
-        effect: "a diff that runs is stopped",
-        evidence: "its row: pending or started before, stopped after",
-        proven_by: &[HitKind::Row],
-        rules: Rules { phases: EARLY, no_phase: COMPLETES_FIRST, in_recovery: Err(UNANSWERED), at_point: Ok(()), ..ALONE }, latest_percent: 80, said: Some(Sentence { strikes: "the operator stops the VDiff {}", ends: Ends::Step("the operator resumes the VDiff") }), ..PASSING
-    };
-
+    Cancel = CANCEL;
     /// The VDiff is deleted by the operator; a new one follows.
-    Delete = FaultFacts {
-        name: "delete",
-        does: "the VDiff is deleted, and a new one created",
-        needs: ANSWERS,
-        outcome: DiffOutcome::GoneAndFollowed,
-        disturbs_readiness: false,
-        effect: "a diff that runs is deleted",
-        evidence: "its row: pending or started before, gone after",
-        proven_by: &[HitKind::Row],
-        rules: Rules { phases: EARLY, no_phase: COMPLETES_FIRST, in_recovery: Err(UNANSWERED), at_point: Err(GONE), ..ALONE }, latest_percent: 75, said: Some(Sentence { strikes: "the operator deletes the VDiff {}", ends: Ends::Step("the operator creates a new VDiff") }), ..PASSING
-    };
-
+    Delete = DELETE;
     /// The reader of a row stream of the source goes away after some packets.
-    RpcDrop = FaultFacts {
-        name: "rpc-drop",
-        does: "the reader of a row stream goes away",
-        needs: ANSWERS,
-        disturbs_readiness: false,
-        effect: "a stream with rows outstanding loses its reader",
-        evidence: "the source's processlist: the stream's statement still sends when its reader goes",
-        proven_by: &[HitKind::RowStream],
-        rules: Rules { no_phase: NO_PHASE, in_recovery: Err(NONE_WORKS), at_point: Err(NO_POINT), ..ALONE }, latest_percent: 88, said: Some(Sentence { strikes: "a reader of the source's rows goes away {}", ends: Ends::Itself }), ..PASSING
-    };
-
+    RpcDrop = RPC_DROP;
     /// The tablet is killed and the VDiff's row is deleted by hand before it is started again.
-    RowSurgery = FaultFacts {
-        name: "row-surgery",
-        does: "killed, and the VDiff's row deleted by hand before the restart",
-        outcome: DiffOutcome::GoneAndFollowed,
-        effect: "the row of an unfinished diff is gone when the tablet starts",
-        evidence: "the exit; one row deleted by hand",
-        proven_by: &[HitKind::Row],
-        rules: Rules { phases: EARLY, no_phase: COMPLETES_FIRST, in_recovery: Err(UNANSWERED), at_point: Err(GONE), ..ALONE }, latest_percent: 80, said: Some(Sentence { strikes: "the target tablet is killed {}, and the operator deletes the VDiff's row", ends: Ends::Step("the supervisor restarts it, and the operator creates a new VDiff") }), ..DEADLY
-    };
-
+    RowSurgery = ROW_SURGERY;
     /// etcd is restarted: every watch ends.
-    EtcdRestart = FaultFacts {
-        name: "etcd-restart",
-        does: "etcd restarts: every watch ends",
-        needs: OWN_SERVERS,
-        keeps_unready: &[Side::Source, Side::Target],
-        hurts: Hurts::Servers,
-        effect: "watches of both tablets end",
-        evidence: "etcd's own count of watchers before, and the lease that holds the tablet's key",
-        proven_by: &[HitKind::Watch],
-        rules: Rules { at_point: Err(ENDS_PEER), ..ALONE }, latest_percent: 75, said: Some(Sentence { strikes: "etcd is restarted {}", ends: Ends::Itself }), ..PASSING
-    };
-
+    EtcdRestart = ETCD_RESTART;
     /// The target tablet and its MySQL die together; the tablet starts first.
-    HostCrash = FaultFacts {
-        name: "host-crash",
-        does: "the target tablet and its MySQL die together",
-        needs: OWN_SERVERS,
-        keeps_unready: &[Side::Target],
-        hurts: Hurts::Servers,
-        effect: "the tablet and its MySQL die together, in the middle of the diff",
-        evidence: "both exits; the diff in MySQL in the last moment before",
-        proven_by: &[HitKind::Process],
-        rules: Rules { at_point: Err(ENDS_PEER), ..ALONE }, latest_percent: 80, said: Some(Sentence { strikes: "the target tablet and its MySQL die together {}", ends: Ends::Step(RESTARTS) }), ..DEADLY
-    };
-
+    HostCrash = HOST_CRASH;
     /// The target's MySQL gets SIGKILL, the tablet lives on.
-    MysqlKill = FaultFacts {
-        name: "mysql-kill",
-        does: "the target's MySQL gets SIGKILL, is down for a while, and recovers",
-        effect: "statements and streams of the target tablet break off",
-        evidence: "the processlist in the last moment: the tablet's connections in use, by number and statement",
-        proven_by: &[HitKind::Connection, HitKind::Start],
-        rules: Rules { on_top: Ok(()), at_point: Err(ENDS_PEER), ..ALONE }, latest_percent: 80, said: Some(Sentence { strikes: "the target's MySQL is killed {}", ends: Ends::Over }), ..OUTAGE
-    };
-
+    MysqlKill = MYSQL_KILL;
     /// The source's MySQL gets SIGKILL.
-    MysqlSourceKill = FaultFacts {
-        name: "mysql-source-kill",
-        does: "the source's MySQL gets SIGKILL, is down for a while, and recovers",
-        keeps_unready: &[Side::Source],
-        effect: "the row stream breaks off with rows outstanding",
-        evidence: "the source's processlist in the last moment: the stream's statement still sends",
-        proven_by: &[HitKind::RowStream, HitKind::Call],
-        rules: Rules { on_top: Ok(()), at_point: Err(ENDS_PEER), ..ALONE }, latest_percent: 80, said: Some(Sentence { strikes: "the source's MySQL is killed {}", ends: Ends::Over }), ..OUTAGE
-    };
-
+    MysqlSourceKill = MYSQL_SOURCE_KILL;
     /// The source tablet's process gets SIGKILL.
-    SourceKill = FaultFacts {
-        name: "source-kill",
-        does: "the source tablet gets SIGKILL, and is started again",
-        ends: Some((Side::Source, 137)),
-        effect: "the row stream breaks off with rows outstanding, or cannot be opened",
-        evidence: "the source's processlist in the last moment: the stream's statement still sends; or the target is held before its call, or tells that it was refused",
-        proven_by: &[HitKind::RowStream, HitKind::Call],
-        rules: Rules { phases: &[Phase::Snapshot, Phase::Streaming], no_phase: STREAM_ENDED, on_top: Ok(()), at_point: Err(ENDS_PEER), ..ALONE }, latest_percent: 80, said: Some(Sentence { strikes: "the source tablet is killed {}", ends: Ends::Over }), ..PASSING
-    };
-
+    SourceKill = SOURCE_KILL;
     /// The target tablet's connections are killed in its MySQL.
-    MysqlConnectionKill = FaultFacts {
-        name: "mysql-connection-kill",
-        does: "KILL of every connection of the target tablet in its MySQL",
-        needs: "a MySQL user of each incarnation's own",
-        effect: "a statement or stream of the target tablet breaks off",
-        evidence: "the processlist: the killed connections that were in use, by number and statement",
-        proven_by: &[HitKind::Connection],
-        rules: Rules { phases: &Phase::ALL, no_phase: "", in_recovery: Err(NONE_WORKS), at_point: Err(ENDS_PEER), ..ALONE }, latest_percent: 80, said: Some(Sentence { strikes: "the target tablet's connections are killed {}", ends: Ends::Over }), ..PASSING
-    };
-
+    MysqlConnectionKill = MYSQL_CONNECTION_KILL;
     /// The target's MySQL refuses writes for a while.
-    MysqlReadonly = FaultFacts {
-        name: "mysql-readonly",
-        does: "the target's MySQL is super_read_only for a while",
-        needs: "servers of its own, with the performance schema on",
-        effect: "a write of the tablet is refused",
-        evidence: "MySQL's count of writes that it refused to the tablet's user",
-        proven_by: &[HitKind::Write],
-        rules: Rules { in_recovery: Err(NONE_WORKS), ..ALONE }, latest_percent: 70, said: Some(Sentence { strikes: "the target's MySQL takes no writes {}", ends: Ends::Over }), ..OUTAGE
-    };
-
+    MysqlReadonly = MYSQL_READONLY;
     /// A table of the sidecar is locked against writes for a while.
-    LockTable = FaultFacts {
-        name: "lock-table",
-        does: "a table lock holds up checkpoints for longer than a statement waits for one",
-        needs: "a sidecar database of its own",
-        effect: "a write of the tablet waits for the lock",
-        evidence: "the processlist: a statement of the tablet's user that waits for it",
-        proven_by: &[HitKind::Write],
-        rules: Rules { in_recovery: Err(NONE_WORKS), ..ALONE }, latest_percent: 70, said: Some(Sentence { strikes: "the table of checkpoints is locked {}", ends: Ends::Over }), ..LASTING
-    };
-
+    LockTable = LOCK_TABLE;
     /// The disk of the target's MySQL is full for a while.
-    DiskFull = FaultFacts {
-        name: "disk-full",
-        does: "the disk of the target's MySQL is filled up, and freed",
-        needs: "servers of its own, MySQL on a tmpfs volume of limited size",
-        hurts: Hurts::Disk,
-        effect: "a write of the tablet waits for room, or is refused",
-        evidence: "the processlist: a write of the tablet's user that does not end; or its diff's error",
-        proven_by: &[HitKind::Write],
-        rules: Rules { in_recovery: Err(NONE_WORKS), ..ALONE }, latest_percent: 50, ..OUTAGE
-    };
-
+    DiskFull = DISK_FULL;
     /// etcd gets SIGKILL and stays down for longer than the leases.
-    EtcdKill = FaultFacts {
-        name: "etcd-kill",
-        does: "etcd gets SIGKILL, and is down for longer than the tablets' leases",
-        keeps_unready: &[Side::Source, Side::Target],
-        effect: "watches end, and leases run out",
-        evidence: "etcd's own count of watchers before, and the lease that holds the tablet's key",
-        proven_by: &[HitKind::Watch],
-        rules: Rules { on_top: Ok(()), at_point: Err(ENDS_PEER), ..ALONE }, latest_percent: 75, said: Some(Sentence { strikes: "etcd is killed {}", ends: Ends::Over }), ..OUTAGE
-    };
-
+    EtcdKill = ETCD_KILL;
     /// The target tablet's lease ends in etcd while the tablet lives.
-    LeaseExpiry = FaultFacts {
-        name: "lease-expiry",
-        does: "the target tablet's lease is revoked in etcd: to it the same as run out",
-        needs: OWN_ROOT,
-        disturbs_readiness: false,
-        effect: "the key by which the tablet is known goes with its lease",
-        evidence: "etcd: the key was bound to the lease, and is gone with it",
-        proven_by: &[HitKind::Lease],
-        rules: Rules { phases: EARLY, no_phase: COMPLETES_FIRST, in_recovery: Err(UNREGISTERED), ..ALONE }, latest_percent: 88, said: Some(Sentence { strikes: "the target tablet's lease ends {}", ends: Ends::Over }), ..PASSING
-    };
-
+    LeaseExpiry = LEASE_EXPIRY;
     /// The target tablet's process is stopped, and goes on later.
-    Freeze = FaultFacts {
-        name: "freeze",
-        does: "the target tablet gets SIGSTOP, and SIGCONT before or after its lease ends",
-        effect: "the process that works on the diff stands still",
-        evidence: "the kernel says stopped (or it is silent); the diff does not move meanwhile",
-        proven_by: &[HitKind::Process],
-        rules: Rules { phases: EARLY, no_phase: COMPLETES_FIRST, on_top: Ok(()), ..ALONE }, length: Length::Drawn, latest_percent: 80, ..LASTING
-    };
-
+    Freeze = FREEZE;
     /// Another tablet becomes primary by a newer term, and the target tablet again by a yet newer one.
-    Demote = FaultFacts {
-        name: "demote",
-        does: "another alias is primary by a newer term, then the tablet by a yet newer one",
-        needs: OWN_ROOT,
-        effect: "the tablet is no primary any more, in the middle of the diff",
-        evidence: "its role before and after",
-        proven_by: &[HitKind::Role],
-        rules: Rules { in_recovery: Err(UNREGISTERED), ..ALONE }, latest_percent: 75, said: Some(Sentence { strikes: "another tablet becomes primary {}", ends: Ends::Over }), ..LASTING
-    };
-
+    Demote = DEMOTE;
     /// A new container takes the target tablet's alias while the old one is frozen.
-    TabletReplace = FaultFacts {
-        name: "tablet-replace",
-        does: "a new container takes the frozen tablet's alias; the old one is thawed later",
-        ends: Some((Side::Target, 3)),
-        lasts: true,
-        effect: "two incarnations of one alias: the old one stands still, the new one takes over",
-        evidence: "the kernel says stopped; the next incarnation was started",
-        proven_by: &[HitKind::Process],
-        rules: Rules { in_recovery: Err(UNREGISTERED), ..ALONE }, latest_percent: 80, said: Some(Sentence { strikes: "a new container takes the frozen target tablet's alias {}", ends: Ends::Over }), ..PASSING
-    };
-
+    TabletReplace = TABLET_REPLACE;
     /// A link of the target tablet is cut for a while.
-    Partition = FaultFacts {
-        name: "partition",
-        does: "a link of the target tablet is cut, for less or more than its lease",
-        needs: PROXY,
-        demands: &[Capability::WireProxy],
-        effect: "what the tablet says on the link does not arrive",
-        evidence: "a stream or exchange that was open then, by name; bytes that wait in the proxy's sockets",
-        proven_by: &[HitKind::Exchange],
-        length: Length::Drawn, latest_percent: 70, ..LASTING
-    };
-
+    Partition = PARTITION;
     /// A link of the target tablet is slow for a while.
-    Latency = FaultFacts {
-        name: "latency",
-        does: "every byte on a link of the target tablet comes later for a while",
-        needs: PROXY,
-        demands: &[Capability::WireProxy],
-        keeps_unready: &[],
-        effect: "what the tablet says on the link comes later",
-        evidence: "the time of later exchanges, measured against the delay",
-        proven_by: &[HitKind::Delay],
-        rules: Rules { in_recovery: Err(NONE_WORKS), ..ALONE }, length: Length::Told, latest_percent: 70, ..LASTING
-    };
-
+    Latency = LATENCY;
     /// Every connection of a link of the target tablet is reset.
-    Reset = FaultFacts {
-        name: "reset",
-        does: "every connection of a link of the target tablet is reset",
-        needs: PROXY,
-        demands: &[Capability::WireProxy],
-        effect: "a stream, exchange or connection in use breaks off",
-        evidence: "what was open on the link then, by name; the connection that followed",
-        proven_by: &[HitKind::Exchange],
-        rules: Rules { at_point: Err(ENDS_PEER), ..ALONE }, latest_percent: 70, ..PASSING
-    };
+    Reset = RESET;
 }
+
+const SIGKILL: FaultFacts = FaultFacts {
+    name: "sigkill",
+    does: "the target tablet gets SIGKILL",
+    rules: Rules { phases: &Phase::ALL, no_phase: "", on_top: Ok(()), at_point: Ok(()), ..ALONE },
+    latest_percent: 88,
+    said: Some(Sentence { strikes: "the target tablet is killed {}", ends: Ends::Step(RESTARTS) }),
+    ..DEADLY
+};
+
+const SIGTERM: FaultFacts = FaultFacts {
+    name: "sigterm",
+    does: "the target tablet gets SIGTERM, and ends in order",
+    ends: Some((Side::Target, 0)),
+    effect: "the process ends in order, and leaves the diff to the next one",
+    evidence: "exit 0 as asked; the diff in MySQL, unfinished between end and restart",
+    proven_by: &[HitKind::Process],
+    rules: Rules {
+        phases: EARLY,
+        no_phase: COMPLETES_FIRST,
+        on_top: Ok(()),
+        at_point: Ok(()),
+        ..ALONE
+    },
+    latest_percent: 88,
+    said: Some(Sentence {
+        strikes: "the target tablet is asked to terminate {}",
+        ends: Ends::Step(RESTARTS),
+    }),
+    ..PASSING
+};
+
+const OOM: FaultFacts = FaultFacts {
+    name: "oom",
+    does: "the kernel's OOM killer kills the target tablet",
+    needs: MEMORY,
+    demands: &[Capability::MemoryLimit],
+    effect: "the kernel kills the process that works on the diff",
+    evidence: "the kernel's oom_kill counter, its log, or the engine's event; the diff unfinished",
+    proven_by: &[HitKind::Process],
+    rules: Rules { phases: &Phase::ALL, no_phase: "", on_top: Ok(()), at_point: Ok(()), ..ALONE },
+    latest_percent: 80,
+    said: Some(Sentence {
+        strikes: "the target tablet is OOM-killed {}",
+        ends: Ends::Step(RESTARTS),
+    }),
+    ..DEADLY
+};
+
+const MEMORY_SQUEEZE: FaultFacts = FaultFacts {
+    name: "memory-squeeze",
+    does: "its container's memory is filled slowly, and released",
+    needs: MEMORY,
+    demands: &[Capability::MemoryLimit, Capability::MemoryAccount],
+    effect: "memory runs short for the tablet, and it gives way",
+    evidence: "the diff rests in the ephemeral error of memory pressure, at a charge near the limit",
+    proven_by: &[HitKind::Memory],
+    rules: Rules { no_phase: TAKES_SECONDS, in_recovery: Err(NONE_WORKS), ..ALONE },
+    latest_percent: 50,
+    said: Some(Sentence {
+        strikes: "the target tablet's memory fills up slowly {}",
+        ends: Ends::Step("the memory is released"),
+    }),
+    ..PASSING
+};
+
+const CANCEL: FaultFacts = FaultFacts {
+    name: "cancel",
+    does: "the VDiff is stopped, and resumed",
+    needs: ANSWERS,
+    outcome: DiffOutcome::CompletesWhenResumed,
+    disturbs_readiness: false,
+    effect: "a diff that runs is stopped",
+    evidence: "its row: pending or started before, stopped after",
+    proven_by: &[HitKind::Row],
+    rules: Rules {
+        phases: EARLY,
+        no_phase: COMPLETES_FIRST,
+        in_recovery: Err(UNANSWERED),
+        at_point: Ok(()),
+        ..ALONE
+    },
+    latest_percent: 80,
+    said: Some(Sentence {
+        strikes: "the operator stops the VDiff {}",
+        ends: Ends::Step("the operator resumes the VDiff"),
+    }),
+    ..PASSING
+};
+
+const DELETE: FaultFacts = FaultFacts {
+    name: "delete",
+    does: "the VDiff is deleted, and a new one created",
+    needs: ANSWERS,
+    outcome: DiffOutcome::GoneAndFollowed,
+    disturbs_readiness: false,
+    effect: "a diff that runs is deleted",
+    evidence: "its row: pending or started before, gone after",
+    proven_by: &[HitKind::Row],
+    rules: Rules {
+        phases: EARLY,
+        no_phase: COMPLETES_FIRST,
+        in_recovery: Err(UNANSWERED),
+        at_point: Err(GONE),
+        ..ALONE
+    },
+    latest_percent: 75,
+    said: Some(Sentence {
+        strikes: "the operator deletes the VDiff {}",
+        ends: Ends::Step("the operator creates a new VDiff"),
+    }),
+    ..PASSING
+};
+
+const RPC_DROP: FaultFacts = FaultFacts {
+    name: "rpc-drop",
+    does: "the reader of a row stream goes away",
+    needs: ANSWERS,
+    disturbs_readiness: false,
+    effect: "a stream with rows outstanding loses its reader",
+    evidence: "the source's processlist: the stream's statement still sends when its reader goes",
+    proven_by: &[HitKind::RowStream],
+    rules: Rules {
+        no_phase: NO_PHASE,
+        in_recovery: Err(NONE_WORKS),
+        at_point: Err(NO_POINT),
+        ..ALONE
+    },
+    latest_percent: 88,
+    said: Some(Sentence {
+        strikes: "a reader of the source's rows goes away {}",
+        ends: Ends::Itself,
+    }),
+    ..PASSING
+};
+
+const ROW_SURGERY: FaultFacts = FaultFacts {
+    name: "row-surgery",
+    does: "killed, and the VDiff's row deleted by hand before the restart",
+    outcome: DiffOutcome::GoneAndFollowed,
+    effect: "the row of an unfinished diff is gone when the tablet starts",
+    evidence: "the exit; one row deleted by hand",
+    proven_by: &[HitKind::Row],
+    rules: Rules {
+        phases: EARLY,
+        no_phase: COMPLETES_FIRST,
+        in_recovery: Err(UNANSWERED),
+        at_point: Err(GONE),
+        ..ALONE
+    },
+    latest_percent: 80,
+    said: Some(Sentence {
+        strikes: "the target tablet is killed {}, and the operator deletes the VDiff's row",
+        ends: Ends::Step("the supervisor restarts it, and the operator creates a new VDiff"),
+    }),
+    ..DEADLY
+};
+
+const ETCD_RESTART: FaultFacts = FaultFacts {
+    name: "etcd-restart",
+    does: "etcd restarts: every watch ends",
+    needs: OWN_SERVERS,
+    keeps_unready: &[Side::Source, Side::Target],
+    hurts: Hurts::Servers,
+    effect: "watches of both tablets end",
+    evidence: "etcd's own count of watchers before, and the lease that holds the tablet's key",
+    proven_by: &[HitKind::Watch],
+    rules: Rules { at_point: Err(ENDS_PEER), ..ALONE },
+    latest_percent: 75,
+    said: Some(Sentence { strikes: "etcd is restarted {}", ends: Ends::Itself }),
+    ..PASSING
+};
+
+const HOST_CRASH: FaultFacts = FaultFacts {
+    name: "host-crash",
+    does: "the target tablet and its MySQL die together",
+    needs: OWN_SERVERS,
+    keeps_unready: &[Side::Target],
+    hurts: Hurts::Servers,
+    effect: "the tablet and its MySQL die together, in the middle of the diff",
+    evidence: "both exits; the diff in MySQL in the last moment before",
+    proven_by: &[HitKind::Process],
+    rules: Rules { at_point: Err(ENDS_PEER), ..ALONE },
+    latest_percent: 80,
+    said: Some(Sentence {
+        strikes: "the target tablet and its MySQL die together {}",
+        ends: Ends::Step(RESTARTS),
+    }),
+    ..DEADLY
+};
+
+const MYSQL_KILL: FaultFacts = FaultFacts {
+    name: "mysql-kill",
+    does: "the target's MySQL gets SIGKILL, is down for a while, and recovers",
+    effect: "statements and streams of the target tablet break off",
+    evidence: "the processlist in the last moment: the tablet's connections in use, by number and statement",
+    proven_by: &[HitKind::Connection, HitKind::Start],
+    rules: Rules { on_top: Ok(()), at_point: Err(ENDS_PEER), ..ALONE },
+    latest_percent: 80,
+    said: Some(Sentence { strikes: "the target's MySQL is killed {}", ends: Ends::Over }),
+    ..OUTAGE
+};
+
+const MYSQL_SOURCE_KILL: FaultFacts = FaultFacts {
+    name: "mysql-source-kill",
+    does: "the source's MySQL gets SIGKILL, is down for a while, and recovers",
+    keeps_unready: &[Side::Source],
+    effect: "the row stream breaks off with rows outstanding",
+    evidence: "the source's processlist in the last moment: the stream's statement still sends",
+    proven_by: &[HitKind::RowStream, HitKind::Call],
+    rules: Rules { on_top: Ok(()), at_point: Err(ENDS_PEER), ..ALONE },
+    latest_percent: 80,
+    said: Some(Sentence { strikes: "the source's MySQL is killed {}", ends: Ends::Over }),
+    ..OUTAGE
+};
+
+const SOURCE_KILL: FaultFacts = FaultFacts {
+    name: "source-kill",
+    does: "the source tablet gets SIGKILL, and is started again",
+    ends: Some((Side::Source, 137)),
+    effect: "the row stream breaks off with rows outstanding, or cannot be opened",
+    evidence: "the source's processlist in the last moment: the stream's statement still sends; or the target is held before its call, or tells that it was refused",
+    proven_by: &[HitKind::RowStream, HitKind::Call],
+    rules: Rules {
+        phases: &[Phase::Snapshot, Phase::Streaming],
+        no_phase: STREAM_ENDED,
+        on_top: Ok(()),
+        at_point: Err(ENDS_PEER),
+        ..ALONE
+    },
+    latest_percent: 80,
+    said: Some(Sentence { strikes: "the source tablet is killed {}", ends: Ends::Over }),
+    ..PASSING
+};
+
+const MYSQL_CONNECTION_KILL: FaultFacts = FaultFacts {
+    name: "mysql-connection-kill",
+    does: "KILL of every connection of the target tablet in its MySQL",
+    needs: "a MySQL user of each incarnation's own",
+    effect: "a statement or stream of the target tablet breaks off",
+    evidence: "the processlist: the killed connections that were in use, by number and statement",
+    proven_by: &[HitKind::Connection],
+    rules: Rules {
+        phases: &Phase::ALL,
+        no_phase: "",
+        in_recovery: Err(NONE_WORKS),
+        at_point: Err(ENDS_PEER),
+        ..ALONE
+    },
+    latest_percent: 80,
+    said: Some(Sentence {
+        strikes: "the target tablet's connections are killed {}",
+        ends: Ends::Over,
+    }),
+    ..PASSING
+};
+
+const MYSQL_READONLY: FaultFacts = FaultFacts {
+    name: "mysql-readonly",
+    does: "the target's MySQL is super_read_only for a while",
+    needs: "servers of its own, with the performance schema on",
+    effect: "a write of the tablet is refused",
+    evidence: "MySQL's count of writes that it refused to the tablet's user",
+    proven_by: &[HitKind::Write],
+    rules: Rules { in_recovery: Err(NONE_WORKS), ..ALONE },
+    latest_percent: 70,
+    said: Some(Sentence { strikes: "the target's MySQL takes no writes {}", ends: Ends::Over }),
+    ..OUTAGE
+};
+
+const LOCK_TABLE: FaultFacts = FaultFacts {
+    name: "lock-table",
+    does: "a table lock holds up checkpoints for longer than a statement waits for one",
+    needs: "a sidecar database of its own",
+    effect: "a write of the tablet waits for the lock",
+    evidence: "the processlist: a statement of the tablet's user that waits for it",
+    proven_by: &[HitKind::Write],
+    rules: Rules { in_recovery: Err(NONE_WORKS), ..ALONE },
+    latest_percent: 70,
+    said: Some(Sentence { strikes: "the table of checkpoints is locked {}", ends: Ends::Over }),
+    ..LASTING
+};
+
+const DISK_FULL: FaultFacts = FaultFacts {
+    name: "disk-full",
+    does: "the disk of the target's MySQL is filled up, and freed",
+    needs: "servers of its own, MySQL on a tmpfs volume of limited size",
+    hurts: Hurts::Disk,
+    effect: "a write of the tablet waits for room, or is refused",
+    evidence: "the processlist: a write of the tablet's user that does not end; or its diff's error",
+    proven_by: &[HitKind::Write],
+    rules: Rules { in_recovery: Err(NONE_WORKS), ..ALONE },
+    latest_percent: 50,
+    ..OUTAGE
+};
+
+const ETCD_KILL: FaultFacts = FaultFacts {
+    name: "etcd-kill",
+    does: "etcd gets SIGKILL, and is down for longer than the tablets' leases",
+    keeps_unready: &[Side::Source, Side::Target],
+    effect: "watches end, and leases run out",
+    evidence: "etcd's own count of watchers before, and the lease that holds the tablet's key",
+    proven_by: &[HitKind::Watch],
+    rules: Rules { on_top: Ok(()), at_point: Err(ENDS_PEER), ..ALONE },
+    latest_percent: 75,
+    said: Some(Sentence { strikes: "etcd is killed {}", ends: Ends::Over }),
+    ..OUTAGE
+};
+
+const LEASE_EXPIRY: FaultFacts = FaultFacts {
+    name: "lease-expiry",
+    does: "the target tablet's lease is revoked in etcd: to it the same as run out",
+    needs: OWN_ROOT,
+    disturbs_readiness: false,
+    effect: "the key by which the tablet is known goes with its lease",
+    evidence: "etcd: the key was bound to the lease, and is gone with it",
+    proven_by: &[HitKind::Lease],
+    rules: Rules {
+        phases: EARLY,
+        no_phase: COMPLETES_FIRST,
+        in_recovery: Err(UNREGISTERED),
+        ..ALONE
+    },
+    latest_percent: 88,
+    said: Some(Sentence { strikes: "the target tablet's lease ends {}", ends: Ends::Over }),
+    ..PASSING
+};
+
+const FREEZE: FaultFacts = FaultFacts {
+    name: "freeze",
+    does: "the target tablet gets SIGSTOP, and SIGCONT before or after its lease ends",
+    effect: "the process that works on the diff stands still",
+    evidence: "the kernel says stopped (or it is silent); the diff does not move meanwhile",
+    proven_by: &[HitKind::Process],
+    rules: Rules { phases: EARLY, no_phase: COMPLETES_FIRST, on_top: Ok(()), ..ALONE },
+    length: Length::Drawn,
+    latest_percent: 80,
+    ..LASTING
+};
+
+const DEMOTE: FaultFacts = FaultFacts {
+    name: "demote",
+    does: "another alias is primary by a newer term, then the tablet by a yet newer one",
+    needs: OWN_ROOT,
+    effect: "the tablet is no primary any more, in the middle of the diff",
+    evidence: "its role before and after",
+    proven_by: &[HitKind::Role],
+    rules: Rules { in_recovery: Err(UNREGISTERED), ..ALONE },
+    latest_percent: 75,
+    said: Some(Sentence { strikes: "another tablet becomes primary {}", ends: Ends::Over }),
+    ..LASTING
+};
+
+const TABLET_REPLACE: FaultFacts = FaultFacts {
+    name: "tablet-replace",
+    does: "a new container takes the frozen tablet's alias; the old one is thawed later",
+    ends: Some((Side::Target, 3)),
+    lasts: true,
+    effect: "two incarnations of one alias: the old one stands still, the new one takes over",
+    evidence: "the kernel says stopped; the next incarnation was started",
+    proven_by: &[HitKind::Process],
+    rules: Rules { in_recovery: Err(UNREGISTERED), ..ALONE },
+    latest_percent: 80,
+    said: Some(Sentence {
+        strikes: "a new container takes the frozen target tablet's alias {}",
+        ends: Ends::Over,
+    }),
+    ..PASSING
+};
+
+const PARTITION: FaultFacts = FaultFacts {
+    name: "partition",
+    does: "a link of the target tablet is cut, for less or more than its lease",
+    needs: PROXY,
+    demands: &[Capability::WireProxy],
+    effect: "what the tablet says on the link does not arrive",
+    evidence: "a stream or exchange that was open then, by name; bytes that wait in the proxy's sockets",
+    proven_by: &[HitKind::Exchange],
+    length: Length::Drawn,
+    latest_percent: 70,
+    ..LASTING
+};
+
+const LATENCY: FaultFacts = FaultFacts {
+    name: "latency",
+    does: "every byte on a link of the target tablet comes later for a while",
+    needs: PROXY,
+    demands: &[Capability::WireProxy],
+    keeps_unready: &[],
+    effect: "what the tablet says on the link comes later",
+    evidence: "the time of later exchanges, measured against the delay",
+    proven_by: &[HitKind::Delay],
+    rules: Rules { in_recovery: Err(NONE_WORKS), ..ALONE },
+    length: Length::Told,
+    latest_percent: 70,
+    ..LASTING
+};
+
+const RESET: FaultFacts = FaultFacts {
+    name: "reset",
+    does: "every connection of a link of the target tablet is reset",
+    needs: PROXY,
+    demands: &[Capability::WireProxy],
+    effect: "a stream, exchange or connection in use breaks off",
+    evidence: "what was open on the link then, by name; the connection that followed",
+    proven_by: &[HitKind::Exchange],
+    rules: Rules { at_point: Err(ENDS_PEER), ..ALONE },
+    latest_percent: 70,
+    ..PASSING
+};
