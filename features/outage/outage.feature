@@ -40,6 +40,7 @@ Feature: A diff goes on after what it leans on was away
       | the target tablet's connections are killed             |
       | the target tablet's lease ends                         |
       | another tablet becomes primary                         |
+      | the target tablet gets no processor time               |
       | a new container takes the frozen target tablet's alias |
 
   Scenario Outline: frozen for <ms> ms

@@ -18,6 +18,7 @@ mod replace;
 mod servers;
 mod source;
 mod squeeze;
+mod starve;
 mod stream;
 mod writes;
 
@@ -116,6 +117,7 @@ pub async fn inject(
         Fault::Demote => demote::inject(&strike).await,
         Fault::TabletReplace => replace::inject(&strike).await,
         Fault::Partition | Fault::Latency | Fault::Reset => link::inject(&strike).await,
+        Fault::CpuStarve => starve::inject(&strike).await,
     }
 }
 
@@ -160,6 +162,7 @@ pub async fn heal(stage: &Stage, struck: &Struck) -> Result<(), ActError> {
         Fault::LockTable => writes::unlock(struck.harm.holder.as_ref()).await?,
         Fault::DiskFull => disk::heal(stage).await?,
         Fault::Freeze => freeze::heal(stage).await?,
+        Fault::CpuStarve => starve::heal(stage).await?,
         Fault::Partition | Fault::Latency => link::heal(stage)?,
         Fault::Demote => demote::heal(stage).await?,
         Fault::TabletReplace => {

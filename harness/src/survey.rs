@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use engine::docker::{Container, ContainerSpec, DockerError, Engine, MemoryAccount, Run};
 use engine::images::Image;
-use system_tablet::{CgroupPaths, belongs_to, may_signal, sees_descriptors};
+use system_tablet::{CgroupPaths, belongs_to, may_signal, sees_descriptors, throttled_count};
 
 /// The limit that must hold: below the memory of any host.
 const LIMIT_BYTES: u64 = 256 << 20;
@@ -235,7 +235,7 @@ async fn of_process(engine: &Engine, container: &Container) -> Result<Option<Loo
             proxy: false,
         },
         signals: pid.is_some_and(may_signal),
-        lacks: memory_lacks(&seen, account.ok()),
+        lacks: memory_lacks(&seen, account.ok()).into_iter().chain(processor_lacks(pid)).collect(),
     }))
 }
 
@@ -266,6 +266,14 @@ fn memory_lacks(seen: &MemorySeen, account: Option<MemoryAccount>) -> Vec<(Capab
         lacks.push((Capability::MemoryAccount, why.to_owned()));
     }
     lacks
+}
+
+/// The kernel's count of what a container's processor quota held back.
+fn processor_lacks(pid: Option<i32>) -> Option<(Capability, String)> {
+    let why =
+        "the kernel's account of a container's processor quota (cpu.stat) cannot be read here";
+    let is_told = pid.is_some_and(|pid| throttled_count(pid).is_some());
+    (!is_told).then(|| (Capability::ProcessorAccount, why.to_owned()))
 }
 
 /// Whether a container connected.

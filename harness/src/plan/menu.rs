@@ -156,6 +156,7 @@ const MENU: &[MenuEntry] = &[
         Second::During(&[Fault::EtcdKill, Fault::MysqlSourceKill]),
     ),
     more(Fault::MysqlKill, Draw::Time, TIMES, Second::During(&[Fault::EtcdKill, Fault::Sigkill])),
+    more(Fault::CpuStarve, Draw::Progress, TIMES, Second::None),
 ];
 
 const fn core(fault: Fault, first: Draw, also: &'static [Draw], second: Second) -> MenuEntry {

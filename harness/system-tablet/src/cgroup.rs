@@ -95,6 +95,15 @@ pub fn held_back_count() -> Option<u64> {
     field(&std::fs::read_to_string(directory.join("cpu.stat")).ok()?, "nr_throttled")
 }
 
+/// How often a process's container had used up its quota of processor time; none where that is not told.
+#[must_use]
+pub fn throttled_count(pid: i32) -> Option<u64> {
+    let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let (directory, _) = locate(&groups, &mounts, "cpu")?;
+    field(&std::fs::read_to_string(directory.join("cpu.stat")).ok()?, "nr_throttled")
+}
+
 /// Whether the process belongs to the container, by its cgroups: a PID that was given to somebody
 /// else since must not be hit.
 #[must_use]

@@ -6,7 +6,7 @@ use futures::StreamExt;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::cgroup::{OomWatch, belongs_to};
+use super::cgroup::{OomWatch, belongs_to, throttled_count};
 use super::container::Current;
 use super::kernel_log::KernelLog;
 use super::{ContainerTablet, Means, OOM_WITHIN, OomEvidence, TabletError};
@@ -55,6 +55,20 @@ impl ContainerTablet {
             return Ok(is_stopped(&stat));
         }
         Ok(tokio::time::timeout(SILENCE, self.client().readyz()).await.is_err())
+    }
+
+    /// Bounds the processor time that its container may use in each tenth of a second; none: no bound.
+    pub async fn limit_cpu(&self, quota: Option<Duration>) -> Result<(), TabletError> {
+        let current = self.current()?;
+        let limited = self.engine.update_cpu(&current.container, quota).await;
+        limited.map_err(|source| self.failed("limiting its processor time", source))
+    }
+
+    /// How often its container had used up its processor time; none where the kernel's count cannot be read.
+    pub fn throttled_count(&self) -> Result<Option<u64>, TabletError> {
+        let current = self.current()?;
+        let pid = current.host_pid.filter(|pid| belongs_to(*pid, &current.container));
+        Ok(pid.and_then(throttled_count))
     }
 
     /// Fills the container's memory from inside until the kernel kills the tablet, its largest

@@ -26,8 +26,8 @@ use records::schedule::{Bug, Pace};
 use engine::docker::DockerError;
 use servers::ClusterError;
 
-pub use cgroup::held_back_count;
 pub use cgroup::{CgroupPaths, OomWatch, belongs_to};
+pub use cgroup::{held_back_count, throttled_count};
 pub use client::{Client, RowStream};
 pub use container::{ContainerTablet, Predecessor};
 pub use descriptors::sees_descriptors;

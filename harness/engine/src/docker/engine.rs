@@ -25,6 +25,8 @@ const FILL: Duration = Duration::from_secs(30);
 /// A disk is filled in pieces of so many bytes.
 pub const PIECE: usize = 256 * 1024;
 static ZEROS: [u8; PIECE] = [0; PIECE];
+/// Over which a processor quota is counted: the kernel's usual period.
+const CPU_PERIOD: Duration = Duration::from_millis(100);
 
 /// A connection to the container engine. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -271,6 +273,17 @@ impl Engine {
             ..Default::default()
         };
         self.call("update memory", id, CALL, self.docker.update_container(id, body)).await
+    }
+
+    /// Sets the processor time that the container may use in each tenth of a second; none: no bound.
+    pub async fn update_cpu(&self, id: &str, quota: Option<Duration>) -> Result<(), DockerError> {
+        let micros = |time: Duration| i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
+        let body = ContainerUpdateBody {
+            cpu_period: Some(micros(CPU_PERIOD)),
+            cpu_quota: Some(quota.map_or(-1, micros)),
+            ..Default::default()
+        };
+        self.call("update processor quota", id, CALL, self.docker.update_container(id, body)).await
     }
 
     /// Waits until the container's process has ended; returns its exit code.

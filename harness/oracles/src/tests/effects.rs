@@ -17,7 +17,7 @@ use crate::sample::{
 /// A fault, what a broken tablet does under it, and the invariant that this breaks.
 type Broken = (Fault, &'static str, fn(&mut JournalBuilder), Invariant);
 
-const BROKEN: [Broken; 25] = [
+const BROKEN: [Broken; 26] = [
     (Fault::Sigkill, "counts again what was saved", counts_again, I4),
     (Fault::Sigterm, "leaves the diff stopped", leaves_stopped, I10),
     (Fault::Oom, "does not come back", |j| never_ready(j, 2), I1),
@@ -62,6 +62,12 @@ const BROKEN: [Broken; 25] = [
         "leaves the connection that was reset",
         |j| leaves(j, |r| &mut r.connections),
         I7,
+    ),
+    (
+        Fault::CpuStarve,
+        "does not serve again with its share of a core back",
+        |j| j.ready(3_050, 1, false),
+        I1,
     ),
 ];
 

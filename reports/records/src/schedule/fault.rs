@@ -40,6 +40,8 @@ pub enum Capability {
     MemoryAccount,
     /// Containers reach the wire proxy, which lives in the harness.
     WireProxy,
+    /// The kernel tells how often a container had used up its processor quota.
+    ProcessorAccount,
 }
 
 /// What is known of a fault.

@@ -53,4 +53,6 @@ pub enum HitKind {
     Role,
     /// A tablet that starts, and is not ready without it.
     Start,
+    /// A tablet's share of a core: the kernel held it back.
+    Processor,
 }

@@ -152,6 +152,8 @@ catalogue! {
     Latency = LATENCY;
     /// Every connection of a link of the target tablet is reset.
     Reset = RESET;
+    /// The target tablet gets next to nothing of a core for a while.
+    CpuStarve = CPU_STARVE;
 }
 
 const SIGKILL: FaultFacts = FaultFacts {
@@ -562,4 +564,22 @@ const RESET: FaultFacts = FaultFacts {
     rules: Rules { at_point: Err(ENDS_PEER), ..ALONE },
     latest_percent: 70,
     ..PASSING
+};
+
+const CPU_STARVE: FaultFacts = FaultFacts {
+    name: "cpu-starve",
+    does: "the target tablet's container gets a hundredth of a core, and all of them again",
+    needs: "a processor quota that holds",
+    demands: &[Capability::ProcessorAccount],
+    effect: "the process that works on the diff waits for a core",
+    evidence: "the kernel's count of times in which the container had used up its quota (nr_throttled)",
+    proven_by: &[HitKind::Processor],
+    rules: Rules { in_recovery: Err(NONE_WORKS), ..ALONE },
+    length: Length::Told,
+    latest_percent: 70,
+    said: Some(Sentence {
+        strikes: "the target tablet gets no processor time {}",
+        ends: Ends::Over,
+    }),
+    ..LASTING
 };
