@@ -89,16 +89,17 @@ impl CgroupPaths {
 /// told.
 #[must_use]
 pub fn held_back_count() -> Option<u64> {
-    let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
-    let (directory, _) = locate(&groups, &mounts, "cpu")?;
-    field(&std::fs::read_to_string(directory.join("cpu.stat")).ok()?, "nr_throttled")
+    throttled("self")
 }
 
 /// How often a process's container had used up its quota of processor time; none where that is not told.
 #[must_use]
 pub fn throttled_count(pid: i32) -> Option<u64> {
-    let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    throttled(&pid.to_string())
+}
+
+fn throttled(process: &str) -> Option<u64> {
+    let groups = std::fs::read_to_string(format!("/proc/{process}/cgroup")).ok()?;
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
     let (directory, _) = locate(&groups, &mounts, "cpu")?;
     field(&std::fs::read_to_string(directory.join("cpu.stat")).ok()?, "nr_throttled")
