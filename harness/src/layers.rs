@@ -29,7 +29,7 @@ fn crates(root: &Path) -> Vec<PathBuf> {
         if path.is_dir() && path.join("Cargo.toml").is_file() {
             found.push(path.join("src"));
         }
-        if path.is_dir() && !name.starts_with('.') && name != "target" && name != "src" {
+        if path.is_dir() && !name.starts_with('.') && !name.starts_with("target") && name != "src" {
             found.extend(crates(&path));
         }
     }

@@ -4,7 +4,6 @@
 use std::time::{Duration, Instant};
 
 use records::journal::{Evidence, HitKind};
-use system_tablet::TabletError;
 
 use super::{Strike, Struck, effect};
 use crate::observer::ProcessState;
@@ -53,10 +52,8 @@ pub(super) async fn inject(strike: &Strike<'_>) -> Result<Struck, ActError> {
     Ok(strike.proven(Evidence::Observed { what: text }, interrupted, hits).lasting_until(until))
 }
 
-/// No bound any more. A fault on top may have ended the process meanwhile: the next one has none.
+/// No bound any more. It is the container's, and outlives a process that a fault on top has ended.
 pub(super) async fn heal(stage: &Stage) -> Result<(), ActError> {
-    match stage.target().tablet().limit_cpu(None).await {
-        Ok(()) | Err(TabletError::NotRunning { .. }) => Ok(()),
-        Err(error) => Err(error).during("giving the tablet its processor time back"),
-    }
+    let unbound = stage.target().tablet().limit_cpu(None).await;
+    unbound.during("giving the tablet its processor time back")
 }
