@@ -148,6 +148,19 @@ impl Db {
             .map_err(|_| DbError::TimedOut { attempted, after: deadline })?
     }
 
+    /// Whether MySQL is at work on a statement of this connection of ours. After a restart another one may have
+    /// its number: the next look tells.
+    ///
+    /// # Errors
+    /// MySQL is away or refuses: then nobody knows.
+    async fn works_on(&self, connection: u32) -> Result<bool, DbError> {
+        let statement = format!(
+            "select 1 from information_schema.processlist where id = {connection} \
+             and id <> connection_id() and command = 'Query'"
+        );
+        Ok(!self.rows("looking after a row stream", &statement).await?.is_empty())
+    }
+
     /// Runs one reading statement on a connection of the pool.
     ///
     /// # Errors

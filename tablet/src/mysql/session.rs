@@ -5,13 +5,16 @@
 //! otherwise it goes back to the pool.
 
 use std::future::Future;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, QueryResult, Row, TextProtocol};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Db, DbError, STATEMENT_DEADLINE};
+
+/// A row stream that is silent for so long is looked after.
+const SILENCE: Duration = Duration::from_secs(2);
 
 /// What a writing statement did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,10 +142,12 @@ impl Session {
         let Some(conn) = self.conn.as_mut() else {
             return Err(DbError::Connection { attempted, reason: "it was closed".to_owned() });
         };
-        match within(attempted, deadline, conn.query_iter(statement)).await {
-            Ok(result) => Ok(RowStream { result, busy: &mut self.busy, attempted, deadline }),
+        let watch = Watch { db: self.db.clone(), connection: conn.id(), attempted, deadline };
+        match watch.over(conn.query_iter(statement)).await {
+            Ok(result) => Ok(RowStream { result, busy: &mut self.busy, watch }),
             Err(error) => {
                 self.broken |= error.is_connection_dead();
+                self.busy = !matches!(error, DbError::Connection { .. });
                 Err(error)
             }
         }
@@ -199,26 +204,69 @@ impl Drop for Session {
 pub struct RowStream<'a> {
     result: QueryResult<'a, 'static, TextProtocol>,
     busy: &'a mut bool,
-    attempted: &'static str,
-    deadline: Duration,
+    watch: Watch,
 }
 
 impl RowStream<'_> {
     /// The next row; `None` after the last.
     ///
     /// # Errors
-    /// The connection broke or the deadline (for each row) passed.
+    /// The connection broke, MySQL does not know it any more, or the deadline (for each row) passed.
     pub async fn next(&mut self) -> Result<Option<Row>, DbError> {
-        let row = within(self.attempted, self.deadline, self.result.next()).await?;
-        if row.is_none() {
+        let row = self.watch.over(self.result.next()).await;
+        // Nothing is left to be ended on the server: its number may be another connection's by now.
+        if matches!(row, Ok(None) | Err(DbError::Connection { .. })) {
             *self.busy = false;
         }
-        Ok(row)
+        row
     }
 
     /// The columns of the result.
     pub fn columns(&self) -> std::sync::Arc<[mysql_async::Column]> {
         self.result.columns().unwrap_or_else(|| std::sync::Arc::from(Vec::new()))
+    }
+}
+
+/// Waits for what a stream's connection is to bring, and does not take its silence for work.
+///
+/// A server that died with rows unsent, or whose address is another's now, sends no word of it: the connection
+/// looks open for minutes, until a keepalive finds somebody at that address. So MySQL is asked over another
+/// connection whether it still works on this one. One that cannot be asked proves nothing.
+struct Watch {
+    db: Db,
+    connection: u32,
+    attempted: &'static str,
+    /// For each wait.
+    deadline: Duration,
+}
+
+impl Watch {
+    async fn over<T>(
+        &self,
+        work: impl Future<Output = Result<T, mysql_async::Error>>,
+    ) -> Result<T, DbError> {
+        let attempted = self.attempted;
+        let began = Instant::now();
+        let mut work = std::pin::pin!(work);
+        loop {
+            match tokio::time::timeout(SILENCE, work.as_mut()).await {
+                Ok(done) => return done.map_err(|source| DbError::from_driver(attempted, source)),
+                Err(_) if began.elapsed() >= self.deadline => {
+                    return Err(DbError::TimedOut { attempted, after: self.deadline });
+                }
+                Err(_) => {}
+            }
+            match self.db.works_on(self.connection).await {
+                Ok(false) => {
+                    let reason = "MySQL does not know it any more".to_owned();
+                    return Err(DbError::Connection { attempted, reason });
+                }
+                Ok(true) => {}
+                Err(error) => {
+                    tracing::debug!(%error, "a silent row stream could not be looked after")
+                }
+            }
+        }
     }
 }
 
