@@ -32,7 +32,7 @@ use engine::images::{ImageOptions, Images};
 
 pub use dealer::{Dealer, Problem};
 pub use pending::is_exclusive;
-pub use slot::{Slot, SlotError, Slots};
+pub use slot::{ServerSlot, ServerSlots, Slot, SlotError, SlotSource, Slots};
 
 use ledger::Ledger;
 use pending::Pending;
@@ -240,7 +240,7 @@ fn info(
         jobs: options.jobs.max(1) as u64,
         planned: pending.planned(),
         started_wall_ms: wall_ms(),
-        images: crate::stage::image_ids(images),
+        images: images.ids(),
         host,
         ..RunInfo::default()
     }

@@ -7,6 +7,5 @@
 
 pub mod enumerate;
 pub mod hunt;
-mod must_contain;
 pub mod plan;
 pub mod run;

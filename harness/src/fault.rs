@@ -30,11 +30,10 @@ use mysql_async::Conn;
 use records::journal::{Event, Evidence, FaultLanded, Interrupted, MissKind};
 use records::schedule::{Fault, Link, Phase, Step};
 
-use crate::observer::Progress;
 use crate::stage::{ActError, Stage};
-use crate::trigger::{Hold, phase_of};
+use crate::trigger::Hold;
 use effect::Effect;
-use system_tablet::Predecessor;
+use system::{Predecessor, Progress};
 
 /// A fault that was injected.
 #[derive(Clone, Debug)]
@@ -296,7 +295,7 @@ impl Strike<'_> {
     }
 
     fn interrupted(&self, progress: &Progress) -> Interrupted {
-        let at_work = progress.at_work().and_then(|table| phase_of(table.phase.as_deref()?));
+        let at_work = progress.at_work().and_then(|table| table.phase);
         Interrupted {
             state: progress.state.clone().unwrap_or_else(|| "gone".to_owned()),
             rows_compared: progress.rows_compared,

@@ -11,7 +11,7 @@ use records::verdict::{Invariant, Judgement, Reason, Verdict};
 use records::{RunInfo, TrialRecord};
 use reports::summary::Summary;
 
-use system_tablet::TabletDialect;
+use crate::systems;
 
 /// Why a run cannot be judged.
 #[derive(Debug, thiserror::Error)]
@@ -103,7 +103,10 @@ pub fn judge_trial(run: &RunDirectory, number: u32) -> Result<Option<TrialRecord
         }
         Err(source) => return Err(JudgeError::Journal { trial: number, source }),
     };
-    facts::complete(&mut records, &TabletDialect);
+    // What an unknown system did not tell when it ran, nobody can tell now.
+    if let Some(dialect) = systems::dialect_of(&records) {
+        facts::complete(&mut records, dialect);
+    }
     let judgements = if records.is_empty() { vec![never_ran()] } else { oracles::judge(&records) };
     Ok(Some(TrialRecord { schedule, records, judgements }))
 }

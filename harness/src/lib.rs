@@ -19,6 +19,7 @@ pub mod prepare;
 pub mod shrink;
 pub mod stage;
 pub mod survey;
+pub mod systems;
 pub mod trial;
 pub mod trigger;
 pub mod version;

@@ -24,7 +24,7 @@ use crate::journal::Journal;
 
 pub use process::{Expectation, ProcessState, Supervised};
 pub use readiness::Ready;
-pub use sampler::{Progress, SamplerOptions};
+pub use sampler::SamplerOptions;
 
 /// Observers that do not end within this time are named and aborted.
 const JOIN: Duration = Duration::from_secs(5);
@@ -71,8 +71,8 @@ impl Observers {
         &mut self,
         tablet: &Arc<Supervised>,
         options: SamplerOptions,
-    ) -> tokio::sync::watch::Receiver<Progress> {
-        let (sender, receiver) = tokio::sync::watch::channel(Progress::default());
+    ) -> tokio::sync::watch::Receiver<system::Progress> {
+        let (sender, receiver) = tokio::sync::watch::channel(system::Progress::default());
         let (progress, stop) = (options.clone(), self.stop.clone());
         let journal = self.journal.clone();
         self.spawn(

@@ -190,7 +190,7 @@ pub async fn run(
         .map_err(|source| ShrinkError::Write { path: results.clone(), source })?;
     let smallest = results.join("schedule.json");
     let mut info = info(options, name, &out);
-    info.images = crate::stage::image_ids(&prepared.images);
+    info.images = prepared.images.ids();
     info.host = prepared.host.clone();
     directory.write_run(&info).map_err(ShrinkError::Layout)?;
     say(&format!("run      {}", out.display()));

@@ -8,50 +8,39 @@
 mod acts;
 mod answers;
 mod collect;
-mod links;
 mod open;
 mod residue;
 mod resources;
-mod tablets;
 mod verbs;
 mod waits;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::survey::Survey;
-use engine::docker::{Engine, Run};
-use engine::images::Images;
-use servers::Servers;
+use system::{ErrorKind, System, SystemError};
 use workload::Dataset;
 
-pub use acts::Action;
-pub(crate) use open::image_ids;
-pub use open::{SHARD, SOURCE_DB, SOURCE_KEYSPACE, Stage, TARGET_DB, TARGET_KEYSPACE, WORKFLOW};
+pub use open::Stage;
+pub use system::Action;
 pub use waits::Waited;
-pub(crate) use waits::is_at_rest;
 
-/// What trials of one slot share: servers, images, loaded data.
+/// What trials of one slot share: the system on its servers, and the loaded data.
 #[derive(Clone)]
 pub struct Environment {
-    /// The engine.
-    pub engine: Engine,
-    /// The run that owns all containers.
-    pub run: Arc<Run>,
-    /// The images.
-    pub images: Arc<Images>,
-    /// MySQL and etcd.
-    pub servers: Arc<Servers>,
-    /// The data, which lies in both MySQLs.
+    /// The system under test.
+    pub system: Arc<dyn System>,
+    /// The run that the trials belong to.
+    pub run: String,
+    /// Where what is no trial of it may be kept.
+    pub directory: PathBuf,
+    /// The data under comparison.
     pub dataset: Arc<Dataset>,
     /// The calibrated length of a clean diff, milliseconds.
     pub calibrated_ms: u64,
     /// What the host can do.
     pub survey: Arc<Survey>,
 }
-
-/// MySQL's numbers for a database and a table that do not exist.
-const NO_SUCH_DATABASE: u16 = 1049;
-const NO_SUCH_TABLE: u16 = 1146;
 
 /// The harness could not do its job.
 #[derive(Debug, thiserror::Error)]
@@ -71,18 +60,11 @@ impl ActError {
         ActError { what: what.into(), source: None }
     }
 
-    /// Whether MySQL said that a table or database is not there.
+    /// Whether the table or database in question is not there.
     #[must_use]
     pub fn is_missing_table(&self) -> bool {
-        let mut next: Option<&(dyn std::error::Error + 'static)> =
-            self.source.as_deref().map(|source| source as _);
-        while let Some(error) = next {
-            if let Some(mysql_async::Error::Server(server)) = error.downcast_ref() {
-                return matches!(server.code, NO_SUCH_DATABASE | NO_SUCH_TABLE);
-            }
-            next = error.source();
-        }
-        false
+        let cause = self.source.as_deref().and_then(|cause| cause.downcast_ref::<SystemError>());
+        cause.is_some_and(|cause| *cause.kind() == ErrorKind::NoTable)
     }
 
     /// The error and its causes in one line.

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use engine::docker::{Container, ContainerSpec, DockerError, Engine, MemoryAccount, Run};
 use engine::images::Image;
-use system_tablet::{CgroupPaths, belongs_to, may_signal, sees_descriptors, throttled_count};
+use engine::process::{CgroupPaths, belongs_to, may_signal, sees_descriptors, throttled_count};
 
 /// The limit that must hold: below the memory of any host.
 const LIMIT_BYTES: u64 = 256 << 20;

@@ -15,7 +15,7 @@ use records::schedule::{Phase, Trigger};
 
 use crate::observer::ProcessState;
 use crate::plan::trigger_text;
-use crate::stage::{ActError, Stage, Waited, is_at_rest};
+use crate::stage::{ActError, Stage, Waited};
 
 pub use hold::Hold;
 pub use latch::{Ghost, Latch};
@@ -84,7 +84,7 @@ fn held(hold: Hold) -> (String, Option<Box<Hold>>) {
 /// The moment will not come: because the diff came to rest before, or for another reason.
 async fn gone(stage: &Stage, reason: String) -> Result<Fired, ActError> {
     let progress = stage.progress_if_any().await?;
-    let diff_ended = progress.is_some_and(|progress| is_at_rest(&progress));
+    let diff_ended = progress.is_some_and(|progress| progress.is_at_rest());
     Ok(Fired::Gone { reason, diff_ended })
 }
 
@@ -146,21 +146,10 @@ async fn progress_text(stage: &Stage) -> String {
                 .map(|table| format!(
                     ", table {} {}",
                     table.table,
-                    table.phase.as_deref().unwrap_or("")
+                    table.phase.map_or("", Phase::name)
                 ))
                 .unwrap_or_default(),
         ),
         Err(error) => format!("unknown progress after {:?} ({error})", began.elapsed()),
-    }
-}
-
-/// The phase of a table, as the sidecar names it.
-#[must_use]
-pub(crate) fn phase_of(text: &str) -> Option<Phase> {
-    match text {
-        "snapshot" => Some(Phase::Snapshot),
-        "streaming" => Some(Phase::Streaming),
-        "reconcile" => Some(Phase::Reconcile),
-        _ => None,
     }
 }

@@ -22,11 +22,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::campaign::{self, CampaignError, CampaignOptions, Work};
 use crate::crash_points::hunt::{Hunt, HuntOptions};
-use crate::crash_points::plan::{Frame, Window};
+use crate::crash_points::plan::Frame;
 use crate::prepare::PrepareError;
 use engine::docker::Engine;
 use engine::images::{self, ImageOptions, Patch};
-use known::{known, schedules};
+use known::schedules;
+use system::Window;
+use system_tablet::known_bug;
 
 const DEADLINE: Duration = Duration::from_secs(900);
 
@@ -217,7 +219,7 @@ async fn prey(
         ZooTask::Patch(patch) => return Ok(vec![patched(patch, options, stop, say).await?]),
     };
     let of = |bug| {
-        let work = match known(bug).window {
+        let work = match known_bug(bug).window {
             Some(window) if is_on => hunt(options.seed, Some(bug), Some(window)),
             Some(_) | None => {
                 let schedules = schedules(bug, is_on, options.seed);
@@ -333,13 +335,13 @@ impl Hunted {
     fn is_found_by(&self, trial: &TrialRecord) -> bool {
         let failed = failures(trial);
         match self.bug {
-            Some(bug) if self.is_on => known(bug).breaks.iter().all(|one| failed.contains(one)),
+            Some(bug) if self.is_on => known_bug(bug).breaks.iter().all(|one| failed.contains(one)),
             Some(_) | None => !failed.is_empty(),
         }
     }
 
     fn specimen(&self, trials: &[TrialRecord], directory: &std::path::Path) -> BugResult {
-        let known = self.bug.map(known);
+        let known = self.bug.map(known_bug);
         let way_out = known.as_ref().and_then(|known| known.workaround);
         let works_around = |trial: &&TrialRecord| {
             trial.schedule.steps.iter().any(|step| Some(step.fault) == way_out)

@@ -6,18 +6,20 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use engine::docker::{Engine, Run};
 use engine::images::{self, ImageOptions};
-use harness::campaign::Slot;
+use harness::campaign::{ServerSlot, Slot};
 use harness::plan::{self, PlanOptions};
-use harness::stage::{Stage, TARGET_DB, Waited};
+use harness::stage::{Stage, Waited};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, OptsBuilder};
 use records::journal::{CountedWhen, Event, Side};
 use records::verdict::{Invariant, Verdict};
-use system_tablet::Signal;
+use system::{Signal, TARGET_DB};
 use tablet_wire::etcdserverpb::kv_client::KvClient;
 use tablet_wire::etcdserverpb::lease_client::LeaseClient;
 use tablet_wire::etcdserverpb::{LeaseGrantRequest, PutRequest};
 
+/// The trial, by which the tablet calls its sidecar database and its topology root.
+const NAME: &str = "haunted";
 const UUID: &str = "7b1e0000-0000-4000-8000-00000000000e";
 
 /// A diff that completes, and then a death and a new incarnation.
@@ -37,8 +39,8 @@ async fn play(stage: &Stage) -> Result<()> {
 
 /// A connection of the dead incarnation, with a table lock and a user-level lock.
 async fn haunt(stage: &Stage) -> Result<Conn> {
-    let server = &stage.environment().servers.target;
-    let user = stage.target().tablet().user_names()[0].clone();
+    let server = &stage.servers()?.target;
+    let user = stage.target().tablet().mysql_users()[0].clone();
     let mut root = server.pool().get_conn().await?;
     root.query_drop(format!("alter user '{user}'@'%' identified by 'boo'")).await?;
     let (host, port) = server.host_addr();
@@ -56,22 +58,20 @@ async fn haunt(stage: &Stage) -> Result<Conn> {
 
 /// A lease of nobody, which keeps a shard's lock.
 async fn leave_a_lease(stage: &Stage) -> Result<()> {
-    let address = stage.environment().servers.etcd.host_address();
+    let address = stage.servers()?.etcd.host_address();
     let channel = tonic::transport::Endpoint::from_shared(address)?.connect_lazy();
     let grant = LeaseGrantRequest { ttl: 60, id: 0 };
     let lease = LeaseClient::new(channel.clone()).lease_grant(grant).await?.into_inner().id;
-    let key = format!("{}/global/keyspaces/customer/shards/0/locks/77", stage.topo_root());
+    let key = format!("/{NAME}/global/keyspaces/customer/shards/0/locks/77");
     let put = PutRequest { key: key.into(), value: b"nobody".to_vec(), lease, prev_kv: false };
     KvClient::new(channel).put(put).await?;
     Ok(())
 }
 
 async fn orphan_a_row(stage: &Stage) -> Result<()> {
-    let mut root = stage.environment().servers.target.pool().get_conn().await?;
-    let insert = format!(
-        "insert into `{}`.vdiff_log (vdiff_id, message) values (4711, 'whose?')",
-        stage.sidecar_db()
-    );
+    let mut root = stage.servers()?.target.pool().get_conn().await?;
+    let insert =
+        format!("insert into `_vt_{NAME}`.vdiff_log (vdiff_id, message) values (4711, 'whose?')");
     Ok(root.query_drop(insert).await?)
 }
 
@@ -87,10 +87,11 @@ async fn what_a_dead_incarnation_leaves_is_found_and_fails_the_trial() {
     let mut schedule = plan::schedule(7, 0, &options).unwrap();
     schedule.steps.clear();
     let id = format!("test-{}", Run::fresh_id());
-    let slot = Slot::start(&engine, &images, &id, &schedule.workload).await.unwrap();
-    let environment = slot.environment(&engine, &Arc::new(images), &Arc::default(), 1_000);
+    let slot =
+        ServerSlot::start(&engine, &Arc::new(images), &id, &schedule.workload).await.unwrap();
+    let environment = slot.environment(&Arc::default(), 1_000, None);
     let dir = tempfile::tempdir().unwrap();
-    let stage = Stage::open(&environment, &schedule, "haunted", dir.path()).await.unwrap();
+    let stage = Stage::open(&environment, &schedule, NAME, dir.path()).await.unwrap();
     play(&stage).await.unwrap();
     let before = stage.look_for_residue().await.unwrap();
     assert!(before.is_clean() && before.not_looked_at.is_empty(), "{before:#?}");

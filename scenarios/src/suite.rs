@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
-use engine::docker::Run;
+use engine::docker::{Engine, Run};
 use engine::images::{self, Image, ImageOptions};
 use harness::campaign::Slots;
 use harness::prepare::Prepared;
@@ -109,20 +109,18 @@ impl Suite {
         seeded: bool,
     ) -> anyhow::Result<Environment> {
         let slots = self.slots.get_or_try_init(|| self.prepare()).await?;
-        let prepared = slots.environment(schedule, own, &say).await;
-        let mut environment = prepared.context("preparing the servers")?;
-        if seeded {
-            let image = self.seeded.get_or_try_init(|| self.seeded_image(&environment)).await?;
-            let mut images = environment.images.as_ref().clone();
-            images.tablet = image.clone();
-            environment.images = Arc::new(images);
-        }
-        Ok(environment)
+        let tablet = match seeded {
+            true => Some(self.seeded.get_or_try_init(|| self.seeded_image()).await?),
+            false => None,
+        };
+        let prepared = slots.environment_with(schedule, own, tablet, &say).await;
+        prepared.context("preparing the servers")
     }
 
-    async fn seeded_image(&self, environment: &Environment) -> anyhow::Result<Image> {
+    async fn seeded_image(&self) -> anyhow::Result<Image> {
         let options = ImageOptions { seeded_bugs: true, ..self.images.clone() };
-        let image = images::ensure_tablet(&environment.engine, &options, &say).await;
+        let engine = Engine::connect().await.context("the container engine")?;
+        let image = images::ensure_tablet(&engine, &options, &say).await;
         image.context("no image of the tablet with the known bugs")
     }
 

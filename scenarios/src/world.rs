@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail, ensure};
 use harness::fault::{self, Struck};
 use harness::plan;
-use harness::stage::{ActError, Action, Stage, WORKFLOW, Waited};
+use harness::stage::{ActError, Action, Stage, Waited};
 use records::journal::{Event, Record, Scenario, Side};
 use records::schedule::{Bug, Fault, Step, Trigger};
 use records::verdict::Judgement;
@@ -342,10 +342,9 @@ impl World {
     pub(crate) async fn shown_error(&self) -> anyhow::Result<String> {
         let stage = self.stage()?;
         let uuid = self.acted(stage.uuid())?;
-        let shown = stage.target().tablet().vdiff_show(WORKFLOW, &uuid).await;
-        let rows = shown.map_err(|error| self.doubt(format!("asking show: {error}")))?;
-        let error = rows.first().and_then(|row| row.get("last_error")).cloned().flatten();
-        Ok(error.unwrap_or_default())
+        let shown = stage.operator().report(&uuid).await;
+        let report = shown.map_err(|error| self.doubt(format!("asking show: {error}")))?;
+        Ok(report.map(|report| report.last_error).unwrap_or_default())
     }
 
     /// Waits until the diff came to rest, which must be in this state.

@@ -14,6 +14,7 @@ mod patch;
 mod recipe;
 mod tablet;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -52,6 +53,17 @@ pub struct Images {
     pub etcd: Image,
     /// The tablet.
     pub tablet: Image,
+}
+
+impl Images {
+    /// Their ids by name.
+    #[must_use]
+    pub fn ids(&self) -> BTreeMap<String, String> {
+        [("mysql", &self.mysql), ("etcd", &self.etcd), ("tablet", &self.tablet)]
+            .into_iter()
+            .map(|(name, image)| (name.to_owned(), image.id.clone()))
+            .collect()
+    }
 }
 
 /// Which images to take; none of an image is `auto`.

@@ -5,3 +5,4 @@ pub mod clean;
 pub mod docker;
 pub mod errors;
 pub mod images;
+pub mod process;

@@ -504,6 +504,7 @@ fn head(fault: Fault) -> TrialStarted {
         truth: Truth { tables: BTreeMap::from([("t".to_owned(), table_truth())]) },
         workflow: "move".into(),
         witnesses: None,
+        system: None,
         untold: Vec::new(),
     }
 }

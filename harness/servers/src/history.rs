@@ -25,9 +25,6 @@ use thiserror::Error;
 
 pub use gtid::{GtidSet, GtidSetError};
 
-/// The sidecar tables that are read.
-pub const TABLES: [&str; 4] = ["vdiff", "vdiff_table", "vdiff_log", "vreplication"];
-
 /// A history larger than this is refused instead of filling the harness's memory.
 const TEXT_BYTES_MAX: usize = 512 * 1024 * 1024;
 
@@ -44,6 +41,8 @@ pub struct HistoryOptions {
     pub server: Opts,
     /// The trial's sidecar database.
     pub sidecar_database: String,
+    /// Its tables whose changes are read.
+    pub tables: &'static [&'static str],
     /// `gtid_executed` before the trial: its transactions are left out.
     pub after: GtidSet,
     /// `gtid_executed` at the end of the trial: its transactions are all read.
@@ -257,7 +256,9 @@ impl Reader<'_> {
             return Err(self.undecodable("", &what));
         };
         let table = map.table_name().into_owned();
-        if map.database_name() != self.options.sidecar_database || !TABLES.contains(&&*table) {
+        if map.database_name() != self.options.sidecar_database
+            || !self.options.tables.contains(&&*table)
+        {
             return Ok(());
         }
         for row in rows.rows(map) {

@@ -5,6 +5,7 @@ mod disk;
 mod etcd;
 pub mod history;
 mod mysql;
+mod residue;
 
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use engine::images::Images;
 pub use disk::SmallDisk;
 pub use etcd::{Etcd, KeyValue, Lease};
 pub use mysql::MysqlServer;
+pub use residue::residue_of;
 
 /// A server is not there as it should be.
 #[derive(Debug, thiserror::Error)]

@@ -1,40 +1,40 @@
-//! Connections, statements, transactions and locks in MySQL, attributed by the users of incarnations.
+//! Connections, statements, transactions and locks that dead incarnations left in a MySQL, attributed by their
+//! users.
 
 use std::collections::BTreeSet;
 
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
-use records::journal::{Residue, Side};
+use records::journal::Residue;
 
-use crate::observer::ProcessState;
-use crate::stage::{ActError, During, Stage};
-use system_tablet::ContainerTablet;
+use super::{ClusterError, MysqlServer};
 
 /// The instrument without which `metadata_locks` stays empty.
 const METADATA_INSTRUMENT: &str = "wait/lock/metadata/sql/mdl";
 
-impl Stage {
-    /// Of the users of dead incarnations everything; of living ones open transactions and locks that
-    /// outlive a statement, since no diff is at work any more when this is asked.
-    pub(super) async fn mysql_residue(&self, side: Side) -> Result<Residue, ActError> {
-        let servers = &self.environment().servers;
-        let (server, tablet) = match side {
-            Side::Source => (&servers.source, self.source()),
-            Side::Target => (&servers.target, self.target()),
-        };
-        let alive = matches!(tablet.state_now(), ProcessState::Running { .. });
-        let mut search = Search {
-            place: format!("{} MySQL", side.name()),
-            users: Users::of(tablet.tablet(), alive),
-            found: Residue::default(),
-        };
-        let what = format!("looking for residue on the {}", search.place);
-        let mut conn = server.pool().get_conn().await.during(what.clone())?;
-        search.processes(&mut conn).await.during(what.clone())?;
-        search.transactions(&mut conn).await.during(what.clone())?;
-        search.locks(&mut conn).await.during(what)?;
-        Ok(search.found)
-    }
+/// Looks at a MySQL, called `place`, for what the `users` of one tablet's incarnations left: of dead ones
+/// everything; of a living one open transactions and locks that outlive a statement, since no diff is at work any
+/// more when this is asked. `alive`: the last of them lives.
+///
+/// # Errors
+/// When MySQL does not answer.
+pub async fn residue_of(
+    server: &MysqlServer,
+    place: String,
+    users: Vec<String>,
+    alive: bool,
+) -> Result<Residue, ClusterError> {
+    let mut search = Search { users: Users::of(users, alive), place, found: Residue::default() };
+    let failed = |source| ClusterError::Mysql {
+        server: server.network_name().to_owned(),
+        phase: "looking for residue",
+        source: Box::new(source),
+    };
+    let mut conn = server.pool().get_conn().await.map_err(failed)?;
+    search.processes(&mut conn).await.map_err(failed)?;
+    search.transactions(&mut conn).await.map_err(failed)?;
+    search.locks(&mut conn).await.map_err(failed)?;
+    Ok(search.found)
 }
 
 /// The MySQL users of a tablet's incarnations.
@@ -44,8 +44,7 @@ struct Users {
 }
 
 impl Users {
-    fn of(tablet: &ContainerTablet, alive: bool) -> Users {
-        let names = tablet.user_names();
+    fn of(names: Vec<String>, alive: bool) -> Users {
         let living = names.last().filter(|_| alive).cloned();
         Users { all: names.into_iter().collect(), living }
     }

@@ -7,37 +7,31 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use records::journal::Event;
 use records::schedule::{Hurts, Schedule, Workload};
 use tokio::sync::Mutex;
 
 use crate::prepare::Prepared;
-use crate::stage::{ActError, Environment, SOURCE_DB, Stage, TARGET_DB, Waited};
+use crate::stage::{ActError, Environment, Stage, Waited};
 use crate::survey::Survey;
-use engine::docker::{DockerError, Engine, Run};
-use engine::images::Images;
-use servers::{ClusterError, Servers};
-use workload::naive::{self, NaiveError};
-use workload::{self, Dataset, LoadError, WorkloadError};
+use ::servers::ClusterError;
+use engine::docker::DockerError;
+use engine::images::Image;
+use workload::naive::NaiveError;
+use workload::{LoadError, WorkloadError};
+
+mod servers;
+
+pub use servers::{ServerSlot, ServerSlots};
 
 /// A guess for the calibrating diff itself; nothing depends on it.
 const CALIBRATION_GUESS_MS: u64 = 3_500;
-
-/// Servers that were hurt answer again in this time, or others take their place.
-const WELL_WITHIN: Duration = Duration::from_secs(5);
-/// A small disk: MySQL's data directory (170 MiB when it has booted), with room for the history of a
-/// few diffs…
-const DISK_BYTES: u64 = 384 << 20;
-/// …and for so much of each row.
-const DISK_BYTES_PER_ROW: u64 = 2_048;
 
 /// Shared servers of so many workloads stay up. More are only made where all are in use.
 const ROOM: usize = 2;
 /// Clean diffs whose length is remembered.
 const CALIBRATIONS_MAX: usize = 16;
-
-/// Connections close in this time, or with their server.
-const DISCONNECT: Duration = Duration::from_secs(1);
 
 /// A slot could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -73,135 +67,57 @@ pub enum SlotError {
     Worker(#[source] tokio::task::JoinError),
 }
 
-/// Servers of one network with one workload loaded.
-pub struct Slot {
-    run: Arc<Run>,
-    servers: Arc<Servers>,
-    dataset: Arc<Dataset>,
-    workload: Workload,
-    small_disk: bool,
-}
-
-impl Slot {
-    /// Starts servers and loads the workload.
-    ///
-    /// # Errors
-    /// When a server does not come up, or the data is not what was planted. Nothing is left then.
-    pub async fn start(
-        engine: &Engine,
-        images: &Images,
-        id: &str,
-        workload: &Workload,
-    ) -> Result<Slot, SlotError> {
-        Slot::start_on(engine, images, id, workload, false).await
-    }
-
-    /// As [`Slot::start`]; with a disk for the target's MySQL that can be filled, if asked for.
-    async fn start_on(
-        engine: &Engine,
-        images: &Images,
+/// Where slots come from.
+#[async_trait]
+pub trait SlotSource: Send + Sync {
+    /// Starts servers and loads the workload; with a small disk for the target's MySQL that can be filled, if
+    /// asked for. Nothing is left of what did not start.
+    async fn start(
+        &self,
         id: &str,
         workload: &Workload,
         small_disk: bool,
-    ) -> Result<Slot, SlotError> {
-        let disk_bytes = small_disk.then(|| disk_bytes(workload));
-        let dataset = Dataset::new(workload).map_err(SlotError::Workload)?;
-        let run = Run::begin(engine, id).await.map_err(SlotError::Engine)?;
-        let filled = async {
-            let servers = Servers::start_on(engine, &run, images, disk_bytes).await;
-            let servers = servers.map_err(SlotError::Cluster)?;
-            fill(&servers, &dataset).await?;
-            servers.target.narrow_disk().await.map_err(SlotError::Cluster)?;
-            Ok(servers)
-        };
-        match filled.await {
-            Ok(servers) => Ok(Slot {
-                run: Arc::new(run),
-                servers: Arc::new(servers),
-                dataset: Arc::new(dataset),
-                workload: workload.clone(),
-                small_disk,
-            }),
-            Err(error) => {
-                if let Err(left) = run.remove().await {
-                    tracing::warn!(error = %left, "a slot that did not start was not removed");
-                }
-                Err(error)
-            }
-        }
-    }
+    ) -> Result<Box<dyn Slot>, SlotError>;
+}
 
-    /// What trials see of it.
-    #[must_use]
-    pub fn environment(
+/// A system on servers with one workload loaded.
+#[async_trait]
+pub trait Slot: Send + Sync {
+    /// What trials see of it; `tablet`: with this image of the tablet instead of the usual one.
+    fn environment(
         &self,
-        engine: &Engine,
-        images: &Arc<Images>,
         survey: &Arc<Survey>,
         calibrated_ms: u64,
-    ) -> Environment {
-        Environment {
-            engine: engine.clone(),
-            run: Arc::clone(&self.run),
-            images: Arc::clone(images),
-            servers: Arc::clone(&self.servers),
-            dataset: Arc::clone(&self.dataset),
-            calibrated_ms,
-            survey: Arc::clone(survey),
-        }
-    }
+        tablet: Option<&Image>,
+    ) -> Environment;
+
+    /// Rows that an exact diff of it processes.
+    fn rows_total(&self) -> u64;
 
     /// Whether somebody has an environment of it: a trial that runs.
-    fn is_used(&self) -> bool {
-        Arc::strong_count(&self.servers) > 1
-    }
+    fn is_used(&self) -> bool;
+
+    /// Whether its servers answer, all of them.
+    async fn is_well(&self) -> bool;
 
     /// Removes everything of it.
-    ///
-    /// # Errors
-    /// When the engine fails.
-    pub async fn remove(&self) -> Result<(), DockerError> {
-        for server in [&self.servers.source, &self.servers.target] {
-            // Or the driver would complain of the servers' death.
-            let disconnected = tokio::time::timeout(DISCONNECT, server.pool().disconnect()).await;
-            if !matches!(disconnected, Ok(Ok(()))) {
-                tracing::debug!("connections of a slot did not close in order");
-            }
-        }
-        self.run.remove().await
-    }
+    async fn remove(&self) -> Result<(), DockerError>;
+}
+
+/// A slot, and what it was made for.
+struct Made {
+    slot: Box<dyn Slot>,
+    workload: Workload,
+    small_disk: bool,
 }
 
 fn needs_small_disk(schedule: &Schedule) -> bool {
     schedule.steps.iter().any(|step| step.fault.facts().hurts == Hurts::Disk)
 }
 
-fn disk_bytes(workload: &Workload) -> u64 {
-    let rows = workload.rows.saturating_mul(workload.tables.len() as u64);
-    DISK_BYTES + rows.saturating_mul(DISK_BYTES_PER_ROW)
-}
-
-async fn fill(servers: &Servers, dataset: &Dataset) -> Result<(), SlotError> {
-    let (source, target) = (servers.source.pool(), servers.target.pool());
-    workload::load(dataset, &source, SOURCE_DB, &target, TARGET_DB)
-        .await
-        .map_err(SlotError::Load)?;
-    let found = naive::compare(&source, SOURCE_DB, &target, TARGET_DB, &dataset.tables())
-        .await
-        .map_err(SlotError::Naive)?;
-    let truth = dataset.truth();
-    let differing =
-        truth.tables.iter().find(|(name, table)| found.tables.get(*name) != Some(table));
-    match differing {
-        None => Ok(()),
-        Some((table, _)) => Err(SlotError::Truth { table: table.clone() }),
-    }
-}
-
 /// The slots of a campaign or of a feature run.
 pub struct Slots {
-    engine: Engine,
-    images: Arc<Images>,
+    source: Arc<dyn SlotSource>,
     id: String,
     survey: Arc<Survey>,
     state: Mutex<State>,
@@ -210,20 +126,26 @@ pub struct Slots {
 #[derive(Default)]
 struct State {
     /// One a workload, the one that was asked for last at the end.
-    shared: Vec<Slot>,
-    exclusive: Option<Slot>,
+    shared: Vec<Made>,
+    exclusive: Option<Made>,
     /// Lengths of clean diffs, by the schedule's workload and pace.
     calibrated: Vec<(Schedule, u64)>,
     made: u32,
 }
 
 impl Slots {
-    /// None yet; `id` begins the ids of all runs that are begun for them.
+    /// None yet, on real servers; `id` begins the ids of all runs that are begun for them.
     #[must_use]
     pub fn new(prepared: Prepared, id: String) -> Slots {
         let Prepared { engine, images, survey, host: _ } = prepared;
-        let (images, survey) = (Arc::new(images), Arc::new(survey));
-        Slots { engine, images, id, survey, state: Mutex::new(State::default()) }
+        Slots::of(Arc::new(ServerSlots::new(engine, images)), survey, id)
+    }
+
+    /// None yet, of any kind.
+    #[must_use]
+    pub fn of(source: Arc<dyn SlotSource>, survey: Survey, id: String) -> Slots {
+        let state = Mutex::new(State::default());
+        Slots { source, id, survey: Arc::new(survey), state }
     }
 
     /// The environment for a trial; servers start, data is loaded and a clean diff is measured the
@@ -237,12 +159,26 @@ impl Slots {
         exclusive: bool,
         say: &(dyn Fn(&str) + Send + Sync),
     ) -> Result<Environment, SlotError> {
+        self.environment_with(schedule, exclusive, None, say).await
+    }
+
+    /// As [`Slots::environment`], with another image of the tablet.
+    ///
+    /// # Errors
+    /// As [`Slots::environment`].
+    pub async fn environment_with(
+        &self,
+        schedule: &Schedule,
+        exclusive: bool,
+        tablet: Option<&Image>,
+        say: &(dyn Fn(&str) + Send + Sync),
+    ) -> Result<Environment, SlotError> {
         let mut state = self.state.lock().await;
         let calibrated_ms = match state.calibration(schedule) {
             Some(known) => known,
             None => {
-                let environment =
-                    self.shared(&mut state, schedule, CALIBRATION_GUESS_MS, say).await?;
+                let made = self.shared(&mut state, schedule, say).await?;
+                let environment = self.environment_of(made, CALIBRATION_GUESS_MS, None);
                 state.made += 1;
                 let length =
                     calibrate(&environment, schedule, &format!("c{:03}", state.made)).await?;
@@ -251,66 +187,59 @@ impl Slots {
                 length
             }
         };
-        match exclusive {
-            true => self.exclusive(&mut state, schedule, calibrated_ms, say).await,
-            false => self.shared(&mut state, schedule, calibrated_ms, say).await,
-        }
+        let made = match exclusive {
+            true => self.exclusive(&mut state, schedule, say).await?,
+            false => self.shared(&mut state, schedule, say).await?,
+        };
+        Ok(self.environment_of(made, calibrated_ms, tablet))
     }
 
-    fn environment_of(&self, slot: &Slot, calibrated_ms: u64) -> Environment {
-        slot.environment(&self.engine, &self.images, &self.survey, calibrated_ms)
+    fn environment_of(&self, of: &Made, calibrated_ms: u64, tablet: Option<&Image>) -> Environment {
+        of.slot.environment(&self.survey, calibrated_ms, tablet)
     }
 
     /// The servers that all trials of this workload share.
-    async fn shared(
+    async fn shared<'a>(
         &self,
-        state: &mut State,
+        state: &'a mut State,
         schedule: &Schedule,
-        calibrated_ms: u64,
         say: &(dyn Fn(&str) + Send + Sync),
-    ) -> Result<Environment, SlotError> {
-        let known = state.shared.iter().position(|slot| slot.workload == schedule.workload);
-        let slot = match known {
+    ) -> Result<&'a Made, SlotError> {
+        let known = state.shared.iter().position(|made| made.workload == schedule.workload);
+        let made = match known {
             Some(place) => state.shared.remove(place),
             None => {
-                while let Some(place) = superfluous(state.shared.iter().map(Slot::is_used)) {
+                let used =
+                    |state: &State| superfluous(state.shared.iter().map(|m| m.slot.is_used()));
+                while let Some(place) = used(state) {
                     // It stays in its place until it is gone: who is stopped meanwhile tries again.
-                    state.shared[place].remove().await.map_err(SlotError::Engine)?;
+                    state.shared[place].slot.remove().await.map_err(SlotError::Engine)?;
                     state.shared.remove(place);
                 }
                 self.start(state, schedule, "s", false, say).await?
             }
         };
-        let environment = self.environment_of(&slot, calibrated_ms);
-        state.shared.push(slot);
-        Ok(environment)
+        // The one that was asked for last stands at the end.
+        Ok(state.shared.push_mut(made))
     }
 
     /// Servers for one trial, which hurts them.
-    async fn exclusive(
+    async fn exclusive<'a>(
         &self,
-        state: &mut State,
+        state: &'a mut State,
         schedule: &Schedule,
-        calibrated_ms: u64,
         say: &(dyn Fn(&str) + Send + Sync),
-    ) -> Result<Environment, SlotError> {
+    ) -> Result<&'a Made, SlotError> {
         let small_disk = needs_small_disk(schedule);
-        let fits = state
-            .exclusive
-            .as_ref()
-            .filter(|slot| slot.workload == schedule.workload && !slot.small_disk && !small_disk);
-        if let Some(slot) = fits
-            && slot.servers.are_well(WELL_WITHIN).await
-        {
-            return Ok(self.environment_of(slot, calibrated_ms));
+        if let Some(made) = state.exclusive.take() {
+            let fits = made.workload == schedule.workload && !made.small_disk && !small_disk;
+            if fits && made.slot.is_well().await {
+                return Ok(state.exclusive.insert(made));
+            }
+            made.slot.remove().await.map_err(SlotError::Engine)?;
         }
-        if let Some(other) = state.exclusive.take() {
-            other.remove().await.map_err(SlotError::Engine)?;
-        }
-        let slot = self.start(state, schedule, "x", small_disk, say).await?;
-        let environment = self.environment_of(&slot, calibrated_ms);
-        state.exclusive = Some(slot);
-        Ok(environment)
+        let made = self.start(state, schedule, "x", small_disk, say).await?;
+        Ok(state.exclusive.insert(made))
     }
 
     async fn start(
@@ -320,12 +249,12 @@ impl Slots {
         kind: &str,
         small_disk: bool,
         say: &(dyn Fn(&str) + Send + Sync),
-    ) -> Result<Slot, SlotError> {
+    ) -> Result<Made, SlotError> {
         state.made += 1;
         let id = format!("{}-{kind}{}", self.id, state.made);
         let begun = std::time::Instant::now();
-        let workload = &schedule.workload;
-        let slot = Slot::start_on(&self.engine, &self.images, &id, workload, small_disk).await?;
+        let workload = schedule.workload.clone();
+        let slot = self.source.start(&id, &workload, small_disk).await?;
         let what = match kind {
             "x" => "servers of their own for trials that hurt them",
             _ => "servers",
@@ -333,9 +262,9 @@ impl Slots {
         say(&format!(
             "cluster  {what}: up and loaded in {:.1} s ({} rows to compare)",
             begun.elapsed().as_secs_f64(),
-            slot.dataset.rows_total()
+            slot.rows_total()
         ));
-        Ok(slot)
+        Ok(Made { slot, workload, small_disk })
     }
 
     /// Removes all slots; goes on after an error and returns the first.
@@ -344,9 +273,9 @@ impl Slots {
     /// When the engine fails.
     pub async fn remove(&self) -> Result<(), DockerError> {
         let mut state = self.state.lock().await;
-        let slots: Vec<Slot> = state.shared.drain(..).collect();
+        let slots: Vec<Made> = state.shared.drain(..).collect();
         let slots = slots.into_iter().chain(state.exclusive.take());
-        let removed = slots.map(|slot| async move { slot.remove().await });
+        let removed = slots.map(|slot| async move { slot.slot.remove().await });
         futures::future::join_all(removed).await.into_iter().collect()
     }
 }
@@ -385,7 +314,7 @@ async fn calibrate(
     let mut clean = schedule.clone();
     clean.steps.clear();
     clean.bug = None;
-    let dir = environment.run.directory().join(name);
+    let dir = environment.directory.join(name);
     let stage =
         Stage::open(environment, &clean, name, &dir).await.map_err(SlotError::Calibration)?;
     let measured = tokio::time::timeout(Duration::from_millis(clean.deadlines.trial_ms), async {

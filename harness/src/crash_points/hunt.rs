@@ -18,9 +18,9 @@ use records::schedule::{CrashPoint, Fault, Schedule};
 use records::verdict::Verdict;
 
 use super::enumerate::{Kind, Listed, kinds};
-use super::must_contain;
-use super::plan::{Frame, RECORDINGS, SCRIPTS, Script, Window};
+use super::plan::{Frame, RECORDINGS, SCRIPTS, Script};
 use crate::plan::{PlanError, fork};
+use system::{Demand, Window};
 use wire::recording::{self, Recorded, RecordingError};
 
 mod dealer;
@@ -59,6 +59,8 @@ pub struct HuntOptions {
     pub until_percent: Option<f64>,
     /// What earlier runs have covered.
     pub covered: Coverage,
+    /// What the recordings must contain, all together.
+    pub must_contain: Vec<Demand>,
 }
 
 /// Why a hunt cannot go on.
@@ -143,6 +145,7 @@ impl HuntOptions {
             duration: None,
             until_percent: None,
             covered: Coverage::default(),
+            must_contain: system_tablet::must_contain(),
         }
     }
 }
@@ -252,7 +255,11 @@ impl Hunt {
         for script in &self.failing {
             self.recordings[*script].clear();
         }
-        let lacking = must_contain::lacking(self.recordings.iter().flatten().flatten());
+        let is_lacking = |demand: &&Demand| {
+            !self.recordings.iter().flatten().flatten().any(|said| demand.is_met_by(said))
+        };
+        let lacking = self.options.must_contain.iter().filter(is_lacking);
+        let lacking: Vec<String> = lacking.map(|demand| demand.what.clone()).collect();
         // What a failing script would have shown cannot be asked for.
         if self.failing.is_empty() && !lacking.is_empty() {
             self.problem = Some(HuntError::Lacking { lacking });

@@ -1,9 +1,8 @@
 //! The schedules of a crash-point run, purely: what is recorded, and what is struck.
 
 use records::schedule::{
-    Bug, CrashPoint, Deadlines, Fault, Link, Moment, Pace, Schedule, Step, Trigger, Workload,
+    Bug, CrashPoint, Deadlines, Fault, Pace, Schedule, Step, Trigger, Workload,
 };
-use serde::Serialize;
 
 use crate::plan::{self, PlanError, PlanOptions};
 
@@ -47,28 +46,6 @@ pub const SCRIPTS: [Script; 4] = [
     Script { name: "delete and create anew", act: Some(Fault::Delete) },
     Script { name: "end in order", act: Some(Fault::Sigterm) },
 ];
-
-/// A place in the target tablet's conversation with MySQL: for a hunt that looks there only.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Window {
-    /// How the statement's fingerprint begins, and no other statement's.
-    pub statement: &'static str,
-    /// The first of these statements in a diff that lies in the window, from 1.
-    pub nth_min: u32,
-    /// The moment of that statement.
-    pub moment: Moment,
-}
-
-impl Window {
-    /// Whether a point lies in it.
-    #[must_use]
-    pub fn has(&self, point: &CrashPoint) -> bool {
-        point.link == Link::Mysql
-            && point.moment == self.moment
-            && point.nth >= self.nth_min
-            && point.fingerprint.starts_with(self.statement)
-    }
-}
 
 /// What every schedule of a run has in common.
 #[derive(Clone, Debug)]

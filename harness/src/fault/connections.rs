@@ -20,8 +20,8 @@ const NO_SUCH_THREAD: u16 = 1094;
 pub(super) async fn inject(strike: &Strike<'_>) -> Result<Struck, ActError> {
     let stage = strike.stage;
     let before = stage.progress().await?;
-    let user = stage.target().tablet().user_names().pop().unwrap_or_default();
-    let pool = stage.environment().servers.target.pool();
+    let user = stage.target().tablet().mysql_users().pop().unwrap_or_default();
+    let pool = stage.servers()?.target.pool();
     let mut conn = pool.get_conn().await.during(WHAT)?;
     let used = effect::in_use(&mut conn, &user).await?;
     let killed = connections_of(&mut conn, &user).await?;

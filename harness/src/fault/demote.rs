@@ -4,17 +4,15 @@
 use std::time::{Duration, Instant};
 
 use records::journal::{Event, Evidence, HitKind};
-use serde_json::Value;
 
 use super::{Strike, Struck, effect};
-use crate::stage::{ActError, During, SHARD, Stage, TARGET_KEYSPACE};
+use crate::stage::{ActError, During, Stage};
 
 /// A tablet that is still primary after this time will not follow.
 const DEMOTED_WITHIN: Duration = Duration::from_secs(8);
 /// The tablet stays a replica for so long: its engines are closed by then.
 const REPLICA_FOR: Duration = Duration::from_millis(1_500);
 const LOOK: Duration = Duration::from_millis(20);
-const ANSWER: Duration = Duration::from_secs(1);
 
 pub(super) async fn inject(strike: &Strike<'_>) -> Result<Struck, ActError> {
     let stage = strike.stage;
@@ -24,9 +22,8 @@ pub(super) async fn inject(strike: &Strike<'_>) -> Result<Struck, ActError> {
         let reason = format!("the target tablet is no primary: {was:?}");
         return Ok(strike.missed(reason, false));
     }
-    let etcd = &stage.environment().servers.etcd;
     strike.injected("a newer term of another tablet in the shard record");
-    let usurper = etcd.usurp(stage.topo_root(), TARGET_KEYSPACE, SHARD).await;
+    let usurper = stage.topology().usurp().await;
     let usurper = usurper.during("writing a newer term into the shard record")?;
     let began = Instant::now();
     let mut tick = tokio::time::interval(LOOK);
@@ -52,18 +49,10 @@ pub(super) async fn inject(strike: &Strike<'_>) -> Result<Struck, ActError> {
 }
 
 pub(super) async fn heal(stage: &Stage) -> Result<(), ActError> {
-    let alias = &stage.target().tablet().spec().alias;
-    let uid = alias.rsplit('-').next().and_then(|uid| uid.parse().ok());
-    let uid = uid.ok_or_else(|| ActError::new(format!("`{alias}` is no tablet alias")))?;
-    let etcd = &stage.environment().servers.etcd;
-    etcd.name_primary(stage.topo_root(), TARGET_KEYSPACE, SHARD, uid)
-        .await
-        .during("making the target tablet primary again")
+    stage.topology().give_back().await.during("making the target tablet primary again")
 }
 
 /// What the target tablet says it is; empty when it does not answer.
 async fn tablet_type(stage: &Stage) -> String {
-    let vars = tokio::time::timeout(ANSWER, stage.target().tablet().debug_vars()).await;
-    let Ok(Ok(vars)) = vars else { return String::new() };
-    vars.get("TabletType").and_then(Value::as_str).unwrap_or_default().to_owned()
+    stage.target().tablet().role().await.unwrap_or_default()
 }

@@ -6,8 +6,8 @@ use mysql_async::prelude::Queryable;
 use records::journal::{Evidence, Hit, HitKind};
 
 use super::{Strike, Struck, effect};
-use crate::observer::Progress;
 use crate::stage::{ActError, During, Stage};
+use system::Progress;
 
 /// Long enough for the tablet to fail and to try again.
 const FULL_FOR: Duration = Duration::from_secs(4);
@@ -24,7 +24,7 @@ pub(super) async fn inject(strike: &Strike<'_>) -> Result<Struck, ActError> {
     let before = stage.progress().await?;
     let interrupted = strike.interrupted(&before);
     strike.injected("the volume of the target's MySQL is filled up");
-    stage.environment().servers.target.fill_disk().await.during("filling the disk")?;
+    stage.servers()?.target.fill_disk().await.during("filling the disk")?;
     let full = Instant::now();
     let until = full + FULL_FOR;
     let mut still = (Instant::now(), stage.sampled());
@@ -69,11 +69,11 @@ async fn stopped_write(stage: &Stage, now: &Progress) -> Result<Option<String>, 
         return Ok(Some("a write of the diff, which failed: it is in state error".to_owned()));
     }
     let what = "looking for a write that waits for room";
-    let user = stage.target().tablet().user_names().pop().unwrap_or_default();
+    let user = stage.target().tablet().mysql_users().pop().unwrap_or_default();
     // Of the performance schema: other lists of connections need a temporary table, and so room.
     let query = "select processlist_id, left(processlist_info, 80), coalesce(processlist_state, '') \
          from performance_schema.threads where processlist_user = ? and processlist_info is not null";
-    let mysql = &stage.environment().servers.target;
+    let mysql = &stage.servers()?.target;
     let look = async {
         let mut conn = mysql.connect().await.during(what)?;
         let rows: Vec<(u64, String, String)> = conn.exec(query, (user,)).await.during(what)?;
@@ -105,7 +105,7 @@ fn moved(before: &Progress, now: &Progress) -> bool {
 /// in MySQL for a minute before it tries again; if it is killed meanwhile, MySQL ends rather than lose
 /// it, and its supervisor starts it again.
 pub(super) async fn heal(stage: &Stage) -> Result<(), ActError> {
-    let mysql = &stage.environment().servers.target;
+    let mysql = &stage.servers()?.target;
     mysql.free_disk().await.during("freeing the disk")?;
     let freed = Instant::now();
     loop {

@@ -7,14 +7,12 @@ use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 use records::journal::{Hit, HitKind, InFlight, Side};
 use records::schedule::Phase;
-use serde_json::Value;
 
 use super::Strike;
 use super::stream::TABLE as READERS_TABLE;
-use crate::stage::{ActError, During, SOURCE_DB, Stage};
+use crate::stage::{ActError, During, Stage};
+use system::SOURCE_DB;
 
-/// A tablet that runs shows its variables in this time.
-const VARS_WITHIN: Duration = Duration::from_secs(1);
 /// A diff that needs its source, and has no stream open, asks for one in this time.
 const CALLS_WITHIN: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(20);
@@ -54,15 +52,15 @@ pub(super) fn hit(kind: HitKind, what: impl Into<String>) -> Hit {
 /// The row streams that the source tablet reads for a diff, each with rows outstanding: MySQL still sends.
 /// The look at MySQL comes last, so that it is the nearest to what follows.
 pub(super) async fn of_source(stage: &Stage) -> Result<Effect, ActError> {
-    let in_flight = in_flight(stage).await;
+    let in_flight = stage.deployment().in_flight().await;
     let hits = row_streams(stage).await?;
     Ok(Effect { hits, in_flight })
 }
 
 async fn row_streams(stage: &Stage) -> Result<Vec<Hit>, ActError> {
     let what = "listing the source tablet's row streams";
-    let user = stage.source().tablet().user_names().pop().unwrap_or_default();
-    let pool = stage.environment().servers.source.pool();
+    let user = stage.source().tablet().mysql_users().pop().unwrap_or_default();
+    let pool = stage.servers()?.source.pool();
     let mut conn = pool.get_conn().await.during(what)?;
     let after = format!("`{SOURCE_DB}`.`");
     let query = "select id, substring_index(substring_index(info, ?, -1), '`', 1), \
@@ -78,29 +76,6 @@ async fn row_streams(stage: &Stage) -> Result<Vec<Hit>, ActError> {
         hit(HitKind::RowStream, text)
     };
     Ok(of_diff.map(name).collect())
-}
-
-/// By the tablets' own words: it says how much it was, and proves nothing.
-async fn in_flight(stage: &Stage) -> Option<InFlight> {
-    let vars = async |side: Side| {
-        let client = stage.tablet(side).tablet().client();
-        tokio::time::timeout(VARS_WITHIN, client.debug_vars()).await.ok()?.ok()
-    };
-    let (source, target) = tokio::join!(vars(Side::Source), vars(Side::Target));
-    of_vars(&source?, &target?)
-}
-
-fn of_vars(source: &Value, target: &Value) -> Option<InFlight> {
-    let of_diff = |stream: &&Value| {
-        stream["query"].as_str().is_some_and(|query| !query.contains(READERS_TABLE))
-    };
-    let stream = source["RowStreams"].as_array()?.iter().rev().find(of_diff)?;
-    let (_, table) = stream["query"].as_str()?.rsplit_once(" from ")?;
-    let sent = stream["rows_sent"].as_u64()?;
-    let taken = target["VDiffSourceRowsTaken"].as_u64()?;
-    // More than were sent are those of the stream before: this one is not taken from yet.
-    let compared = if taken > sent { 0 } else { taken };
-    Some(InFlight { table: table.to_owned(), sent, compared })
 }
 
 /// That the target tablet calls for its source while that is away, where no stream was open when it went.
@@ -132,14 +107,9 @@ pub(super) async fn call_to_source(strike: &Strike<'_>) -> Result<Vec<Hit>, ActE
 
 /// The diff's error that names its source.
 async fn error_of_source(stage: &Stage) -> Result<Option<String>, ActError> {
-    let what = "reading the diff's error";
-    let mut conn = stage.environment().servers.target.pool().get_conn().await.during(what)?;
-    let query = format!(
-        "select cast(last_error as char) from `{}`.vdiff where vdiff_uuid = ? and state = 'error' \
-         and last_error like '%source%'",
-        stage.sidecar_db()
-    );
-    conn.exec_first(query, (stage.uuid()?,)).await.during(what)
+    let progress = stage.progress().await?;
+    let failed = progress.state.as_deref() == Some("error") && progress.error.contains("source");
+    Ok(failed.then_some(progress.error))
 }
 
 /// The connections of a user that are in use: with a statement, or in a transaction.
@@ -164,9 +134,9 @@ pub(super) async fn in_use(conn: &mut Conn, user: &str) -> Result<Vec<(u64, Stri
 /// The target tablet's connections in use in its MySQL; or that it starts and needs its MySQL.
 pub(super) async fn of_mysql(strike: &Strike<'_>) -> Result<Effect, ActError> {
     let stage = strike.stage;
-    let user = stage.target().tablet().user_names().pop().unwrap_or_default();
+    let user = stage.target().tablet().mysql_users().pop().unwrap_or_default();
     let what = "connecting to the target's MySQL";
-    let mut conn = stage.environment().servers.target.pool().get_conn().await.during(what)?;
+    let mut conn = stage.servers()?.target.pool().get_conn().await.during(what)?;
     let used = in_use(&mut conn, &user).await?;
     if used.is_empty() && !stage.readiness_of(Side::Target).borrow().ready {
         let text = "the target tablet, which starts and is not ready without it";
@@ -177,15 +147,13 @@ pub(super) async fn of_mysql(strike: &Strike<'_>) -> Result<Effect, ActError> {
 
 /// The watches that etcd serves, and the lease that holds the target tablet's key.
 pub(super) async fn of_etcd(stage: &Stage) -> Result<Effect, ActError> {
-    let etcd = &stage.environment().servers.etcd;
+    let etcd = &stage.servers()?.etcd;
     let mut hits = Vec::new();
     if let Some(watchers) = etcd.watchers().await.filter(|watchers| *watchers > 0) {
         hits.push(hit(HitKind::Watch, format!("{watchers} watchers, by etcd's own count")));
     }
-    let key = super::lease::key_of(stage);
-    let found = etcd.get(&key).await.during("reading the target tablet's key in etcd")?;
-    if let Some(found) = found.filter(|found| found.lease != 0) {
-        let text = format!("the lease {:x} that holds {key}", found.lease);
+    if let Some(held) = super::lease::held(stage).await? {
+        let text = format!("the lease {:x} that holds {}", held.id, held.key);
         hits.push(hit(HitKind::Lease, text));
     }
     Ok(hits.into())
@@ -197,26 +165,5 @@ pub(super) fn words(text: &str) -> String {
     match end < text.len() {
         true => format!("{}…", &text[..end]),
         false => text.to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    // The reader of the fault rpc-drop has a stream of its own, which says nothing of the diff.
-    #[test]
-    fn what_is_in_flight_is_read_from_the_diffs_own_stream() {
-        let source = json!({ "RowStreams": [
-            { "query": "select * from corder", "rows_sent": 900 },
-            { "query": "select * from chaos_reader", "rows_sent": 3 },
-        ]});
-        let target = json!({ "VDiffSourceRowsTaken": 700 });
-        let found = of_vars(&source, &target).unwrap();
-        assert_eq!((found.table.as_str(), found.rows()), ("corder", 200));
-        assert_eq!(of_vars(&json!({ "RowStreams": [] }), &target), None);
-        assert_eq!(of_vars(&source, &json!({})), None);
     }
 }

@@ -8,7 +8,7 @@ use records::journal::{Evidence, Hit, HitKind};
 use super::{Strike, Struck, effect};
 use crate::observer::ProcessState;
 use crate::stage::{ActError, During, Stage};
-use system_tablet::{Signal, TabletError};
+use system::{ErrorKind, Signal};
 
 /// Of a freeze whose schedule gives no length: longer than a lease of five seconds.
 const USUAL: Duration = Duration::from_secs(7);
@@ -87,7 +87,8 @@ pub(super) async fn is_seen(stage: &Stage) -> Result<bool, ActError> {
 /// SIGCONT. A fault on top may have ended the process meanwhile.
 pub(super) async fn heal(stage: &Stage) -> Result<(), ActError> {
     match stage.target().tablet().kill(Signal::SIGCONT).await {
-        Ok(_) | Err(TabletError::NotRunning { .. }) => Ok(()),
+        Ok(_) => Ok(()),
+        Err(error) if *error.kind() == ErrorKind::NotRunning => Ok(()),
         Err(error) => Err(error).during("sending SIGCONT"),
     }
 }

@@ -7,10 +7,10 @@ use records::schedule::{Fault, Phase};
 
 use super::effect::Effect;
 use super::{GIVEN_UP, Strike, Struck, arrival, effect, release};
-use crate::observer::{ProcessState, Progress};
+use crate::observer::ProcessState;
 use crate::stage::{ActError, Action, During, Stage};
 use crate::trigger::Hold;
-use system_tablet::{Means, OomEvidence, Signal, TabletError};
+use system::{ErrorKind, Means, OomEvidence, Progress, Signal};
 
 /// A container's start comes back in this time, also on a busy machine.
 const STARTED_WITHIN: Duration = Duration::from_secs(10);
@@ -67,7 +67,7 @@ pub(super) async fn inject(
             (Some(evidence), hold)
         }
         Fault::HostCrash => {
-            let mysql = &strike.stage.environment().servers.target;
+            let mysql = &strike.stage.servers()?.target;
             let (tablet, mysql) = tokio::join!(signal(strike, Signal::SIGKILL), mysql.kill());
             mysql.during("killing the target's MySQL")?;
             strike.injected(match tablet? {
@@ -149,7 +149,7 @@ pub(super) async fn heal(stage: &Stage, struck: &Struck) -> Result<(), ActError>
     stage.start(Side::Target).await?;
     match struck.fault {
         Fault::HostCrash => {
-            let mysql = &stage.environment().servers.target;
+            let mysql = &stage.servers()?.target;
             mysql.start().await.during("starting the target's MySQL")?;
             let within = Duration::from_secs(30);
             mysql.wait_ready(within).await.during("waiting for the target's MySQL")?;
@@ -164,7 +164,7 @@ pub(super) async fn heal(stage: &Stage, struck: &Struck) -> Result<(), ActError>
 async fn signal(strike: &Strike<'_>, signal: Signal) -> Result<Option<Means>, ActError> {
     match strike.stage.target().tablet().kill(signal).await {
         Ok(means) => Ok(Some(means)),
-        Err(TabletError::NotRunning { .. }) => Ok(None),
+        Err(error) if *error.kind() == ErrorKind::NotRunning => Ok(None),
         Err(error) => Err(error).during("sending a signal to the target tablet"),
     }
 }

@@ -8,6 +8,7 @@ use records::journal::{Event, Evidence, Hit, HitKind, Interrupted};
 use super::{Strike, Struck, effect, release};
 use crate::stage::{ActError, During, Stage};
 use crate::trigger::Hold;
+use system::HeldLease;
 
 /// The tablet looks after its registration each second.
 const AGAIN_WITHIN: Duration = Duration::from_secs(10);
@@ -47,29 +48,25 @@ pub(super) async fn inject(
 async fn revoke(strike: &Strike<'_>) -> Result<Option<(i64, Interrupted, Vec<Hit>)>, ActError> {
     let stage = strike.stage;
     let before = stage.progress().await?;
-    let Some(lease) = lease_of(stage).await? else { return Ok(None) };
+    let Some(held) = held(stage).await? else { return Ok(None) };
+    let lease = held.id;
     strike.injected(format!("{} revoked in etcd", lease_text(Some(lease))));
-    let etcd = &stage.environment().servers.etcd;
-    etcd.revoke(lease).await.during("revoking the target tablet's lease")?;
+    let revoked = stage.topology().revoke(lease).await;
+    revoked.during("revoking the target tablet's lease")?;
     // A key that outlives its lease was not relied upon.
     let is_gone = lease_of(stage).await? != Some(lease);
-    let text = format!("{}, and {} with it", lease_text(Some(lease)), key_of(stage));
+    let text = format!("{}, and {} with it", lease_text(Some(lease)), held.key);
     let hits = if is_gone { vec![effect::hit(HitKind::Lease, text)] } else { Vec::new() };
     Ok(Some((lease, strike.interrupted(&before), hits)))
 }
 
-/// The key of the target tablet's incarnation.
-pub(super) fn key_of(stage: &Stage) -> String {
-    let alias = &stage.target().tablet().spec().alias;
-    let cell = alias.split('-').next().unwrap_or_default();
-    format!("{}/{cell}/tablets/{alias}/incarnation", stage.topo_root())
+/// The lease that the target tablet relies on, and the key that it keeps.
+pub(super) async fn held(stage: &Stage) -> Result<Option<HeldLease>, ActError> {
+    stage.topology().lease().await.during("looking for the target tablet's lease")
 }
 
-/// The lease that the key of the target tablet's incarnation is bound to.
 async fn lease_of(stage: &Stage) -> Result<Option<i64>, ActError> {
-    let found = stage.environment().servers.etcd.get(&key_of(stage)).await;
-    let found = found.during("reading the target tablet's incarnation in etcd")?;
-    Ok(found.map(|found| found.lease).filter(|lease| *lease != 0))
+    Ok(held(stage).await?.map(|held| held.id))
 }
 
 fn lease_text(lease: Option<i64>) -> String {

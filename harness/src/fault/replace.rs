@@ -7,7 +7,7 @@ use records::journal::{Event, Evidence, Side, TabletExited};
 
 use super::{Strike, Struck, freeze};
 use crate::stage::{ActError, During, Stage};
-use system_tablet::{Predecessor, Signal};
+use system::{Predecessor, Signal};
 
 /// The new one is ready, and at work on the diff, when the old one comes back.
 const READY_WITHIN: Duration = Duration::from_secs(15);

@@ -17,7 +17,7 @@ const MYSQL_DOWN: Duration = Duration::from_secs(2);
 const ETCD_DOWN: Duration = Duration::from_millis(6_500);
 
 pub(super) async fn restart_etcd(strike: &Strike<'_>) -> Result<Struck, ActError> {
-    let etcd = &strike.stage.environment().servers.etcd;
+    let etcd = &strike.stage.servers()?.etcd;
     let before = strike.stage.progress().await?;
     let interrupted = strike.interrupted(&before);
     let effect = effect::of_etcd(strike.stage).await?;
@@ -43,9 +43,9 @@ pub(super) async fn kill(strike: &Strike<'_>) -> Result<Struck, ActError> {
     };
     let name = server_name(strike.fault);
     strike.injected(format!("SIGKILL to {name} through the engine"));
-    let (exit_code, down) = match mysql(strike.stage, strike.fault) {
+    let (exit_code, down) = match mysql(strike.stage, strike.fault)? {
         Some(mysql) => (mysql.kill().await, MYSQL_DOWN),
-        None => (strike.stage.environment().servers.etcd.kill().await, ETCD_DOWN),
+        None => (strike.stage.servers()?.etcd.kill().await, ETCD_DOWN),
     };
     let exit_code = exit_code.during(format!("killing {name}"))?;
     let until = Instant::now() + down;
@@ -71,13 +71,13 @@ async fn of_server(strike: &Strike<'_>) -> Result<Effect, ActError> {
 /// Starts a killed server, and waits until it answers.
 pub(super) async fn start(stage: &Stage, fault: Fault) -> Result<(), ActError> {
     let name = server_name(fault);
-    match mysql(stage, fault) {
+    match mysql(stage, fault)? {
         Some(mysql) => {
             mysql.start().await.during(format!("starting {name}"))?;
             mysql.wait_ready(READY_WITHIN).await.during(format!("waiting for {name}"))
         }
         None => {
-            let etcd = &stage.environment().servers.etcd;
+            let etcd = &stage.servers()?.etcd;
             etcd.start().await.during(format!("starting {name}"))?;
             etcd.wait_ready(READY_WITHIN).await.during(format!("waiting for {name}"))
         }
@@ -85,12 +85,12 @@ pub(super) async fn start(stage: &Stage, fault: Fault) -> Result<(), ActError> {
 }
 
 /// The MySQL that a fault kills; none: it kills etcd.
-fn mysql(stage: &Stage, fault: Fault) -> Option<&MysqlServer> {
-    let servers = &stage.environment().servers;
-    match side(fault)? {
-        Side::Source => Some(&servers.source),
-        Side::Target => Some(&servers.target),
-    }
+fn mysql(stage: &Stage, fault: Fault) -> Result<Option<&MysqlServer>, ActError> {
+    let servers = stage.servers()?;
+    Ok(side(fault).map(|side| match side {
+        Side::Source => &servers.source,
+        Side::Target => &servers.target,
+    }))
 }
 
 fn side(fault: Fault) -> Option<Side> {

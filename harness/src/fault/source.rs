@@ -7,7 +7,7 @@ use records::journal::{Evidence, Side};
 use super::{Strike, Struck, effect};
 use crate::observer::ProcessState;
 use crate::stage::{ActError, During, Stage};
-use system_tablet::Signal;
+use system::Signal;
 
 const KILLED: i64 = 137;
 const KILL_WITHIN: Duration = Duration::from_secs(10);

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use records::journal::{Evidence, Hit, HitKind};
 
 use super::{Strike, Struck, effect};
-use crate::observer::{ProcessState, Progress};
+use crate::observer::ProcessState;
 use crate::stage::{ActError, During, Stage};
+use system::Progress;
 
 /// The memory is filled from here on: the first step ends at 72 %, under the tablet's first mark of 75 %…
 const FROM_PERCENT: u64 = 68;
@@ -94,6 +95,5 @@ pub(super) async fn heal(stage: &Stage) -> Result<(), ActError> {
 }
 
 fn gave_way(progress: &Progress) -> bool {
-    progress.state.as_deref() == Some("error")
-        && progress.error_kind.as_deref() == Some("ephemeral")
+    progress.state.as_deref() == Some("error") && progress.will_retry
 }

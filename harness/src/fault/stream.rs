@@ -11,7 +11,8 @@ use mysql_async::prelude::Queryable;
 use records::journal::{Event, Evidence, Hit, HitKind, SNAPSHOT_GONE};
 
 use super::{Strike, Struck, effect};
-use crate::stage::{ActError, During, SOURCE_DB};
+use crate::stage::{ActError, During};
+use system::SOURCE_DB;
 
 /// The table that the reader reads, in the source's database; no workflow has it.
 pub(super) const TABLE: &str = "chaos_reader";
@@ -27,11 +28,10 @@ pub(super) async fn inject(strike: &Strike<'_>) -> Result<Struck, ActError> {
     let source = stage.source().tablet();
     make_table(strike).await?;
     let before_diff = stage.progress().await?;
-    let query = format!("select * from {TABLE}");
-    let mut stream = source.vstream_rows(&query).await.during("opening a row stream")?;
+    let mut stream = source.read_rows(TABLE).await.during("opening a row stream")?;
     strike.injected(format!("a reader of {TABLE} goes away after {PACKETS} packets"));
     for _ in 0..PACKETS {
-        if stream.next_packet().await.during("reading a row stream")?.is_none() {
+        if !stream.next_packet().await.during("reading a row stream")? {
             return Ok(strike.missed("the stream ended before its reader went".to_owned(), false));
         }
     }
@@ -40,7 +40,7 @@ pub(super) async fn inject(strike: &Strike<'_>) -> Result<Struck, ActError> {
         let reason = "the snapshot transaction was over before the reader went".to_owned();
         return Ok(strike.missed(reason, false));
     }
-    let user = stage.source().tablet().user_names().pop().unwrap_or_default();
+    let user = stage.source().tablet().mysql_users().pop().unwrap_or_default();
     let stream_of = |id: &u64| {
         let text =
             format!("the row stream of {TABLE}: MySQL still sends on connection {id} of {user}");
@@ -73,7 +73,7 @@ pub(super) async fn inject(strike: &Strike<'_>) -> Result<Struck, ActError> {
 /// 64 rows of 256 KiB: 16 MiB, where buffers on the way hold about one.
 async fn make_table(strike: &Strike<'_>) -> Result<(), ActError> {
     let what = "making the table of the reader that goes away";
-    let pool = strike.stage.environment().servers.source.pool();
+    let pool = strike.stage.servers()?.source.pool();
     let mut conn = pool.get_conn().await.during(what)?;
     for statement in [
         "set sql_log_bin = 0".to_owned(),
@@ -98,8 +98,8 @@ async fn make_table(strike: &Strike<'_>) -> Result<(), ActError> {
 async fn snapshots(strike: &Strike<'_>, known: &BTreeSet<u64>) -> Result<BTreeSet<u64>, ActError> {
     let what = "listing the source tablet's snapshots";
     let stage = strike.stage;
-    let user = stage.source().tablet().user_names().pop().unwrap_or_default();
-    let mut conn = stage.environment().servers.source.pool().get_conn().await.during(what)?;
+    let user = stage.source().tablet().mysql_users().pop().unwrap_or_default();
+    let mut conn = stage.servers()?.source.pool().get_conn().await.during(what)?;
     let reading: Vec<u64> = conn
         .exec(
             "select id from information_schema.processlist where user = ? and info like ?",

@@ -24,8 +24,8 @@ const READ_ONLY: u16 = 1290;
 pub(super) async fn inject(strike: &Strike<'_>) -> Result<Struck, ActError> {
     let before = strike.stage.progress().await?;
     let interrupted = strike.interrupted(&before);
-    let server = &strike.stage.environment().servers.target;
-    let user = strike.stage.target().tablet().user_names().pop().unwrap_or_default();
+    let server = &strike.stage.servers()?.target;
+    let user = strike.stage.target().tablet().mysql_users().pop().unwrap_or_default();
     let mut witness = server.connect().await.during("connecting to the target's MySQL")?;
     let mut holder = None;
     let counted = refused(&mut witness, &user).await?;
@@ -37,7 +37,8 @@ pub(super) async fn inject(strike: &Strike<'_>) -> Result<Struck, ActError> {
             .during("making the target's MySQL read-only")?;
         READONLY_FOR
     } else {
-        let table = format!("`{}`.vdiff_table", strike.stage.sidecar_db());
+        let none = || ActError::new("the system has no table of checkpoints");
+        let table = strike.stage.sidecar().checkpoint_table().ok_or_else(none)?;
         strike.injected(format!("lock tables {table} read"));
         let mut conn = server.connect().await.during("connecting to the target's MySQL")?;
         conn.query_drop(format!("lock tables {table} read"))
@@ -98,7 +99,7 @@ async fn waiting(witness: &mut Conn, user: &str) -> Result<Option<String>, ActEr
 
 pub(super) async fn allow(stage: &Stage) -> Result<(), ActError> {
     let what = "letting the target's MySQL take writes";
-    let mut conn = stage.environment().servers.target.connect().await.during(what)?;
+    let mut conn = stage.servers()?.target.connect().await.during(what)?;
     conn.query_drop("set global read_only = off").await.during(what)
 }
 

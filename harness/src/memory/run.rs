@@ -9,7 +9,7 @@ use records::schedule::{Capability, Schedule};
 use tokio_util::sync::CancellationToken;
 
 use super::{Measured, MemoryError, MemoryOptions, OneDiff};
-use crate::campaign::Slot;
+use crate::campaign::{ServerSlot, Slot};
 use crate::plan::{self, PlanError, PlanOptions};
 use crate::prepare::Prepared;
 use crate::stage::{ActError, Environment, Stage};
@@ -48,10 +48,10 @@ pub async fn run(
         let differences = differences_of(schedule);
         say(&format!("load     {rows} rows, {differences} differences"));
         let id = format!("{id}-m{index}");
-        let started = Slot::start(&engine, &images, &id, &schedule.workload);
+        let started = ServerSlot::start(&engine, &images, &id, &schedule.workload);
         let started = stop.run_until_cancelled(started).await.ok_or(MemoryError::Stopped)?;
         let slot = started.map_err(MemoryError::Slot)?;
-        let environment = slot.environment(&engine, &images, &survey, 1);
+        let environment = slot.environment(&survey, 1, None);
         let diffs = diffs(&environment, schedule, options.times, say);
         let diffs = stop.run_until_cancelled(diffs).await;
         slot.remove().await.map_err(MemoryError::Removal)?;
@@ -119,7 +119,7 @@ async fn measure(
     time: u32,
 ) -> Result<OneDiff, ActError> {
     let name = format!("memory{time}");
-    let dir = environment.run.directory().join(&name);
+    let dir = environment.directory.join(&name);
     let stage = Stage::open(environment, schedule, &name, &dir).await?;
     let limit = Duration::from_millis(schedule.deadlines.trial_ms);
     let diffed = tokio::time::timeout(limit, diff(&stage, schedule)).await;

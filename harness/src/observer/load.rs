@@ -2,9 +2,10 @@
 //! how long the kernel let tasks wait for a core: what a check of times needs to know before it blames
 //! a tablet.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use system_tablet::{CgroupPaths, held_back_count};
+use engine::process::held_back_count;
 
 /// The machine's account of pressure, where no cgroup has one of its own.
 const PRESSURE_OF_ALL: &str = "/proc/pressure/cpu";
@@ -28,10 +29,9 @@ pub(super) struct Machine {
 }
 
 impl Machine {
-    /// Now; `cgroup` is the tablet's, where it can be seen.
-    pub(super) fn look(&mut self, cgroup: Option<&CgroupPaths>) -> Load {
-        let of_tablet = cgroup.and_then(CgroupPaths::pressure_file);
-        let pressure = of_tablet.unwrap_or_else(|| PRESSURE_OF_ALL.into());
+    /// Now; `pressure` is the tablet's own account, where it can be seen.
+    pub(super) fn look(&mut self, pressure: Option<PathBuf>) -> Load {
+        let pressure = pressure.unwrap_or_else(|| PRESSURE_OF_ALL.into());
         let stalled_us = std::fs::read_to_string(pressure).ok().and_then(|text| stalled_us(&text));
         let throttled = held_back_count();
         let load = Load {

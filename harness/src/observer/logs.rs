@@ -8,11 +8,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use futures::stream::{BoxStream, SelectAll};
 use futures::{FutureExt, StreamExt};
 use records::journal::Event;
+use records::journal::facts::LogWord;
 use tokio_util::sync::CancellationToken;
 
 use super::process::{ProcessState, Supervised};
 use super::{name, pulse::Pulse};
-use engine::docker::{DockerError, LogLine};
+use system::{LogLine, SystemError};
 
 /// The file takes no more than this; the journal says so when it is full.
 const FILE_BYTES_MAX: u64 = 16 << 20;
@@ -26,7 +27,7 @@ const DRAIN: Duration = Duration::from_secs(2);
 /// What comes from the log of one incarnation; `Ended` is the end of the stream.
 enum Item {
     Line(u32, LogLine),
-    Broke(u32, DockerError),
+    Broke(u32, SystemError),
     Ended(u32),
 }
 
@@ -106,17 +107,17 @@ impl<'a> LogReader<'a> {
 
     /// In one container the stream of the former incarnation must have ended: its lines come first.
     fn may_begin(&self) -> bool {
-        self.open.is_none() || self.supervised.tablet().container_id() != self.container
+        self.open.is_none() || self.supervised.tablet().log_source() != self.container
     }
 
     fn begin(&mut self, incarnation: u32) {
         self.keeper.begin(incarnation);
         let tablet = self.supervised.tablet();
-        let now_in = tablet.container_id();
+        let now_in = tablet.log_source();
         if now_in != self.container {
             (self.seen, self.container) = (0, now_in);
         }
-        let item = move |line: Result<LogLine, DockerError>| match line {
+        let item = move |line: Result<LogLine, SystemError>| match line {
             Ok(line) => Item::Line(incarnation, line),
             Err(error) => Item::Broke(incarnation, error),
         };
@@ -269,22 +270,20 @@ impl<'a> LineWriter<'a> {
         }
         self.volume.count(line.at_us.unwrap_or_else(now_us));
         self.write(text);
+        let word = self.supervised.dialect().log_word(text);
         let read = self.read_of(incarnation);
         read.lines += 1;
-        read.start_seen |= is_start(text);
+        read.start_seen |= word == Some(LogWord::Started);
         if is_newest && incarnation > 1 && self.first.len() < FIRST_LINES {
             self.first.push(text.to_owned());
             if self.first.len() == FIRST_LINES {
                 self.record_first();
             }
         }
-        if let Some(panic) = panic_of(text) {
-            self.supervised.journal().record(Event::Panicked {
-                side: self.supervised.side(),
-                incarnation,
-                caught: panic.caught,
-                message: panic.message,
-            });
+        if let Some(LogWord::Panicked { caught, message }) = word {
+            let side = self.supervised.side();
+            let panicked = Event::Panicked { side, incarnation, caught, message };
+            self.supervised.journal().record(panicked);
         }
     }
 
@@ -325,37 +324,6 @@ fn now_us() -> u64 {
     u64::try_from(now.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// The line by which a tablet tells that it has registered.
-fn is_start(line: &str) -> bool {
-    let value = serde_json::from_str::<serde_json::Value>(line).ok();
-    value.is_some_and(|value| value.get("event").and_then(|event| event.as_str()) == Some("start"))
-}
-
-/// The tablet's panic record, or the runtime's own words when the hook could not speak.
-#[derive(Debug, PartialEq)]
-struct PanicRecord {
-    caught: bool,
-    message: String,
-}
-
-fn panic_of(line: &str) -> Option<PanicRecord> {
-    let Ok(value) = serde_json::from_str::<serde_json::Value>(line) else {
-        let raw = line.starts_with("thread '") && line.contains("panicked at");
-        return raw.then(|| PanicRecord { caught: false, message: line.to_owned() });
-    };
-    let text = |key: &str| value.get(key).and_then(serde_json::Value::as_str);
-    if text("event") != Some("panic") {
-        return None;
-    }
-    let caught = match value.get("caught") {
-        Some(serde_json::Value::Bool(caught)) => *caught,
-        Some(serde_json::Value::String(caught)) => caught == "true",
-        Some(_) | None => false,
-    };
-    let place = text("location").map(|place| format!(" at {place}")).unwrap_or_default();
-    Some(PanicRecord { caught, message: format!("{}{place}", text("message").unwrap_or(line)) })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -377,26 +345,5 @@ mod tests {
             volume.count(SECOND_US / 2 + line * SECOND_US / 100);
         }
         assert_eq!(volume.busiest_second, 100);
-    }
-
-    // A panic that is not recognised would pass as an ordinary log line.
-    #[test]
-    fn panics_are_recognised_in_both_forms_and_nothing_else_is() {
-        let json =
-            r#"{"level":"ERROR","event":"panic","caught":true,"location":"a.rs:1","message":"m"}"#;
-        let table = [
-            (json, Some((true, "m at a.rs:1"))),
-            (r#"{"event":"start","message":"panicked at"}"#, None),
-            (
-                "thread 'main' panicked at src/x.rs:1:1:",
-                Some((false, "thread 'main' panicked at src/x.rs:1:1:")),
-            ),
-            ("free text that says panic", None),
-        ];
-        for (line, expected) in table {
-            let found = panic_of(line);
-            let found = found.as_ref().map(|panic| (panic.caught, panic.message.as_str()));
-            assert_eq!(found, expected, "{line}");
-        }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use records::journal::facts::Dialect;
 use records::journal::{
     CRASH_LOOP_EXITS, CRASH_LOOP_WINDOW_MS, Event, Side, TabletExited, TabletStarted,
 };
@@ -14,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{name, pulse::Pulse};
 use crate::journal::Journal;
-use system_tablet::{ContainerTablet, Predecessor, Signal, Started, TabletError};
+use system::{Predecessor, Signal, Started, SystemError, Tablet};
 
 const CRASH_LOOP_WINDOW: Duration = Duration::from_millis(CRASH_LOOP_WINDOW_MS);
 /// The supervisor's pause before it restarts a tablet that ended unasked.
@@ -78,10 +79,10 @@ pub struct Expectation {
 }
 
 /// A tablet and what is known of its process.
-#[derive(Debug)]
 pub struct Supervised {
     side: Side,
-    tablet: Arc<ContainerTablet>,
+    tablet: Arc<dyn Tablet>,
+    dialect: &'static dyn Dialect,
     journal: Journal,
     state: watch::Sender<ProcessState>,
     /// What was asked for, the oldest first: two may ask at once, for one exit or for different ones.
@@ -100,13 +101,15 @@ impl Supervised {
     #[must_use]
     pub fn new(
         side: Side,
-        tablet: Arc<ContainerTablet>,
+        tablet: Arc<dyn Tablet>,
+        dialect: &'static dyn Dialect,
         journal: Journal,
         log_path: std::path::PathBuf,
     ) -> Arc<Supervised> {
         Arc::new(Supervised {
             side,
             tablet,
+            dialect,
             journal,
             state: watch::Sender::new(ProcessState::New),
             expected: Mutex::default(),
@@ -126,7 +129,7 @@ impl Supervised {
 
     /// The tablet itself.
     #[must_use]
-    pub fn tablet(&self) -> &Arc<ContainerTablet> {
+    pub fn tablet(&self) -> &Arc<dyn Tablet> {
         &self.tablet
     }
 
@@ -146,7 +149,7 @@ impl Supervised {
     ///
     /// # Errors
     /// When the container cannot be started.
-    pub async fn start(&self) -> Result<(), TabletError> {
+    pub async fn start(&self) -> Result<(), SystemError> {
         let _one_at_a_time = self.starting.lock().await;
         if matches!(self.state_now(), ProcessState::Running { .. }) {
             return Ok(());
@@ -162,7 +165,7 @@ impl Supervised {
     ///
     /// # Errors
     /// When it does not run, or the container cannot be started.
-    pub async fn replace(&self) -> Result<Predecessor, TabletError> {
+    pub async fn replace(&self) -> Result<Predecessor, SystemError> {
         let _one_at_a_time = self.starting.lock().await;
         let (started, predecessor) = self.tablet.replace().await?;
         self.began(started.incarnation, &started);
@@ -194,7 +197,7 @@ impl Supervised {
     ///
     /// # Errors
     /// When the signal cannot be sent.
-    pub async fn shut_down(&self, within: Duration) -> Result<(), TabletError> {
+    pub async fn shut_down(&self, within: Duration) -> Result<(), SystemError> {
         self.closing.store(true, Ordering::Relaxed);
         let ProcessState::Running { incarnation, .. } = self.state_now() else { return Ok(()) };
         self.journal.record(Event::ShutdownAsked { side: self.side, incarnation });
@@ -243,6 +246,10 @@ impl Supervised {
 
     pub(super) fn is_unwatched(&self) -> bool {
         self.unwatched.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn dialect(&self) -> &'static dyn Dialect {
+        self.dialect
     }
 
     pub(super) fn journal(&self) -> &Journal {
@@ -301,7 +308,7 @@ pub(super) async fn watch(supervised: Arc<Supervised>, stop: CancellationToken) 
     }
 }
 
-async fn supervise(supervised: &Supervised, pulse: &mut Pulse) -> Result<(), TabletError> {
+async fn supervise(supervised: &Supervised, pulse: &mut Pulse) -> Result<(), SystemError> {
     let mut unasked: VecDeque<Instant> = VecDeque::new();
     let mut state = supervised.state();
     loop {

@@ -12,7 +12,7 @@ use records::verdict::Invariant;
 use super::moves::step_text;
 use crate::campaign::is_exclusive;
 use crate::plan;
-use crate::stage::{SOURCE_KEYSPACE, TARGET_KEYSPACE, WORKFLOW};
+use system::{SOURCE_KEYSPACE, TARGET_KEYSPACE, WORKFLOW};
 
 /// The scenario of a schedule; `broken` is what it broke.
 #[must_use]

@@ -2,43 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use mysql_async::prelude::Queryable;
 use records::journal::{Event, OperatorAct, Side, Try, VdiffAction};
 
 use super::waits::answered;
-use super::{ActError, During, SHARD, SOURCE_KEYSPACE, Stage, TARGET_DB, WORKFLOW, Waited};
-use system_tablet::TabletError;
+use super::{ActError, During, Stage, Waited};
+use system::{Action, SystemError};
 
 /// How often an action that was not answered for a passing reason is tried again.
 const TRY_AGAIN: Duration = Duration::from_millis(100);
 /// So many different answers to one action are kept apart.
 const TRIES_MAX: usize = 32;
-
-/// What an operator does to a VDiff.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Create.
-    Create,
-    /// Stop.
-    Stop,
-    /// Resume.
-    Resume,
-    /// Delete.
-    Delete,
-}
-
-impl Action {
-    /// Its name in the journal.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Action::Create => "create",
-            Action::Stop => "stop",
-            Action::Resume => "resume",
-            Action::Delete => "delete",
-        }
-    }
-}
 
 impl Stage {
     /// Starts both tablets and waits until both are ready.
@@ -78,25 +51,11 @@ impl Stage {
     /// # Errors
     /// When the target tablet refuses.
     pub async fn start_workflow(&self) -> Result<(), ActError> {
-        let environment = self.environment();
-        let position = environment
-            .servers
-            .source
-            .gtid_executed()
-            .await
-            .during("reading the source's position")?;
-        let source = environment.dataset.workflow_source(SOURCE_KEYSPACE, SHARD);
-        let query = format!(
-            "insert into _vt.vreplication (workflow, source, pos, max_tps, max_replication_lag, \
-             time_updated, transaction_timestamp, state, db_name, options) values \
-             ('{WORKFLOW}', '{}', 'MySQL56/{position}', 0, 0, 0, 0, 'Running', '{TARGET_DB}', '{{}}')",
-            source.replace('\\', "\\\\").replace('\'', "\\'"),
-        );
         let began = Instant::now();
         let mut tick = tokio::time::interval(TRY_AGAIN);
         loop {
             tick.tick().await;
-            let Err(error) = self.target().tablet().vreplication_exec(&query).await else {
+            let Err(error) = self.operator().create_workflow().await else {
                 return Ok(());
             };
             // The tablet may have died over it, before or after it was done.
@@ -110,15 +69,7 @@ impl Stage {
     }
 
     async fn has_workflow(&self) -> Result<bool, ActError> {
-        let pool = self.environment().servers.target.pool();
-        let query =
-            format!("select id from `{}`.vreplication where workflow = ?", self.sidecar_db());
-        let read = async {
-            let mut conn = pool.get_conn().await?;
-            conn.exec_first::<u64, _, _>(query, (WORKFLOW,)).await
-        };
-        let found = answered("looking for the workflow", read).await;
-        match found {
+        match answered("looking for the workflow", self.sidecar().workflow()).await {
             Ok(row) => Ok(row.is_some()),
             Err(error) if error.is_missing_table() => Ok(false),
             Err(error) => Err(error),
@@ -130,13 +81,7 @@ impl Stage {
     /// # Errors
     /// When the target tablet refuses.
     pub async fn rest_workflow(&self, freeze: bool) -> Result<(), ActError> {
-        let set = if freeze {
-            "message = 'FROZEN'"
-        } else {
-            "state = 'Stopped', message = 'stopped by an operator'"
-        };
-        let update = format!("update _vt.vreplication set {set} where workflow = '{WORKFLOW}'");
-        let done = self.target().tablet().vreplication_exec(&update).await;
+        let done = self.operator().rest_workflow(freeze).await;
         done.during("stopping the workflow as an operator")?;
         let act = if freeze { OperatorAct::FreezeWorkflow } else { OperatorAct::StopWorkflow };
         self.journal().record(Event::OperatorAct { act });
@@ -242,31 +187,19 @@ impl Stage {
     /// # Errors
     /// When MySQL refuses.
     pub async fn delete_row_by_hand(&self, uuid: &str) -> Result<u64, ActError> {
-        let what = "deleting the VDiff's row by hand";
-        let mut conn = self.environment().servers.target.pool().get_conn().await.during(what)?;
-        let query = format!("delete from `{}`.vdiff where vdiff_uuid = ?", self.sidecar_db());
-        conn.exec_drop(query, (uuid,)).await.during(what)?;
-        Ok(conn.affected_rows())
+        self.sidecar().delete_row(uuid).await.during("deleting the VDiff's row by hand")
     }
 
     async fn act(&self, action: Action, uuid: &str, within: Duration) -> VdiffAction {
         let began = Instant::now();
-        let tablet = self.target().tablet();
-        let call = async {
-            match action {
-                Action::Create => tablet.vdiff_create(WORKFLOW, uuid).await,
-                Action::Stop => tablet.vdiff_stop(WORKFLOW, uuid).await,
-                Action::Resume => tablet.vdiff_resume(WORKFLOW, uuid).await,
-                Action::Delete => tablet.vdiff_delete(WORKFLOW, uuid).await,
-            }
-        };
+        let call = self.operator().act(action, uuid);
         let first_ms = self.journal().now_ms();
-        let answer: Result<Result<_, TabletError>, _> = tokio::time::timeout(within, call).await;
+        let answer: Result<Result<(), SystemError>, _> = tokio::time::timeout(within, call).await;
         let no_answer = || "no answer".to_owned();
         let (error, code, refused) = match answer {
-            Ok(Ok(_)) => (None, String::new(), false),
+            Ok(Ok(())) => (None, String::new(), false),
             Ok(Err(error)) => {
-                let code = error.code().unwrap_or_else(no_answer);
+                let code = error.code().map_or_else(no_answer, str::to_owned);
                 (Some(engine::errors::chain(&error)), code, error.is_refusal())
             }
             Err(_) => (

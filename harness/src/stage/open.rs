@@ -1,6 +1,5 @@
 //! The stage of a trial: two tablets of its own on shared servers, a journal, observers.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -10,36 +9,21 @@ use records::schedule::{CrashPoint, Link, Schedule, Step};
 use records::verdict::Judgement;
 use tokio::sync::watch;
 
-use records::journal::facts::Dialect;
-use system_tablet::TabletDialect;
-
-use super::links::{LinkControls, Links};
-use super::tablets::{self, Names};
 use super::{ActError, During, Environment};
 use crate::journal::Journal;
-use crate::observer::{Observers, Progress, Ready, SamplerOptions, Supervised};
+use crate::observer::{Observers, Ready, SamplerOptions, Supervised};
+use servers::Servers;
+use system::{
+    Deployment, LinkControls, Operator, Progress, Sidecar, Topology, TrialSpec, WORKFLOW,
+};
 use wire::{Armed, LinkConditions, Switchboard};
-
-/// The source keyspace.
-pub const SOURCE_KEYSPACE: &str = "commerce";
-/// Its database.
-pub const SOURCE_DB: &str = "vt_commerce";
-/// The target keyspace.
-pub const TARGET_KEYSPACE: &str = "customer";
-/// Its database.
-pub const TARGET_DB: &str = "vt_customer";
-/// The one shard of both.
-pub const SHARD: &str = "0";
-/// The workflow under diff.
-pub const WORKFLOW: &str = "move";
 
 /// One trial's tablets, journal and observers. Close it with [`Stage::close`], always.
 pub struct Stage {
     environment: Environment,
     schedule: Schedule,
     name: String,
-    sidecar_db: String,
-    topo_root: String,
+    deployment: Arc<dyn Deployment>,
     journal: Journal,
     source: Arc<Supervised>,
     target: Arc<Supervised>,
@@ -51,8 +35,6 @@ pub struct Stage {
     newest: watch::Sender<Option<String>>,
     facts: Mutex<Facts>,
     switchboard: Switchboard,
-    links: tokio::sync::Mutex<Option<Links>>,
-    wires: Option<LinkControls>,
     armed: Mutex<Option<Armed>>,
 }
 
@@ -62,16 +44,15 @@ struct Facts {
     uuids: Vec<String>,
     executed: Vec<Step>,
     diff_started: Option<Instant>,
-    gtid_begin: String,
-    gtid_end: Option<String>,
+    history_ended: bool,
 }
 
 impl Stage {
     /// Prepares the trial's tablets (not started), its journal in `dir`, and its observers.
-    /// `name` is unique within the run: it names containers, sidecar database and topology root.
+    /// `name` is unique within the run.
     ///
     /// # Errors
-    /// When the journal cannot be created, or MySQL does not say its position.
+    /// When the journal cannot be created, or the system cannot be deployed.
     pub async fn open(
         environment: &Environment,
         schedule: &Schedule,
@@ -83,39 +64,22 @@ impl Stage {
         }
         std::fs::create_dir_all(dir).during(format!("creating {}", dir.display()))?;
         let journal = Journal::create(&dir.join("journal.jsonl")).during("opening the journal")?;
-        let sidecar_db = format!("_vt_{}", identifier(name));
-        let topo_root = format!("/{}", identifier(name));
         journal.record(Event::TrialStarted(Box::new(head(environment, schedule))));
-        // So that the trial's history is read from its own binlog on.
-        if let Err(error) = environment.servers.target.enter(&sidecar_db).await {
-            journal.note(engine::errors::chain(&error));
-        }
-        let gtid_begin = environment
-            .servers
-            .target
-            .gtid_executed()
-            .await
-            .during("reading the target's position")?;
-        read_clock(environment, &journal).await?;
         let switchboard = Switchboard::default();
-        let names = Names { stage: name, sidecar_db: &sidecar_db, topo_root: &topo_root };
-        let links = match schedule.is_proxied() {
-            true => Some(Links::start(environment, &names, &switchboard, &schedule.pace).await?),
-            false => None,
+        let trial = TrialSpec {
+            name: name.to_owned(),
+            schedule: schedule.clone(),
+            dataset: Arc::clone(&environment.dataset),
+            switchboard: switchboard.clone(),
         };
-        let [source, target] = [Side::Source, Side::Target].map(|side| {
-            let wiring = links.as_ref().map(|links| links.wiring(side)).unwrap_or_default();
-            tablets::tablet(environment, schedule, &names, side, wiring)
-        });
-        let supervise = |side: Side, tablet| {
+        let deployment = environment.system.deploy(trial).await.during("deploying the system")?;
+        read_clock(deployment.sidecar(), &journal).await?;
+        let supervise = |side: Side| {
             let log: PathBuf = dir.join(format!("tablet-{}.log", side.name()));
-            Supervised::new(side, Arc::new(tablet), journal.clone(), log)
+            let dialect = environment.system.dialect();
+            Supervised::new(side, deployment.tablet(side), dialect, journal.clone(), log)
         };
-        let source = supervise(Side::Source, source);
-        let target = supervise(Side::Target, target);
-        if let Some(links) = &links {
-            links.lead_to(source.tablet());
-        }
+        let (source, target) = (supervise(Side::Source), supervise(Side::Target));
         let newest = watch::Sender::new(None);
         let mut watchers = Observers::new(journal.clone());
         watchers.supervise(&source);
@@ -126,8 +90,7 @@ impl Stage {
         let sampled = pollers.sample(
             &target,
             SamplerOptions {
-                servers: Arc::clone(&environment.servers),
-                sidecar_db: sidecar_db.clone(),
+                deployment: Arc::clone(&deployment),
                 rows_total: environment.dataset.rows_total(),
                 uuid: newest.subscribe(),
             },
@@ -136,8 +99,7 @@ impl Stage {
             environment: environment.clone(),
             schedule: schedule.clone(),
             name: name.to_owned(),
-            sidecar_db,
-            topo_root,
+            deployment,
             journal,
             source,
             target,
@@ -147,43 +109,19 @@ impl Stage {
             ready_target,
             sampled,
             newest,
-            facts: Mutex::new(Facts { gtid_begin, ..Facts::default() }),
+            facts: Mutex::new(Facts::default()),
             switchboard,
-            wires: links.as_ref().map(Links::wires),
-            links: tokio::sync::Mutex::new(links),
             armed: Mutex::default(),
         })
     }
 
-    /// Ends all observers and removes both tablets, the sidecar databases, the topology and the binlogs
-    /// that were the trial's alone; what cannot be removed is said in the journal, and falls to the run's
-    /// own removal.
+    /// Ends all observers and removes what was deployed; what cannot be removed is said in the journal, and
+    /// falls to the run's own removal.
     pub async fn close(&self) {
         self.pollers.lock().await.stop().await;
         self.watchers.lock().await.stop().await;
-        tokio::join!(
-            tablets::remove(self.source.tablet(), &self.journal),
-            tablets::remove(self.target.tablet(), &self.journal)
-        );
-        if let Some(links) = self.links.lock().await.take()
-            && let Err(error) = links.stop().await
-        {
-            self.journal.note(error.chain());
-        }
-        // On the heap: a trial's future is large enough.
-        Box::pin(self.tidy()).await;
-    }
-
-    /// Takes away what the trial leaves on servers that others share.
-    async fn tidy(&self) {
-        let servers = &self.environment.servers;
-        let (source, target, etcd) = tokio::join!(
-            servers.source.leave(&self.sidecar_db, &self.sidecar_db),
-            servers.target.leave(&self.sidecar_db, &self.sidecar_db),
-            servers.etcd.delete_prefix(&self.topo_root),
-        );
-        for left in [source, target, etcd.map(drop)].into_iter().filter_map(Result::err) {
-            self.journal.note(format!("left on its server: {}", engine::errors::chain(&left)));
+        for left in self.deployment.remove().await {
+            self.journal.note(left);
         }
     }
 
@@ -211,16 +149,37 @@ impl Stage {
         &self.name
     }
 
-    /// Its sidecar database, on both servers.
+    /// The operator's verbs.
     #[must_use]
-    pub fn sidecar_db(&self) -> &str {
-        &self.sidecar_db
+    pub fn operator(&self) -> &dyn Operator {
+        self.deployment.operator()
     }
 
-    /// Its root in the topology.
+    /// The diffs, as they lie on disk.
     #[must_use]
-    pub fn topo_root(&self) -> &str {
-        &self.topo_root
+    pub fn sidecar(&self) -> &dyn Sidecar {
+        self.deployment.sidecar()
+    }
+
+    /// The topology.
+    #[must_use]
+    pub fn topology(&self) -> &dyn Topology {
+        self.deployment.topology()
+    }
+
+    /// What is deployed.
+    #[must_use]
+    pub fn deployment(&self) -> &dyn Deployment {
+        self.deployment.as_ref()
+    }
+
+    /// The MySQL and etcd under the system.
+    ///
+    /// # Errors
+    /// When it has none.
+    pub fn servers(&self) -> Result<&Servers, ActError> {
+        let servers = self.environment.system.servers();
+        servers.map(Arc::as_ref).ok_or_else(|| ActError::new("the system has no servers to hurt"))
     }
 
     /// The target tablet: the one that runs the VDiff.
@@ -255,7 +214,7 @@ impl Stage {
     /// # Errors
     /// When its links do not pass the proxy.
     pub fn conditions(&self, link: Link) -> Result<&LinkConditions, ActError> {
-        self.wires().map(|wires| wires.conditions(link))
+        self.controls()?.conditions(link).ok_or_else(not_proxied)
     }
 
     /// The port of a link's proxy, on this host.
@@ -263,12 +222,11 @@ impl Stage {
     /// # Errors
     /// When the links do not pass the proxy.
     pub fn proxy_port(&self, link: Link) -> Result<u16, ActError> {
-        self.wires().map(|wires| wires.port(link))
+        self.controls()?.port(link).ok_or_else(not_proxied)
     }
 
-    fn wires(&self) -> Result<&LinkControls, ActError> {
-        let none = || ActError::new("the target tablet's links do not pass the wire proxy");
-        self.wires.as_ref().ok_or_else(none)
+    fn controls(&self) -> Result<&LinkControls, ActError> {
+        self.deployment.links().ok_or_else(not_proxied)
     }
 
     /// Arms a crash point; the tablet must be down, so that its exchanges are counted from its start.
@@ -324,25 +282,15 @@ impl Stage {
         self.facts().diff_started
     }
 
-    /// The target's position when the trial began.
-    #[must_use]
-    pub fn gtid_begin(&self) -> String {
-        self.facts().gtid_begin.clone()
-    }
-
-    /// The position at which the trial's history ends; none: it has not ended.
-    pub(super) fn gtid_end(&self) -> Option<String> {
-        self.facts().gtid_end.clone()
-    }
-
     /// Ends the trial's history here, unless it has ended before: what the harness does to its own
     /// ends afterwards is no part of it.
     pub(super) async fn end_history(&self) -> Result<(), ActError> {
-        if self.gtid_end().is_none() {
-            read_clock(&self.environment, &self.journal).await?;
-            let end = self.environment.servers.target.gtid_executed().await;
-            self.facts().gtid_end = Some(end.during("reading the target's position")?);
+        if self.facts().history_ended {
+            return Ok(());
         }
+        read_clock(self.sidecar(), &self.journal).await?;
+        self.sidecar().end_history().await.during("ending the trial's history")?;
+        self.facts().history_ended = true;
         Ok(())
     }
 
@@ -406,42 +354,31 @@ impl Stage {
     }
 }
 
-/// The history is told by MySQL's clock, all else by the journal's.
-async fn read_clock(environment: &Environment, journal: &Journal) -> Result<(), ActError> {
+/// The history is told by a clock of its own, all else by the journal's.
+async fn read_clock(sidecar: &dyn Sidecar, journal: &Journal) -> Result<(), ActError> {
     let asked = Instant::now();
-    let now_us = environment.servers.target.now_us().await.during("reading MySQL's clock")?;
+    let now_us = sidecar.now_us().await.during("reading the history's clock")?;
     journal.record(Event::ServerClock { now_us, took_ms: records::millis(asked.elapsed()) });
     Ok(())
+}
+
+fn not_proxied() -> ActError {
+    ActError::new("the target tablet's links do not pass the wire proxy")
 }
 
 fn head(environment: &Environment, schedule: &Schedule) -> TrialStarted {
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     TrialStarted {
         format: FORMAT,
-        run: environment.run.id().to_string(),
+        run: environment.run.clone(),
         wall_ms: records::millis(wall),
         schedule: schedule.clone(),
-        images: image_ids(&environment.images),
+        images: environment.system.images(),
         calibrated_ms: environment.calibrated_ms,
         truth: environment.dataset.truth(),
         workflow: WORKFLOW.to_owned(),
         witnesses: environment.survey.witnesses,
-        untold: TabletDialect.untold(),
+        system: Some(environment.system.name().to_owned()),
+        untold: environment.system.dialect().untold(),
     }
-}
-
-/// The images' ids by name.
-#[must_use]
-pub(crate) fn image_ids(images: &engine::images::Images) -> BTreeMap<String, String> {
-    [("mysql", &images.mysql), ("etcd", &images.etcd), ("tablet", &images.tablet)]
-        .into_iter()
-        .map(|(name, image)| (name.to_owned(), image.id.clone()))
-        .collect()
-}
-
-/// Letters, digits and underscores; what SQL and etcd take without quoting.
-fn identifier(name: &str) -> String {
-    name.chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' })
-        .collect()
 }

@@ -1,13 +1,11 @@
-//! Looks for what dead incarnations left in MySQL and etcd.
-
-mod in_etcd;
-mod in_mysql;
+//! Looks for what dead incarnations left in the databases and in the topology.
 
 use std::time::{Duration, Instant};
 
 use records::journal::{Event, Residue, Side};
 
-use super::{ActError, Stage};
+use super::{ActError, During, Stage};
+use crate::observer::ProcessState;
 
 /// What a dead incarnation held must be gone in this time: the life of its lease, and what etcd and
 /// MySQL need to notice.
@@ -35,14 +33,9 @@ impl Stage {
     }
 
     async fn residue(&self) -> Result<Residue, ActError> {
-        let (source, target, etcd) = tokio::try_join!(
-            self.mysql_residue(Side::Source),
-            self.mysql_residue(Side::Target),
-            self.etcd_residue()
-        )?;
-        let mut residue = source;
-        residue.take_in(target);
-        residue.take_in(etcd);
-        Ok(residue)
+        let lives =
+            |side: &Side| matches!(self.tablet(*side).state_now(), ProcessState::Running { .. });
+        let living: Vec<Side> = [Side::Source, Side::Target].into_iter().filter(lives).collect();
+        self.topology().residue(&living).await.during("looking for residue")
     }
 }

@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use records::journal::{CountedWhen, Event, ResourceCount, Side};
-use serde_json::Value;
 
 use super::Stage;
 use crate::observer::{ProcessState, Ready};
@@ -12,7 +11,6 @@ use oracles::held_growth_is_bounded;
 /// What the end of a diff leaves in the making may take so long to end.
 const SETTLED_WITHIN: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(50);
-const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
 impl Stage {
     /// Records what both tablets hold before the first diff.
@@ -75,14 +73,7 @@ impl Stage {
         let ProcessState::Running { incarnation, .. } = supervised.state_now() else { return None };
         let tablet = supervised.tablet();
         let mut not_looked_at = Vec::new();
-        let tasks = match tokio::time::timeout(ANSWER_WITHIN, tablet.debug_vars()).await {
-            Ok(Ok(vars)) => vars
-                .get("TasksAlive")
-                .and_then(Value::as_u64)
-                .ok_or_else(|| "the tablet does not tell TasksAlive in /debug/vars".to_owned()),
-            Ok(Err(error)) => Err(engine::errors::chain(&error)),
-            Err(_) => Err(format!("no answer within {ANSWER_WITHIN:?}")),
-        };
+        let tasks = tablet.tasks().await;
         let tasks = tasks.map_err(|why| not_looked_at.push(format!("tasks: {why}"))).ok();
         let descriptors = tablet.descriptors();
         let descriptors =

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use records::journal::{Event, Side};
 
 use super::{ActError, During, Stage};
-use crate::observer::{ProcessState, Progress, Supervised};
+use crate::observer::{ProcessState, Supervised};
+use system::{Progress, SystemError};
 
 /// How often a wait looks that is to come at an exact moment.
 const LOOK: Duration = Duration::from_millis(5);
@@ -127,7 +128,7 @@ impl Stage {
         let what = format!("{:.1} % of the diff", fraction * 100.0);
         let waited = self
             .wait_progress(&what, within, LOOK, |progress| {
-                ended = is_at_rest(progress);
+                ended = progress.is_at_rest();
                 ended || progress.fraction(total) >= fraction
             })
             .await?;
@@ -163,7 +164,7 @@ impl Stage {
                     Some(_) => None,
                     None => gone_since.or_else(|| Some(Instant::now())),
                 };
-                is_at_rest(progress) || gone_since.is_some_and(|since| since.elapsed() >= GONE_FOR)
+                progress.is_at_rest() || gone_since.is_some_and(|since| since.elapsed() >= GONE_FOR)
             })
             .await;
         if let Some(away) = away {
@@ -224,9 +225,7 @@ impl Stage {
 
     /// As [`Stage::progress`], of any VDiff.
     pub(super) async fn progress_of(&self, uuid: &str) -> Result<Progress, ActError> {
-        let pool = self.environment().servers.target.pool();
-        let read = Progress::read(&pool, self.sidecar_db(), uuid);
-        answered("reading the diff's state", read).await
+        answered("reading the diff's state", self.sidecar().progress(uuid)).await
     }
 
     /// As [`Stage::progress`]; none while there is no VDiff, or no sidecar table.
@@ -270,23 +269,14 @@ impl Stage {
     }
 }
 
-/// What the target's MySQL answers, in time.
+/// What the sidecar answers, in time.
 pub(super) async fn answered<T>(
     what: &str,
-    read: impl Future<Output = Result<T, mysql_async::Error>>,
+    read: impl Future<Output = Result<T, SystemError>>,
 ) -> Result<T, ActError> {
     let answer = tokio::time::timeout(ANSWER_WITHIN, read).await.map_err(|_| {
-        let late = format!("the target's MySQL did not answer within {ANSWER_WITHIN:?}");
+        let late = format!("the sidecar did not answer within {ANSWER_WITHIN:?}");
         ActError::new(format!("{what}: {late}"))
     })?;
     answer.during(what)
-}
-
-/// Completed, stopped, or failed for good.
-pub(crate) fn is_at_rest(progress: &Progress) -> bool {
-    match progress.state.as_deref() {
-        Some("completed" | "stopped") => true,
-        Some("error") => progress.error_kind.as_deref() != Some("ephemeral"),
-        Some(_) | None => false,
-    }
 }

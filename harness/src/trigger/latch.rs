@@ -11,8 +11,9 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Pool};
 use records::schedule::Phase;
 
-use crate::observer::{ProcessState, Progress};
+use crate::observer::ProcessState;
 use crate::stage::{ActError, During, Stage};
+use system::Progress;
 
 const LOOK: Duration = Duration::from_millis(5);
 /// A killed connection is gone in this time.
@@ -50,7 +51,7 @@ impl Latch {
         within: Duration,
     ) -> Result<Result<Latch, String>, ActError> {
         let deadline = Instant::now() + within;
-        let pool = stage.environment().servers.target.pool();
+        let pool = stage.servers()?.target.pool();
         let what = format!("holding the diff in phase {}", phase.name());
         let mut holder = pool.get_conn().await.during(what.clone())?;
         loop {
@@ -141,9 +142,9 @@ impl Latch {
 /// The snapshot that is caught is the second table's or a later one: by then some rows are compared,
 /// and the fault hits the middle of the diff.
 fn is_before(progress: &Progress, phase: Phase) -> bool {
-    let streaming = progress.at_work().is_some_and(|table| {
-        table.phase.as_deref() == Some("streaming") && table.rows_compared > 0
-    });
+    let streaming = progress
+        .at_work()
+        .is_some_and(|table| table.phase == Some(Phase::Streaming) && table.rows_compared > 0);
     let others = progress.tables.iter().any(|table| table.state == "pending");
     match phase {
         Phase::Snapshot => streaming && others,
@@ -177,7 +178,7 @@ async fn wait_caught(
     deadline: Instant,
 ) -> Result<Result<Ghost, String>, ActError> {
     let what = "waiting for the phase's statement";
-    let user = stage.target().tablet().user_names().pop().unwrap_or_default();
+    let user = stage.target().tablet().mysql_users().pop().unwrap_or_default();
     let mut conn = pool.get_conn().await.during(what)?;
     let mut tick = tokio::time::interval(LOOK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -222,26 +223,10 @@ fn still_possible(stage: &Stage, progress: &Progress, deadline: Instant) -> Resu
 
 /// The lock that the phase's statement needs.
 fn lock_statement(stage: &Stage, phase: Phase) -> Result<String, ActError> {
-    let db = stage.sidecar_db();
     let uuid = stage.uuid()?;
-    if !uuid.chars().all(|c| c.is_ascii_hexdigit() || c == '-') {
-        return Err(ActError::new(format!("`{uuid}` is no UUID")));
-    }
-    Ok(match phase {
-        // `update vreplication … 'for vdiff'` stops the workflow for the snapshot.
-        Phase::Snapshot => format!("select id from `{db}`.vreplication for update"),
-        // The next checkpoint.
-        Phase::Streaming => format!(
-            "select t.vdiff_id from `{db}`.vdiff_table t where t.vdiff_id = \
-             (select v.id from `{db}`.vdiff v where v.vdiff_uuid = '{uuid}') for update"
-        ),
-        // The gap behind the last log line: the next insert is "reconciling".
-        Phase::Reconcile => {
-            format!("select id from `{db}`.vdiff_log where id > 9000000000000000000 for update")
-        }
-        // The row itself changes only with the diff's state.
-        Phase::Completing => {
-            format!("select id from `{db}`.vdiff where vdiff_uuid = '{uuid}' for update")
-        }
-    })
+    let none = || {
+        let phase = phase.name();
+        ActError::new(format!("no row lock of this system holds the VDiff `{uuid}` in {phase}"))
+    };
+    stage.sidecar().lock_of_phase(phase, &uuid).ok_or_else(none)
 }

@@ -3,7 +3,7 @@ use records::verdict::Judgement;
 use super::*;
 
 fn specimen(bug: Bug, found: bool, comes_back: bool) -> BugResult {
-    let known = known(bug);
+    let known = known_bug(bug);
     let workaround = known.workaround.map(|fault| Workaround {
         fault: fault.name(),
         landed: true,

@@ -1,6 +1,7 @@
 //! Our tablet in a container: its life over many incarnations, in one container and file system, as
 //! under a supervisor.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -8,14 +9,12 @@ use futures::Stream;
 use records::journal::Side;
 use serde_json::json;
 
-use super::cgroup::{CgroupPaths, belongs_to};
-use super::{
-    Client, Means, OomEvidence, Readiness, Signal, Started, SystemUnderTest, TabletError,
-    TabletSpec,
-};
+use super::{Client, TabletError, TabletSpec};
 use engine::docker::{Container, ContainerState, DockerError, Engine, LogLine, RunScope};
 use engine::images::Image;
+use engine::process::{self, CgroupPaths, belongs_to};
 use servers::{MysqlServer, Servers};
+use system::{Predecessor, Signal, Started};
 
 mod launch;
 mod users;
@@ -54,14 +53,6 @@ struct Incarnation {
     last: Option<MysqlUser>,
     /// The user of the next one.
     prepared: Option<MysqlUser>,
-}
-
-/// A container that lost the alias to a newer one, and still lives.
-#[derive(Clone, Debug)]
-pub struct Predecessor {
-    container: String,
-    /// Its incarnation.
-    pub incarnation: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -264,17 +255,36 @@ impl ContainerTablet {
     /// Resident set of its process, bytes; none while it is down or cannot be seen.
     #[must_use]
     pub fn rss_bytes(&self) -> Option<u64> {
-        use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
-        let (pid, container) = {
-            let life = self.life();
-            (life.host_pid?, life.container.as_ref()?.id().to_owned())
-        };
-        let mut system = System::new().ok()?;
-        let wanted = Pid::from_u32(u32::try_from(pid).ok()?);
-        let kind = ProcessRefreshKind::nothing().with_memory();
-        system.refresh_processes_specifics(ProcessesToUpdate::Some(&[wanted]), false, kind);
-        let bytes = system.process(wanted)?.memory();
-        belongs_to(pid, &container).then_some(bytes)
+        self.of_process(process::rss_bytes)
+    }
+
+    /// The peak of its resident set since its start, bytes; none where the process cannot be seen.
+    #[must_use]
+    pub fn peak_rss_bytes(&self) -> Option<u64> {
+        self.of_process(process::peak_rss_bytes)
+    }
+
+    /// Open file descriptors by kind; the error says why they cannot be seen.
+    pub fn descriptors(&self) -> Result<BTreeMap<String, u64>, String> {
+        let current = self.current().map_err(|error| error.to_string())?;
+        let pid = current
+            .host_pid
+            .ok_or("the process cannot be seen: its PID is of another namespace or host")?;
+        let found =
+            process::descriptors_of(pid).map_err(|error| format!("/proc/{pid}/fd: {error}"))?;
+        // The PID may have become a stranger's meanwhile.
+        if !belongs_to(pid, &current.container) {
+            return Err("the process ended meanwhile".to_owned());
+        }
+        Ok(found)
+    }
+
+    /// What the kernel says of its process. The PID may become a stranger's meanwhile: asked after it.
+    fn of_process(&self, asked: impl Fn(i32) -> Option<u64>) -> Option<u64> {
+        let current = self.current().ok()?;
+        let pid = current.host_pid?;
+        let told = asked(pid)?;
+        belongs_to(pid, &current.container).then_some(told)
     }
 
     /// Bytes charged to its container; none while it is down or cannot be seen.
@@ -326,39 +336,5 @@ impl ContainerTablet {
 
     fn life(&self) -> MutexGuard<'_, Incarnation> {
         self.life.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl SystemUnderTest for ContainerTablet {
-    async fn start_incarnation(&self) -> Result<Started, TabletError> {
-        ContainerTablet::start_incarnation(self).await
-    }
-
-    async fn wait_exit(&self) -> Result<i64, TabletError> {
-        ContainerTablet::wait_exit(self).await
-    }
-
-    async fn kill(&self, signal: Signal) -> Result<Means, TabletError> {
-        ContainerTablet::kill(self, signal).await
-    }
-
-    async fn oom(&self) -> Result<OomEvidence, TabletError> {
-        ContainerTablet::oom(self).await
-    }
-
-    async fn readiness(&self) -> Readiness {
-        ContainerTablet::readiness(self).await
-    }
-
-    fn client(&self) -> Client {
-        ContainerTablet::client(self)
-    }
-
-    fn sidecar_db(&self) -> &str {
-        &self.spec.sidecar_db
-    }
-
-    fn user_names(&self) -> Vec<String> {
-        ContainerTablet::user_names(self)
     }
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use records::journal::SidecarChange;
 use records::journal::facts::{
-    Dialect, DiffChanged, DiffStatus, Fact, LogEntry, Retry, Said, TableChanged, TableStatus,
-    WorkflowChanged, WorkflowHold, WorkflowStatus,
+    Dialect, DiffChanged, DiffStatus, Fact, LogEntry, LogWord, Retry, Said, TableChanged,
+    TableStatus, WorkflowChanged, WorkflowHold, WorkflowStatus,
 };
 use records::tellings::Telling;
 use serde_json::Value;
@@ -55,6 +55,31 @@ impl Dialect for TabletDialect {
             _ => return Vec::new(),
         };
         vec![fact]
+    }
+
+    fn log_word(&self, line: &str) -> Option<LogWord> {
+        let Ok(value) = serde_json::from_str::<Value>(line) else {
+            // The runtime's own words, when the tablet's hook could not speak.
+            let raw = line.starts_with("thread '") && line.contains("panicked at");
+            return raw.then(|| LogWord::Panicked { caught: false, message: line.to_owned() });
+        };
+        let text = |key: &str| value.get(key).and_then(Value::as_str);
+        match text("event")? {
+            // It has registered.
+            "start" => Some(LogWord::Started),
+            "panic" => {
+                let caught = match value.get("caught") {
+                    Some(Value::Bool(caught)) => *caught,
+                    Some(Value::String(caught)) => caught == "true",
+                    Some(_) | None => false,
+                };
+                let place = text("location").map(|place| format!(" at {place}"));
+                let said = text("message").unwrap_or(line);
+                let message = format!("{said}{}", place.unwrap_or_default());
+                Some(LogWord::Panicked { caught, message })
+            }
+            _ => None,
+        }
     }
 
     fn workflow_hold(&self, message: &str) -> Option<WorkflowHold> {

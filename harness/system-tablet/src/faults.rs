@@ -6,13 +6,15 @@ use futures::StreamExt;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::cgroup::{OomWatch, belongs_to, throttled_count};
 use super::container::Current;
-use super::kernel_log::KernelLog;
-use super::{ContainerTablet, Means, OOM_WITHIN, OomEvidence, TabletError};
+use super::{ContainerTablet, TabletError};
 use engine::docker::{DockerError, ExecOutput, LABEL_RUN};
 use engine::images::HELPER;
+use engine::process::{self, KernelLog, OomWatch, belongs_to};
+use system::{Means, OomEvidence};
 
+/// How long a tablet that is run out of memory may live on.
+const OOM_WITHIN: Duration = Duration::from_secs(15);
 /// A living tablet says something in this time.
 const SILENCE: Duration = Duration::from_millis(700);
 const HELPER_WITHIN: Duration = Duration::from_secs(10);
@@ -50,9 +52,8 @@ impl ContainerTablet {
     pub async fn is_frozen(&self) -> Result<bool, TabletError> {
         let current = self.current()?;
         let pid = current.host_pid.filter(|pid| belongs_to(*pid, &current.container));
-        let stat = pid.and_then(|pid| std::fs::read_to_string(format!("/proc/{pid}/stat")).ok());
-        if let Some(stat) = stat {
-            return Ok(is_stopped(&stat));
+        if let Some(stopped) = pid.and_then(process::is_stopped) {
+            return Ok(stopped);
         }
         Ok(tokio::time::timeout(SILENCE, self.client().readyz()).await.is_err())
     }
@@ -68,7 +69,7 @@ impl ContainerTablet {
     pub fn throttled_count(&self) -> Result<Option<u64>, TabletError> {
         let current = self.current()?;
         let pid = current.host_pid.filter(|pid| belongs_to(*pid, &current.container));
-        Ok(pid.and_then(throttled_count))
+        Ok(pid.and_then(process::throttled_count))
     }
 
     /// Fills the container's memory from inside until the kernel kills the tablet, its largest
@@ -187,11 +188,6 @@ impl ContainerTablet {
     }
 }
 
-/// Whether this user may send signals to that process.
-pub fn may_signal(pid: i32) -> bool {
-    kill(Pid::from_raw(pid), None).is_ok()
-}
-
 /// How the helper ended that was to fill the memory for good.
 struct HelperEnd {
     what: String,
@@ -216,13 +212,6 @@ impl HelperEnd {
             },
         }
     }
-}
-
-/// Whether a line of `/proc/PID/stat` tells of a stopped process. Its name, in brackets, may hold
-/// anything.
-fn is_stopped(stat: &str) -> bool {
-    let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    after_name.trim_start().starts_with('T')
 }
 
 /// A witness that may speak while something else is awaited, and a little after.
@@ -297,13 +286,5 @@ mod tests {
             "the memory helper ended with 127: exec: \"/chaos-helper\": no such file"
         );
         assert!(!ended(Some(137), "").by_itself && !ended(None, "").by_itself);
-    }
-
-    // A freeze without proof would count as landed.
-    #[test]
-    fn a_stopped_process_is_told_from_a_sleeping_one() {
-        assert!(is_stopped("7 (a) S (b)) T 1 7 7 0"));
-        assert!(!is_stopped("7 (tablet) S 1 7 7 0"));
-        assert!(!is_stopped("7 (T) R 1 7 7 0") && !is_stopped(""));
     }
 }

@@ -12,9 +12,12 @@ use std::sync::{Arc, OnceLock};
 use records::journal::Side;
 use records::schedule::{Link, Pace};
 
-use super::tablets::Names;
-use super::{ActError, During, Environment};
-use system_tablet::{ContainerTablet, Wiring};
+use super::ContainerTablet;
+use super::spec::{Names, Wiring};
+use super::vocabulary::VOCABULARY;
+use engine::docker::{DockerError, Engine, Run};
+use servers::Servers;
+use system::{ErrorKind, LinkControls, SystemError};
 use wire::{
     GrpcLink, GrpcProxy, LinkConditions, MysqlProxy, Normaliser, Pings, STREAM_WINDOW, Switchboard,
     Upstream,
@@ -23,12 +26,24 @@ use wire::{
 /// The proxy's name inside the tablets' containers.
 const PROXY: &str = "wire-proxy";
 
-/// What faults of links act on: of each link the conditions, and the port of its proxy.
-#[derive(Clone, Debug)]
-pub(super) struct LinkControls {
-    mysql: (LinkConditions, u16),
-    etcd: (LinkConditions, u16),
-    source: (LinkConditions, u16),
+/// The wire proxy could not do its job.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LinksError {
+    /// The engine does not say where containers reach this host.
+    #[error("asking for the network's gateway failed")]
+    Gateway(#[source] DockerError),
+    /// A proxy could not listen.
+    #[error("starting the wire proxy failed")]
+    Start(#[source] io::Error),
+    /// A proxy did not end in order.
+    #[error("stopping the wire proxy failed")]
+    Stop(#[source] io::Error),
+}
+
+impl From<LinksError> for SystemError {
+    fn from(error: LinksError) -> SystemError {
+        SystemError::new(ErrorKind::Failed, error)
+    }
 }
 
 /// Three proxies.
@@ -38,7 +53,7 @@ pub(super) struct Links {
     mysql: MysqlProxy,
     etcd: GrpcProxy,
     source: GrpcProxy,
-    wires: LinkControls,
+    controls: LinkControls,
     /// Where the source tablet is: known once there is one.
     source_tablet: Arc<OnceLock<Arc<ContainerTablet>>>,
 }
@@ -46,28 +61,29 @@ pub(super) struct Links {
 impl Links {
     /// Starts the proxies.
     pub(super) async fn start(
-        environment: &Environment,
-        names: &Names<'_>,
+        engine: &Engine,
+        run: &Run,
+        servers: &Arc<Servers>,
+        names: &Names,
         switchboard: &Switchboard,
         pace: &Pace,
-    ) -> Result<Links, ActError> {
-        let what = "starting the wire proxy";
-        let network = environment.run.network();
-        let gateway = environment.engine.network_gateway(network).await.during(what)?;
+    ) -> Result<Links, LinksError> {
+        let gateway = engine.network_gateway(run.network()).await.map_err(LinksError::Gateway)?;
         let at = SocketAddr::new(gateway, 0);
         let [to_mysql, to_etcd, to_source] = Link::ALL.map(|_| LinkConditions::default());
         let source_tablet: Arc<OnceLock<Arc<ContainerTablet>>> = Arc::default();
-        let servers = Arc::clone(&environment.servers);
-        let mysql = Upstream::new(move || loopback(servers.target.host_addr().1));
+        let its = Arc::clone(servers);
+        let mysql = Upstream::new(move || loopback(its.target.host_addr().1));
         let normal = Normaliser::new([
-            (names.sidecar_db, "_vt"),
-            (names.topo_root, ""),
-            (names.stage, "trial"),
-        ]);
-        let servers = Arc::clone(&environment.servers);
+            (names.sidecar_db.as_str(), "_vt"),
+            (names.topo_root.as_str(), ""),
+            (names.trial.as_str(), "trial"),
+        ])
+        .speaking(VOCABULARY);
+        let its = Arc::clone(servers);
         let etcd = GrpcLink {
             link: Link::Etcd,
-            upstream: Upstream::new(move || loopback(servers.etcd.host_port())),
+            upstream: Upstream::new(move || loopback(its.etcd.host_port())),
             conditions: to_etcd.clone(),
             names: normal.clone(),
             pings: Pings::ETCD,
@@ -91,20 +107,22 @@ impl Links {
         let conditions = to_mysql.clone();
         let mysql = MysqlProxy::start(gateway, mysql, switchboard.clone(), normal, conditions)
             .await
-            .during(what)?;
-        let etcd = GrpcProxy::start(at, etcd, switchboard.clone()).await.during(what)?;
-        let source = at_source_port(gateway, &source, switchboard).await.during(what)?;
-        let wires = LinkControls {
-            mysql: (to_mysql, mysql.port()),
-            etcd: (to_etcd, etcd.port()),
-            source: (to_source, source.port()),
-        };
-        Ok(Links { gateway, mysql, etcd, source, wires, source_tablet })
+            .map_err(LinksError::Start)?;
+        let etcd =
+            GrpcProxy::start(at, etcd, switchboard.clone()).await.map_err(LinksError::Start)?;
+        let source =
+            at_source_port(gateway, &source, switchboard).await.map_err(LinksError::Start)?;
+        let controls = LinkControls::new([
+            (Link::Mysql, to_mysql, mysql.port()),
+            (Link::Etcd, to_etcd, etcd.port()),
+            (Link::SourceTablet, to_source, source.port()),
+        ]);
+        Ok(Links { gateway, mysql, etcd, source, controls, source_tablet })
     }
 
     /// What faults of links act on.
-    pub(super) fn wires(&self) -> LinkControls {
-        self.wires.clone()
+    pub(super) fn controls(&self) -> LinkControls {
+        self.controls.clone()
     }
 
     /// How a tablet is reached, and reaches others, with the proxies between.
@@ -133,30 +151,10 @@ impl Links {
     }
 
     /// Ends the proxies and every connection through them.
-    pub(super) async fn stop(self) -> Result<(), ActError> {
+    pub(super) async fn stop(self) -> Result<(), LinksError> {
         let Links { mysql, etcd, source, .. } = self;
         let (mysql, etcd, source) = tokio::join!(mysql.stop(), etcd.stop(), source.stop());
-        mysql.and(etcd).and(source).during("stopping the wire proxy")
-    }
-}
-
-impl LinkControls {
-    /// The conditions on a link.
-    pub(super) fn conditions(&self, link: Link) -> &LinkConditions {
-        &self.of(link).0
-    }
-
-    /// The port of a link's proxy.
-    pub(super) fn port(&self, link: Link) -> u16 {
-        self.of(link).1
-    }
-
-    fn of(&self, link: Link) -> &(LinkConditions, u16) {
-        match link {
-            Link::Mysql => &self.mysql,
-            Link::Etcd => &self.etcd,
-            Link::SourceTablet => &self.source,
-        }
+        mysql.and(etcd).and(source).map_err(LinksError::Stop)
     }
 }
 

@@ -1,7 +1,8 @@
 //! Ready, by its definition: `/readyz` says 200, the health stream says serving, the shard record
 //! agrees, and a VDiff `show` answers.
 
-use super::{ContainerTablet, Readiness};
+use super::ContainerTablet;
+use system::Readiness;
 
 impl ContainerTablet {
     /// All four parts, asked at once, now.

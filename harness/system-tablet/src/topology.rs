@@ -1,12 +1,17 @@
-//! Lock keys and leases in etcd.
+//! The topology of a trial: who is whose primary, and the lock keys and leases under its root in etcd.
 
-use records::journal::{Residue, Side};
+use async_trait::async_trait;
+use records::journal::{Residue, Roles, Side, Told};
 use serde::Deserialize;
 use serde_json::Value;
+use tablet_wire::topodata::{TabletAlias, TabletType};
 
-use crate::observer::ProcessState;
-use crate::stage::{ActError, During, Stage};
-use servers::{KeyValue, Lease};
+use super::TabletError;
+use super::deployment::TabletDeployment;
+use servers::{KeyValue, Lease, residue_of};
+use system::{
+    ErrorKind, HeldLease, SHARD, SOURCE_KEYSPACE, SystemError, TARGET_KEYSPACE, Tablet, Topology,
+};
 
 /// The value of an incarnation's key, as the tablet writes it. The epoch stands in it only when the
 /// key was put again; else it is the revision of the put.
@@ -18,20 +23,104 @@ struct IncarnationRecord {
 /// The tablets that live, by alias, with the epochs that they act under.
 type Living = Vec<(String, i64)>;
 
-impl Stage {
+#[async_trait]
+impl Topology for TabletDeployment {
+    async fn roles(&self, side: Side) -> Result<Roles, SystemError> {
+        let keyspace = match side {
+            Side::Source => SOURCE_KEYSPACE,
+            Side::Target => TARGET_KEYSPACE,
+        };
+        let etcd = &self.servers().etcd;
+        let tablet = self.container(side);
+        let alias = tablet.alias().to_owned();
+        let client = tablet.client();
+        let (health, record, shard) = tokio::join!(
+            client.health(),
+            etcd.tablet(self.topo_root(), &alias),
+            etcd.shard(self.topo_root(), keyspace, SHARD)
+        );
+        let (record, shard) = (record?.unwrap_or_default(), shard?.unwrap_or_default());
+        // No answer is a role that nobody tells.
+        let health = health.unwrap_or_default();
+        let kind_of = |kind: i32| {
+            TabletType::try_from(kind).map_or("UNKNOWN", |kind| kind.as_str_name()).to_owned()
+        };
+        let health_kind = health.target.as_ref().map_or(0, |target| target.tablet_type);
+        Ok(Roles {
+            side,
+            alias,
+            health: Told {
+                kind: kind_of(health_kind),
+                term_s: health.primary_term_start_timestamp,
+            },
+            serving: health.serving,
+            tablet_record: Told {
+                kind: kind_of(record.r#type),
+                term_s: record.primary_term_start_time.map_or(0, |term| term.seconds),
+            },
+            shard_primary: shard.primary_alias.as_ref().map(alias_text).unwrap_or_default(),
+            shard_term_s: shard.primary_term_start_time.map_or(0, |term| term.seconds),
+            after_ms: 0,
+        })
+    }
+
+    async fn usurp(&self) -> Result<String, SystemError> {
+        Ok(self.servers().etcd.usurp(self.topo_root(), TARGET_KEYSPACE, SHARD).await?)
+    }
+
+    async fn give_back(&self) -> Result<(), SystemError> {
+        let alias = self.container(Side::Target).alias();
+        let uid = alias.rsplit('-').next().and_then(|uid| uid.parse().ok());
+        let no_alias = || SystemError::new(ErrorKind::Failed, format!("`{alias}` is no alias"));
+        let uid = uid.ok_or_else(no_alias)?;
+        let etcd = &self.servers().etcd;
+        Ok(etcd.name_primary(self.topo_root(), TARGET_KEYSPACE, SHARD, uid).await?)
+    }
+
+    async fn residue(&self, living: &[Side]) -> Result<Residue, SystemError> {
+        let in_mysql = async |side: Side| {
+            let server = match side {
+                Side::Source => &self.servers().source,
+                Side::Target => &self.servers().target,
+            };
+            let users = self.container(side).mysql_users();
+            let place = format!("{} MySQL", side.name());
+            residue_of(server, place, users, living.contains(&side)).await
+        };
+        let (source, target) = tokio::try_join!(in_mysql(Side::Source), in_mysql(Side::Target))?;
+        let mut residue = source;
+        residue.take_in(target);
+        residue.take_in(self.etcd_residue(living).await?);
+        Ok(residue)
+    }
+
+    async fn lease(&self) -> Result<Option<HeldLease>, SystemError> {
+        let alias = self.container(Side::Target).alias();
+        let cell = alias.split('-').next().unwrap_or_default();
+        let key = format!("{}/{cell}/tablets/{alias}/incarnation", self.topo_root());
+        let found = self.servers().etcd.get(&key).await?;
+        let held = found.filter(|found| found.lease != 0);
+        Ok(held.map(|found| HeldLease { id: found.lease, key }))
+    }
+
+    async fn revoke(&self, lease: i64) -> Result<(), SystemError> {
+        Ok(self.servers().etcd.revoke(lease).await?)
+    }
+}
+
+impl TabletDeployment {
     /// Every lock key under the trial's root, since no diff is at work any more, and every lease that
     /// keeps a key there for somebody who is not alive.
-    pub(super) async fn etcd_residue(&self) -> Result<Residue, ActError> {
-        let etcd = &self.environment().servers.etcd;
+    async fn etcd_residue(&self, living: &[Side]) -> Result<Residue, SystemError> {
+        let etcd = &self.servers().etcd;
         let prefix = format!("{}/", self.topo_root());
-        let what = "looking for locks and leases in etcd";
         let (keys, leases, source, target) = tokio::join!(
             etcd.list_prefix(&prefix),
             etcd.leases(),
-            self.epoch(Side::Source),
-            self.epoch(Side::Target)
+            self.epoch(Side::Source, living),
+            self.epoch(Side::Target, living)
         );
-        let (keys, leases) = (keys.during(what)?, leases.during(what)?);
+        let (keys, leases) = (keys?, leases?);
         let mut found = Residue::default();
         found.locks.extend(
             keys.iter()
@@ -53,18 +142,22 @@ impl Stage {
     }
 
     /// Alias and epoch of a living tablet; none when it does not live.
-    async fn epoch(&self, side: Side) -> Result<Option<(String, i64)>, String> {
-        let supervised = self.tablet(side);
-        if !matches!(supervised.state_now(), ProcessState::Running { .. }) {
+    async fn epoch(&self, side: Side, living: &[Side]) -> Result<Option<(String, i64)>, String> {
+        if !living.contains(&side) {
             return Ok(None);
         }
-        let tablet = supervised.tablet();
-        let vars = tablet.debug_vars().await.map_err(|error| engine::errors::chain(&error))?;
+        let tablet = self.container(side);
+        let failed = |error: TabletError| engine::errors::chain(&error);
+        let vars = tablet.client().debug_vars().await.map_err(failed)?;
         match vars.get("Epoch").and_then(Value::as_i64) {
-            Some(epoch) => Ok(Some((tablet.spec().alias.clone(), epoch))),
-            None => Err(format!("{} does not tell its epoch", tablet.spec().alias)),
+            Some(epoch) => Ok(Some((tablet.alias().to_owned(), epoch))),
+            None => Err(format!("{} does not tell its epoch", tablet.alias())),
         }
     }
+}
+
+fn alias_text(alias: &TabletAlias) -> String {
+    format!("{}-{:010}", alias.cell, alias.uid)
 }
 
 /// A lock as Vitess lays it down: of a keyspace, a shard, or a name.

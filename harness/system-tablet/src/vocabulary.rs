@@ -2,6 +2,10 @@
 //! one change of state from another, and the statements that announce a diff's phases.
 
 use records::schedule::Phase;
+use wire::Vocabulary;
+
+/// The tablet's words.
+pub(super) const VOCABULARY: &Vocabulary = &Vocabulary { words: &WORDS, lines: &LINES, announces };
 
 /// States of diffs, tables and workflows, phases, kinds of errors, isolation levels, and the log lines
 /// of state changes.
@@ -41,19 +45,9 @@ const LINES: [(&str, &str); 5] = [
     ("error: ", "error: …"),
 ];
 
-/// What stays visible of a string literal: nothing, unless it is a word that tells one change of state
-/// from another.
-#[must_use]
-pub(super) fn spoken(literal: &[u8]) -> Option<&'static str> {
-    let word = WORDS.iter().find(|word| word.as_bytes() == literal);
-    let line = || LINES.iter().find(|(begin, _)| literal.starts_with(begin.as_bytes()));
-    word.copied().or_else(|| line().map(|(_, whole)| *whole))
-}
-
 /// The phase of the diff that begins with the statement of this fingerprint; the inner none ends a
 /// table's phases.
-#[must_use]
-pub(super) fn announces(fingerprint: &str) -> Option<Option<Phase>> {
+fn announces(fingerprint: &str) -> Option<Option<Phase>> {
     let (table, rest) = fingerprint.strip_prefix("update ")?.split_once(" set ")?;
     if table != "vdiff_table" && !table.ends_with(".vdiff_table") {
         return None;
@@ -79,14 +73,17 @@ pub(super) fn announces(fingerprint: &str) -> Option<Option<Phase>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use wire::{Normaliser, Reading};
 
     #[test]
     fn only_words_of_state_are_spoken() {
-        assert_eq!(spoken(b"Running"), Some("Running"));
-        assert_eq!(spoken(b"running"), None);
-        assert_eq!(spoken(b"started: table 'corder'"), Some("started: …"));
-        assert_eq!(spoken("started: …".as_bytes()), Some("started: …"));
-        assert_eq!(spoken(b"corder"), None);
+        let names = Normaliser::none().speaking(VOCABULARY);
+        let spoken = |literal: &str| Reading::of(literal.as_bytes(), &names).fingerprint;
+        assert_eq!(spoken("select 'Running'"), "select 'Running'");
+        assert_eq!(spoken("select 'running'"), "select ?");
+        assert_eq!(spoken("select 'started: table x'"), "select 'started: …'");
+        assert_eq!(spoken("select 'started: …'"), "select 'started: …'");
+        assert_eq!(spoken("select 'corder'"), "select ?");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! the trial. The same statement has the same fingerprint in every recording, and a person can read it.
 //!
 //! Laws: a fingerprint's fingerprint is itself; no literal shows, but for the words of the system under
-//! test that tell one change of state from another (see [`super::words`]).
+//! test that tell one change of state from another (see [`super::Vocabulary`]).
 
 mod class;
 mod lexer;
@@ -12,7 +12,6 @@ use sha2::{Digest, Sha256};
 
 use super::Class;
 use super::normaliser::Normaliser;
-use super::words;
 use lexer::Token;
 
 /// A longer fingerprint ends with a digest of the whole.
@@ -37,7 +36,7 @@ impl Reading {
         let tokens = collapse_values(collapse_in_lists(tokens));
         let class = class::of(&tokens);
         let fingerprint = shortened(&tokens);
-        let announces = words::announces(&fingerprint);
+        let announces = (names.vocabulary().announces)(&fingerprint);
         Self { fingerprint, class, announces }
     }
 }

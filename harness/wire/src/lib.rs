@@ -18,8 +18,8 @@ mod normaliser;
 pub mod recording;
 mod switchboard;
 mod upstream;
+mod vocabulary;
 mod waiting;
-mod words;
 
 pub use conditions::{Conditioned, Direction, Flow, LinkConditions, Way, Wire};
 pub use fingerprint::Reading;
@@ -32,4 +32,5 @@ pub use switchboard::{
     UnderWay,
 };
 pub use upstream::Upstream;
+pub use vocabulary::Vocabulary;
 pub use waiting::waiting_bytes;

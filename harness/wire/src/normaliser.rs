@@ -1,11 +1,20 @@
 //! Names that differ from trial to trial, and what stands for them in fingerprints.
 
+use super::vocabulary::Vocabulary;
+
 /// Replaces the names of one trial (sidecar database, topology root, MySQL users …) by names that are
-/// the same in every trial.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// the same in every trial, and knows the words that stay.
+#[derive(Clone, Debug)]
 pub struct Normaliser {
     /// The longest first: one name may begin with another.
     replacements: Vec<(String, String)>,
+    vocabulary: &'static Vocabulary,
+}
+
+impl Default for Normaliser {
+    fn default() -> Self {
+        Self { replacements: Vec::new(), vocabulary: Vocabulary::SILENT }
+    }
 }
 
 impl Normaliser {
@@ -24,7 +33,17 @@ impl Normaliser {
         let mut replacements: Vec<(String, String)> =
             replacements.filter(|(name, _): &(String, String)| !name.is_empty()).collect();
         replacements.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
-        Self { replacements }
+        Self { replacements, ..Self::default() }
+    }
+
+    /// With the words of a system.
+    #[must_use]
+    pub fn speaking(self, vocabulary: &'static Vocabulary) -> Self {
+        Self { vocabulary, ..self }
+    }
+
+    pub(super) fn vocabulary(&self) -> &'static Vocabulary {
+        self.vocabulary
     }
 
     /// What stands for this name, which is a whole one.

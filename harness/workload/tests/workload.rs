@@ -160,6 +160,7 @@ async fn history_is_what_was_committed(pool: &Pool, server: Opts) -> Result<()> 
         let options = HistoryOptions {
             server: server.clone(),
             sidecar_database: "_vt_history".to_owned(),
+            tables: &["vdiff", "vdiff_table", "vdiff_log", "vreplication"],
             after,
             upto,
             keep_samples: false,

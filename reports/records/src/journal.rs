@@ -329,6 +329,9 @@ pub struct TrialStarted {
     /// Which witnesses there were; none: nobody looked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub witnesses: Option<crate::witnesses::Witnesses>,
+    /// The system under test, by name; none: the tablet of this project, before there were others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system: Option<String>,
     /// What the system under test does not tell: what is judged by it is not judged.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub untold: Vec<Telling>,

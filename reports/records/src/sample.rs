@@ -292,6 +292,7 @@ fn begin(tape: &mut Tape, schedule: &Schedule) {
             truth: Truth::default(),
             workflow: "move".into(),
             witnesses: info().host.witnesses,
+            system: None,
             untold: Vec::new(),
         })),
     );

@@ -5,8 +5,8 @@ use std::time::Duration;
 use anyhow::ensure;
 use cucumber::given;
 use harness::plan;
-use harness::stage::{SOURCE_KEYSPACE, TARGET_KEYSPACE, WORKFLOW};
 use records::schedule::{Fault, Step, Trigger};
+use system::{SOURCE_KEYSPACE, TARGET_KEYSPACE, WORKFLOW};
 
 use super::{Death, Point};
 use crate::world::World;

@@ -1,32 +1,18 @@
-//! The open file descriptors of a tablet's process, counted from the host.
+//! The open file descriptors of a container's process, counted from the host.
 
 use std::collections::BTreeMap;
 
-use super::ContainerTablet;
-use super::cgroup::belongs_to;
-
-impl ContainerTablet {
-    /// Open file descriptors by kind; the error says why they cannot be seen.
-    pub fn descriptors(&self) -> Result<BTreeMap<String, u64>, String> {
-        let current = self.current().map_err(|error| error.to_string())?;
-        let pid = current
-            .host_pid
-            .ok_or("the process cannot be seen: its PID is of another namespace or host")?;
-        let found = of_process(pid).map_err(|error| format!("/proc/{pid}/fd: {error}"))?;
-        // The PID may have become a stranger's meanwhile.
-        if !belongs_to(pid, &current.container) {
-            return Err("the process ended meanwhile".to_owned());
-        }
-        Ok(found)
-    }
-}
-
 /// Whether this user may look at the descriptors of that process.
+#[must_use]
 pub fn sees_descriptors(pid: i32) -> bool {
-    of_process(pid).is_ok()
+    descriptors_of(pid).is_ok()
 }
 
-fn of_process(pid: i32) -> std::io::Result<BTreeMap<String, u64>> {
+/// The open file descriptors of a process, by kind.
+///
+/// # Errors
+/// When this user may not look at them, or the process is gone.
+pub fn descriptors_of(pid: i32) -> std::io::Result<BTreeMap<String, u64>> {
     let mut kinds = BTreeMap::new();
     for entry in std::fs::read_dir(format!("/proc/{pid}/fd"))? {
         // One that was closed since is none.
@@ -67,7 +53,7 @@ mod tests {
     #[test]
     fn an_open_socket_is_one_more_until_it_is_closed() {
         let me = i32::try_from(std::process::id()).unwrap();
-        let sockets = || of_process(me).unwrap().get("socket").copied().unwrap_or_default();
+        let sockets = || descriptors_of(me).unwrap().get("socket").copied().unwrap_or_default();
         let listeners: Vec<_> =
             (0..64).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
         let open = sockets();

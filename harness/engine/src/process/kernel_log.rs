@@ -11,13 +11,14 @@ const RECORDS_MAX: usize = 10_000;
 
 /// The log from a moment on.
 #[derive(Debug)]
-pub(super) struct KernelLog {
+pub struct KernelLog {
     file: File,
 }
 
 impl KernelLog {
     /// From now on; none when the log may not be read.
-    pub(super) fn from_now() -> Option<Self> {
+    #[must_use]
+    pub fn from_now() -> Option<Self> {
         let mut file = File::options()
             .read(true)
             .custom_flags(nix::fcntl::OFlag::O_NONBLOCK.bits())
@@ -28,7 +29,7 @@ impl KernelLog {
     }
 
     /// The line that names an OOM kill of this process in this container's cgroup.
-    pub(super) fn oom_kill_of(&mut self, container_id: &str, pid: i32) -> Option<String> {
+    pub fn oom_kill_of(&mut self, container_id: &str, pid: i32) -> Option<String> {
         let mut record = vec![0; RECORD_MAX];
         for _ in 0..RECORDS_MAX {
             // One read is one record; nothing more to read is an error of its own kind.

@@ -1,19 +1,22 @@
-//! The greatest resident set that a tablet's process ever had, as the kernel keeps it.
+//! The resident set of a process: what it is now, and the greatest that it ever was, as the kernel keeps it.
 
-use super::ContainerTablet;
-use super::cgroup::belongs_to;
+use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
-impl ContainerTablet {
-    /// The peak of its resident set since its start, bytes; none where the process cannot be seen. No
-    /// poll can miss it, however short it was.
-    #[must_use]
-    pub fn peak_rss_bytes(&self) -> Option<u64> {
-        let current = self.current().ok()?;
-        let pid = current.host_pid?;
-        let peak = peak_of(&std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?)?;
-        // The PID may have become a stranger's meanwhile.
-        belongs_to(pid, &current.container).then_some(peak)
-    }
+/// The resident set of a process, bytes; none where it cannot be seen.
+#[must_use]
+pub fn rss_bytes(pid: i32) -> Option<u64> {
+    let mut system = System::new().ok()?;
+    let wanted = Pid::from_u32(u32::try_from(pid).ok()?);
+    let kind = ProcessRefreshKind::nothing().with_memory();
+    system.refresh_processes_specifics(ProcessesToUpdate::Some(&[wanted]), false, kind);
+    Some(system.process(wanted)?.memory())
+}
+
+/// The peak of a process's resident set since its start, bytes; none where it cannot be seen. No poll can
+/// miss it, however short it was.
+#[must_use]
+pub fn peak_rss_bytes(pid: i32) -> Option<u64> {
+    peak_of(&std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?)
 }
 
 /// `VmHWM` of a `/proc/<pid>/status`, in bytes.

@@ -25,7 +25,8 @@ fn conversation(life: u32, checkpoints: u32) -> Vec<Recorded> {
         nth,
         text: String::new(),
     };
-    let everything = must_contain::examples().into_iter().map(|(link, text)| said(link, &text, 1));
+    let demands = system_tablet::must_contain().into_iter();
+    let everything = demands.map(|demand| said(demand.link, &demand.words.join(" "), 1));
     let more = (2..=checkpoints).map(|nth| said(Link::Mysql, "checkpoint", nth));
     everything.chain([said(Link::Mysql, "checkpoint", 1)]).chain(more).collect()
 }

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use records::journal::Side;
 
 use super::{ContainerTablet, MysqlUser};
-use crate::cgroup::{CgroupPaths, belongs_to};
-use crate::{Client, Started};
+use crate::Client;
 use engine::docker::{
     ContainerSpec, ContainerState, DockerError, narrow_receiving, narrow_sending,
 };
+use engine::process::{CgroupPaths, belongs_to};
+use system::Started;
 
 const HTTP_PORT: u16 = 15100;
 const MYSQL_PORT: u16 = 3306;
@@ -65,7 +66,7 @@ impl ContainerTablet {
         life.cgroup = cgroup;
         life.grpc_host_port = grpc;
         life.client = Some(Client::new(&spec.alias, &spec.keyspace, &spec.shard, grpc, http));
-        Started { incarnation, container: state.id.clone(), host_pid, mysql_user: user.name }
+        Started { incarnation, container: state.id.clone(), host_pid }
     }
 
     fn container_spec(&self, what: String) -> ContainerSpec {

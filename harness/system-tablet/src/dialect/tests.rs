@@ -103,3 +103,22 @@ fn a_workflow_tells_who_holds_it() {
     assert_eq!(holds("FROZEN"), Some(WorkflowHold::Frozen));
     assert_eq!(holds("maintenance"), None);
 }
+
+// A panic that is not recognised would pass as an ordinary log line.
+#[test]
+fn panics_are_recognised_in_both_forms_and_nothing_else_is() {
+    let json =
+        r#"{"level":"ERROR","event":"panic","caught":true,"location":"a.rs:1","message":"m"}"#;
+    let raw = "thread 'main' panicked at src/x.rs:1:1:";
+    let panicked =
+        |caught, message: &str| Some(LogWord::Panicked { caught, message: message.to_owned() });
+    for (line, expected) in [
+        (json, panicked(true, "m at a.rs:1")),
+        (raw, panicked(false, raw)),
+        (r#"{"event":"start","message":"panicked at"}"#, Some(LogWord::Started)),
+        (r#"{"event":"stop"}"#, None),
+        ("free text that says panic", None),
+    ] {
+        assert_eq!(TabletDialect.log_word(line), expected, "{line}");
+    }
+}

@@ -3,7 +3,6 @@
 
 use std::borrow::Cow;
 
-use super::words;
 use crate::normaliser::Normaliser;
 
 /// A piece of a statement.
@@ -167,7 +166,7 @@ impl<'a> Lexer<'a> {
         }
         let is_closed = inner.get(at) == Some(&quote);
         let text = if is_closed { &inner[..at] } else { inner };
-        let token = words::spoken(text).map_or(Token::Literal, Token::Spoken);
+        let token = self.names.vocabulary().spoken(text).map_or(Token::Literal, Token::Spoken);
         self.rest = if is_closed { &inner[at + 1..] } else { &[] };
         self.drop_introducers();
         self.tokens.push(token);

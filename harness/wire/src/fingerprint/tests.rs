@@ -2,9 +2,31 @@ use proptest::prelude::*;
 use records::schedule::Phase;
 
 use super::*;
+use crate::Vocabulary;
+
+/// A system with states, two phases, and a line that goes on.
+const VOCABULARY: &Vocabulary = &Vocabulary {
+    words: &[
+        "pending",
+        "started",
+        "snapshot",
+        "streaming",
+        "Running",
+        "Stopped",
+        "completed",
+        "REPEATABLE-READ",
+        "State changed to: started",
+    ],
+    lines: &[("streaming: ", "streaming: …")],
+    announces: |fingerprint| {
+        let phases = [("'snapshot'", Phase::Snapshot), ("'streaming'", Phase::Streaming)];
+        let begins = phases.into_iter().find(|(word, _)| fingerprint.contains(word));
+        begins.map(|(_, phase)| Some(phase))
+    },
+};
 
 fn names() -> Normaliser {
-    Normaliser::new([("_vt_s1_t12", "_vt")])
+    Normaliser::new([("_vt_s1_t12", "_vt")]).speaking(VOCABULARY)
 }
 
 fn read(statement: &str) -> Reading {
@@ -60,6 +82,7 @@ fn statements_of_the_tablet_read_well() {
             Class::Writes,
         ),
         ("select a from t where b is not null for update", "", Class::Locks),
+        ("select 'streaming: table 7'", "select 'streaming: …'", Class::Reads),
         ("select get_lock('x', 3)", "select get_lock(?, ?)", Class::Locks),
         (
             "set session transaction_isolation = 'REPEATABLE-READ'",

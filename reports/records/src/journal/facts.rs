@@ -168,10 +168,26 @@ pub enum WorkflowHold {
 pub trait Dialect: Send + Sync {
     /// What a committed change of its sidecar tables says.
     fn facts(&self, change: &SidecarChange) -> Vec<Fact>;
+    /// What a line of a tablet's log says, as far as it is judged.
+    fn log_word(&self, line: &str) -> Option<LogWord>;
     /// Who keeps a workflow with this message from running.
     fn workflow_hold(&self, message: &str) -> Option<WorkflowHold>;
     /// What it does not tell.
     fn untold(&self) -> Vec<Telling>;
+}
+
+/// What a line of a tablet's log says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogWord {
+    /// The process has come up.
+    Started,
+    /// A part of it panicked.
+    Panicked {
+        /// It caught that, and lives on.
+        caught: bool,
+        /// What it said.
+        message: String,
+    },
 }
 
 /// Gives the records of a journal their facts where they have none: those of an older program, which kept
