@@ -15,6 +15,7 @@ mod pending;
 mod progress;
 mod slot;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -27,12 +28,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::plan::{PlanError, PlanOptions};
 use crate::prepare::{PrepareError, Prepared};
-use engine::docker::{DockerError, Engine, Run};
-use engine::images::{ImageOptions, Images};
+use engine::docker::{DockerError, Run};
+use engine::images::ImageOptions;
 
 pub use dealer::{Dealer, Problem};
 pub use pending::is_exclusive;
-pub use slot::{ServerSlot, ServerSlots, Slot, SlotError, SlotSource, Slots};
+pub use slot::{Ground, ServerSlot, ServerSlots, Slot, SlotError, SlotSource, Slots};
 
 use ledger::Ledger;
 use pending::Pending;
@@ -162,16 +163,30 @@ pub async fn run(
     stop: &CancellationToken,
     say: &(dyn Fn(&str) + Send + Sync),
 ) -> Result<CampaignOutcome, CampaignError> {
-    let begun = Instant::now();
     // Before the engine is asked for anything: an impossible plan needs no Docker.
-    let mut pending = Pending::plan(&options.work).map_err(CampaignError::Plan)?;
+    Pending::plan(&options.work).map_err(CampaignError::Plan)?;
     let prepared = Prepared::make(&options.images, stop, say).await;
-    let prepared = prepared.map_err(CampaignError::Prepare)?;
-    let possible = pending::within(&options.work, &prepared.survey);
+    let ground = Ground::from(prepared.map_err(CampaignError::Prepare)?);
+    run_on(options, ground, stop, say).await
+}
+
+/// As [`run`], on a prepared ground; the options' images say nothing then.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_on(
+    options: &CampaignOptions,
+    ground: Ground,
+    stop: &CancellationToken,
+    say: &(dyn Fn(&str) + Send + Sync),
+) -> Result<CampaignOutcome, CampaignError> {
+    let begun = Instant::now();
+    let mut pending = Pending::plan(&options.work).map_err(CampaignError::Plan)?;
+    let possible = pending::within(&options.work, &ground.survey);
     if let Some(work) = possible.map_err(CampaignError::NotPossible)? {
         pending = Pending::plan(&work).map_err(CampaignError::Plan)?;
     }
-    let (engine, images, host) = (&prepared.engine, &prepared.images, prepared.host.clone());
+    let host = &ground.host;
     if options.jobs as u64 > JOBS_PER_CORE * host.cores {
         say(&format!(
             "note     {} trials at a time on {} cores wait for each other: what is judged by time may \
@@ -182,7 +197,7 @@ pub async fn run(
         ));
     }
     let id = Run::fresh_id();
-    let info = info(options, &pending, &id, images, host);
+    let info = info(options, &pending, &id, &ground);
     let out = PathBuf::from(&info.directory);
     let directory = RunDirectory::new(&out);
     for schedule in pending.known() {
@@ -190,10 +205,10 @@ pub async fn run(
     }
     let seed = info.seed;
     let mut ledger = Ledger::open(directory, info, options, begun)?;
-    say(&format!("images   {}", image_line(images)));
+    say(&format!("images   {}", image_line(&ground.source.images())));
     say(&format!("run      {} (seed {seed})", out.display()));
 
-    match floor_cycle(engine, images, &id, stop).await {
+    match floor_cycle(ground.source.as_ref(), &id, stop).await {
         Ok(floor_ms) => ledger.info().floor_cycle_ms = floor_ms,
         Err(error) => {
             let interrupted = Some(error.to_string());
@@ -201,7 +216,7 @@ pub async fn run(
             return Err(error);
         }
     }
-    let slots = Slots::new(prepared, id);
+    let slots = Slots::new(ground, id);
     let dealt = deal::deal(&slots, pending, options, &mut ledger, stop, say).await;
     // Reports first: whoever stops a run may not wait for the removal.
     let (summary, trials, written) = ledger.close(&dealt.at_end);
@@ -217,13 +232,7 @@ pub async fn run(
 }
 
 /// What a run knows of itself before its first trial.
-fn info(
-    options: &CampaignOptions,
-    pending: &Pending,
-    id: &str,
-    images: &Images,
-    host: records::Host,
-) -> RunInfo {
+fn info(options: &CampaignOptions, pending: &Pending, id: &str, ground: &Ground) -> RunInfo {
     let name = format!("{id}-seed{}", pending.seed());
     let out = options.out.clone().unwrap_or_else(|| Path::new("reports/runs").join(&name));
     RunInfo {
@@ -240,22 +249,21 @@ fn info(
         jobs: options.jobs.max(1) as u64,
         planned: pending.planned(),
         started_wall_ms: wall_ms(),
-        images: images.ids(),
-        host,
+        images: ground.source.images(),
+        host: ground.host.clone(),
         ..RunInfo::default()
     }
 }
 
 /// Measured while nothing else of the run is at work. A campaign goes on without it.
 async fn floor_cycle(
-    engine: &Engine,
-    images: &Images,
+    source: &dyn SlotSource,
     id: &str,
     stop: &CancellationToken,
 ) -> Result<Option<u64>, CampaignError> {
-    let measured = stop.run_until_cancelled(floor::measure(engine, images, id)).await;
+    let measured = stop.run_until_cancelled(source.floor_cycle_ms(id)).await;
     match measured.ok_or(CampaignError::Prepare(PrepareError::Stopped))? {
-        Ok(floor_ms) => Ok(Some(floor_ms)),
+        Ok(floor_ms) => Ok(floor_ms),
         Err(error) => {
             let why = engine::errors::chain(&error);
             tracing::warn!(why, "the engine's own kill-to-running cycle was not measured");
@@ -273,13 +281,12 @@ fn write_schedule(directory: &RunDirectory, schedule: &Schedule) -> Result<(), C
         .map_err(CampaignError::Schedule)
 }
 
-fn image_line(images: &Images) -> String {
-    [("mysql", &images.mysql), ("etcd", &images.etcd), ("tablet", &images.tablet)]
-        .map(|(name, image)| {
-            let id = image.id.trim_start_matches("sha256:");
-            format!("{name} {}", id.get(..7).unwrap_or(id))
-        })
-        .join(" · ")
+fn image_line(images: &BTreeMap<String, String>) -> String {
+    let short = |(name, id): (&String, &String)| {
+        let id = id.trim_start_matches("sha256:");
+        format!("{name} {}", id.get(..7).unwrap_or(id))
+    };
+    images.iter().map(short).collect::<Vec<_>>().join(" · ")
 }
 
 fn wall_ms() -> u64 {

@@ -350,7 +350,10 @@ mod tests {
     #[test]
     fn what_is_left_out_is_said_once_and_runs_are_possible_all_the_same() {
         let mut report = DoctorReport::default();
-        surveyed(&mut report, &Survey::without(Capability::WireProxy, "a firewall drops it"));
+        surveyed(
+            &mut report,
+            &Survey::default().lacking(Capability::WireProxy, "a firewall drops it"),
+        );
         let text = report.to_string();
         assert_eq!(text.matches("a firewall drops it").count(), 1, "{text}");
         assert!(text.contains("partition, latency, reset, crash points"), "{text}");

@@ -21,7 +21,7 @@ use records::verdict::{Invariant, Verdict};
 use reports::summary::Summary;
 use tokio_util::sync::CancellationToken;
 
-use crate::campaign::Slots;
+use crate::campaign::{Ground, Slots};
 use crate::judge::JudgeError;
 use crate::prepare::{PrepareError, Prepared};
 use engine::docker::{DockerError, Run};
@@ -178,9 +178,21 @@ pub async fn run(
     stop: &CancellationToken,
     say: &(dyn Fn(&str) + Send + Sync),
 ) -> Result<Report, ShrinkError> {
-    let begun = Instant::now();
     let prepared = Prepared::make(&options.images, stop, say).await;
-    let prepared = prepared.map_err(ShrinkError::Prepare)?;
+    run_on(options, prepared.map_err(ShrinkError::Prepare)?.into(), stop, say).await
+}
+
+/// As [`run`], on a prepared ground.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_on(
+    options: &ShrinkOptions,
+    ground: Ground,
+    stop: &CancellationToken,
+    say: &(dyn Fn(&str) + Send + Sync),
+) -> Result<Report, ShrinkError> {
+    let begun = Instant::now();
     let id = Run::fresh_id();
     let name = format!("{id}-shrink");
     let out = options.out.clone().unwrap_or_else(|| Path::new("reports/runs").join(&name));
@@ -190,12 +202,12 @@ pub async fn run(
         .map_err(|source| ShrinkError::Write { path: results.clone(), source })?;
     let smallest = results.join("schedule.json");
     let mut info = info(options, name, &out);
-    info.images = prepared.images.ids();
-    info.host = prepared.host.clone();
+    info.images = ground.source.images();
+    info.host = ground.host.clone();
     directory.write_run(&info).map_err(ShrinkError::Layout)?;
     say(&format!("run      {}", out.display()));
     let mut lab = lab::Lab {
-        slots: Slots::new(prepared, id),
+        slots: Slots::new(ground, id),
         directory,
         smallest: smallest.clone(),
         jobs: u32::from(options.jobs),

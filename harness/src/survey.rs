@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use records::schedule::{Capability, Fault, Schedule};
+use records::schedule::{Capability, Fault, Schedule, Trigger};
 use records::{NotPossible, Witnesses};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -25,6 +25,7 @@ const CLIENT: &str = "mysql";
 const PATIENCE_S: u64 = 60;
 
 const CRASH_POINTS: &str = "crash points";
+const PHASES: &str = "faults in a phase";
 
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -84,7 +85,17 @@ impl Survey {
     pub fn refuses(&self, schedule: &Schedule) -> Option<NotPossible> {
         let mut refused = schedule.steps.iter().filter_map(|step| self.refuses_fault(step.fault));
         let proxied = schedule.is_proxied();
-        refused.next().or_else(|| self.crash_points().filter(|_| proxied))
+        let in_phase =
+            schedule.steps.iter().any(|step| matches!(step.trigger, Trigger::Phase { .. }));
+        let refused = refused.next().or_else(|| self.crash_points().filter(|_| proxied));
+        refused.or_else(|| self.phases().filter(|_| in_phase))
+    }
+
+    /// Why a fault cannot strike in a phase here.
+    #[must_use]
+    pub fn phases(&self) -> Option<NotPossible> {
+        let why = self.lacks(Capability::PhaseLocks)?.to_owned();
+        Some(NotPossible { what: PHASES.to_owned(), why })
     }
 
     /// Why crash points cannot be struck here.
@@ -101,18 +112,21 @@ impl Survey {
             let faults = Fault::ALL.into_iter();
             let hit = faults.filter(|fault| fault.facts().demands.contains(capability));
             let mut what: Vec<&str> = hit.map(Fault::name).collect();
-            if *capability == Capability::WireProxy {
-                what.push(CRASH_POINTS);
+            match capability {
+                Capability::WireProxy => what.push(CRASH_POINTS),
+                Capability::PhaseLocks => what.push(PHASES),
+                _ => {}
             }
             NotPossible { what: what.join(", "), why: why.clone() }
         };
         self.lacks.iter().map(of).collect()
     }
 
-    /// A host without something; for tests.
+    /// Without something more, and why.
     #[must_use]
-    pub fn without(capability: Capability, why: &str) -> Survey {
-        Survey { lacks: vec![(capability, why.to_owned())], ..Survey::default() }
+    pub fn lacking(mut self, capability: Capability, why: impl Into<String>) -> Survey {
+        self.lacks.push((capability, why.into()));
+        self
     }
 }
 
@@ -325,7 +339,7 @@ mod tests {
 
     #[test]
     fn a_fault_is_forbidden_by_what_it_demands_and_by_nothing_else() {
-        let survey = Survey::without(Capability::WireProxy, "a firewall");
+        let survey = Survey::default().lacking(Capability::WireProxy, "a firewall");
         assert_eq!(survey.impossible(), [Fault::Partition, Fault::Latency, Fault::Reset]);
         assert_eq!(survey.refuses_fault(Fault::Oom), None);
         let told: Vec<String> = survey.not_possible().iter().map(ToString::to_string).collect();

@@ -139,7 +139,7 @@ impl Suite {
         // Whoever stops a feature run drops it.
         let ground = Prepared::make(&self.images, &CancellationToken::new(), &say).await;
         let ground = ground.context("nothing can be started")?;
-        Ok(Slots::new(ground, Run::fresh_id()))
+        Ok(Slots::new(ground.into(), Run::fresh_id()))
     }
 }
 

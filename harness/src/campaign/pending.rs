@@ -13,7 +13,7 @@ use records::{NotPossible, TrialRecord};
 
 use super::Work;
 use super::dealer::{Dealer, Problem};
-use crate::plan::{self, PlanError, PlanOptions};
+use crate::plan::{self, PlanError, PlanOptions, TriggerKind};
 use crate::survey::Survey;
 
 /// The floor of a long campaign; a short one's is two thirds of its trials.
@@ -209,14 +209,23 @@ pub(super) fn within(work: &Work, survey: &Survey) -> Result<Option<Work>, NotPo
             schedules.iter().find_map(|schedule| survey.refuses(schedule)).map_or(Ok(None), Err)
         }
         Work::Dealt { .. } => survey.crash_points().map_or(Ok(None), Err),
-        Work::Planned { .. } if impossible.is_empty() => Ok(None),
+        Work::Planned { .. } if impossible.is_empty() && survey.phases().is_none() => Ok(None),
         Work::Planned { seed, plan, shard, duration } => {
             let asked_for = plan.faults.iter().map(|fault| survey.refuses_fault(*fault));
             let refused: Option<Vec<NotPossible>> = asked_for.collect();
             if let Some(first) = refused.and_then(|refused| refused.into_iter().next()) {
                 return Err(first);
             }
-            let plan = PlanOptions { without: impossible, ..plan.clone() };
+            let mut plan = PlanOptions { without: impossible, ..plan.clone() };
+            if let Some(refused) = survey.phases() {
+                if plan.triggers == [TriggerKind::Phase] {
+                    return Err(refused);
+                }
+                if plan.triggers.is_empty() {
+                    plan.triggers = TriggerKind::ALL.to_vec();
+                }
+                plan.triggers.retain(|kind| *kind != TriggerKind::Phase);
+            }
             let (seed, shard, duration) = (*seed, *shard, *duration);
             Ok(Some(Work::Planned { seed, plan, shard, duration }))
         }
@@ -295,7 +304,7 @@ mod tests {
     // Dealt all the same, what is not possible would be inconclusive, and the run never green.
     #[test]
     fn what_this_host_cannot_do_is_not_drawn_and_refused_by_name() {
-        let survey = Survey::without(Capability::WireProxy, "a firewall");
+        let survey = Survey::default().lacking(Capability::WireProxy, "a firewall");
         let drawn = within(&work(40, None), &survey).unwrap().unwrap();
         let faults: Vec<Fault> = Pending::plan(&drawn)
             .unwrap()

@@ -4,12 +4,14 @@
 //! hurt a server run alone, on another. Each is made when it is first needed. Servers belong to those who
 //! use them: they go when their last user has gone, and others need the room.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use records::Host;
 use records::journal::Event;
-use records::schedule::{Hurts, Schedule, Workload};
+use records::schedule::{Capability, Hurts, Schedule, Workload};
 use tokio::sync::Mutex;
 
 use crate::prepare::Prepared;
@@ -67,9 +69,23 @@ pub enum SlotError {
     Worker(#[source] tokio::task::JoinError),
 }
 
-/// Where slots come from.
+/// Where slots come from: servers of some kind, with a system on them.
 #[async_trait]
 pub trait SlotSource: Send + Sync {
+    /// What runs there, by name: the ids of its images.
+    fn images(&self) -> BTreeMap<String, String>;
+
+    /// What this source, or the system, cannot do on any host, and why.
+    fn lacks(&self) -> Vec<(Capability, String)> {
+        Vec::new()
+    }
+
+    /// How long the engine itself takes from a kill to a running container, milliseconds; none: no engine is
+    /// in it.
+    async fn floor_cycle_ms(&self, _id: &str) -> Result<Option<u64>, DockerError> {
+        Ok(None)
+    }
+
     /// Starts servers and loads the workload; with a small disk for the target's MySQL that can be filled, if
     /// asked for. Nothing is left of what did not start.
     async fn start(
@@ -104,6 +120,36 @@ pub trait Slot: Send + Sync {
     async fn remove(&self) -> Result<(), DockerError>;
 }
 
+/// What a run stands on, once it is prepared.
+#[derive(Clone)]
+pub struct Ground {
+    /// Where its slots come from.
+    pub source: Arc<dyn SlotSource>,
+    /// What can be done here.
+    pub survey: Survey,
+    /// The machine, for the report.
+    pub host: Host,
+}
+
+impl Ground {
+    /// Of slots on a surveyed host; what the source cannot do, the host cannot either.
+    #[must_use]
+    pub fn new(source: Arc<dyn SlotSource>, survey: Survey, host: Host) -> Ground {
+        let survey = source
+            .lacks()
+            .into_iter()
+            .fold(survey, |survey, (capability, why)| survey.lacking(capability, why));
+        Ground { source, survey, host }
+    }
+}
+
+impl From<Prepared> for Ground {
+    fn from(prepared: Prepared) -> Ground {
+        let Prepared { engine, images, survey, host } = prepared;
+        Ground::new(Arc::new(ServerSlots::new(engine, images)), survey, host)
+    }
+}
+
 /// A slot, and what it was made for.
 struct Made {
     slot: Box<dyn Slot>,
@@ -134,18 +180,11 @@ struct State {
 }
 
 impl Slots {
-    /// None yet, on real servers; `id` begins the ids of all runs that are begun for them.
+    /// None yet; `id` begins the ids of all runs that are begun for them.
     #[must_use]
-    pub fn new(prepared: Prepared, id: String) -> Slots {
-        let Prepared { engine, images, survey, host: _ } = prepared;
-        Slots::of(Arc::new(ServerSlots::new(engine, images)), survey, id)
-    }
-
-    /// None yet, of any kind.
-    #[must_use]
-    pub fn of(source: Arc<dyn SlotSource>, survey: Survey, id: String) -> Slots {
-        let state = Mutex::new(State::default());
-        Slots { source, id, survey: Arc::new(survey), state }
+    pub fn new(ground: Ground, id: String) -> Slots {
+        let Ground { source, survey, host: _ } = ground;
+        Slots { source, id, survey: Arc::new(survey), state: Mutex::new(State::default()) }
     }
 
     /// The environment for a trial; servers start, data is loaded and a clean diff is measured the

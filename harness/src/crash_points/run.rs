@@ -8,7 +8,10 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::hunt::{Entry, Hunt, HuntOptions};
-use crate::campaign::{self, CampaignError, CampaignOptions, CampaignOutcome, Dealer, Work};
+use crate::campaign::{
+    self, CampaignError, CampaignOptions, CampaignOutcome, Dealer, Ground, Work,
+};
+use crate::prepare::Prepared;
 
 /// The list's file in a run's directory.
 pub const LIST_FILE: &str = "crash-points.json";
@@ -49,7 +52,24 @@ struct Line<'a> {
 /// When the campaign cannot run; what fails later is part of its outcome.
 pub async fn run(
     hunt: HuntOptions,
+    campaign: CampaignOptions,
+    keep: Option<&Path>,
+    stop: &CancellationToken,
+    say: &(dyn Fn(&str) + Send + Sync),
+) -> Result<CrashPointRun, CrashPointError> {
+    let prepared = Prepared::make(&campaign.images, stop, say).await;
+    let prepared = prepared.map_err(CampaignError::Prepare).map_err(CrashPointError::Campaign)?;
+    run_on(hunt, campaign, prepared.into(), keep, stop, say).await
+}
+
+/// As [`run`], on a prepared ground.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_on(
+    hunt: HuntOptions,
     mut campaign: CampaignOptions,
+    ground: Ground,
     keep: Option<&Path>,
     stop: &CancellationToken,
     say: &(dyn Fn(&str) + Send + Sync),
@@ -58,7 +78,7 @@ pub async fn run(
     let hunt = Arc::new(Mutex::new(Hunt::new(hunt)));
     campaign.work = Work::Dealt { seed, dealer: Arc::clone(&hunt) as Arc<Mutex<dyn Dealer>> };
     let mut outcome =
-        campaign::run(&campaign, stop, say).await.map_err(CrashPointError::Campaign)?;
+        campaign::run_on(&campaign, ground, stop, say).await.map_err(CrashPointError::Campaign)?;
     let hunt = hunt.lock().unwrap_or_else(PoisonError::into_inner);
     let entries = hunt.entries().to_vec();
     // What cannot be kept shall not hide what was found.

@@ -1,5 +1,6 @@
 //! Slots on real servers: MySQL and etcd in containers of one network, with a workload loaded.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use async_trait::async_trait;
 use records::schedule::Workload;
 
 use super::{Slot, SlotError, SlotSource};
+use crate::campaign::floor;
 use crate::stage::Environment;
 use crate::survey::Survey;
 use engine::docker::{DockerError, Engine, Run};
@@ -44,6 +46,14 @@ impl ServerSlots {
 
 #[async_trait]
 impl SlotSource for ServerSlots {
+    fn images(&self) -> BTreeMap<String, String> {
+        self.images.ids()
+    }
+
+    async fn floor_cycle_ms(&self, id: &str) -> Result<Option<u64>, DockerError> {
+        floor::measure(&self.engine, &self.images, id).await.map(Some)
+    }
+
     async fn start(
         &self,
         id: &str,

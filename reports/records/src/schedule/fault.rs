@@ -31,7 +31,7 @@ pub enum Hurts {
     Disk,
 }
 
-/// What not every host offers, and a fault cannot do without.
+/// What not every host or system offers, and a fault or a trigger cannot do without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Capability {
     /// A container's memory limit holds.
@@ -42,6 +42,28 @@ pub enum Capability {
     WireProxy,
     /// The kernel tells how often a container had used up its processor quota.
     ProcessorAccount,
+    /// MySQL and etcd stand below the system: they can be hurt, and asked what the tablets do.
+    Servers,
+    /// A row lock of the harness holds a diff in each of its phases.
+    PhaseLocks,
+    /// A tablet relies on a lease in etcd.
+    Lease,
+    /// A process can be stopped and go on later (SIGSTOP, SIGCONT), and another one take its place meanwhile.
+    Freeze,
+}
+
+impl Capability {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::MemoryLimit,
+        Self::MemoryAccount,
+        Self::WireProxy,
+        Self::ProcessorAccount,
+        Self::Servers,
+        Self::PhaseLocks,
+        Self::Lease,
+        Self::Freeze,
+    ];
 }
 
 /// What is known of a fault.

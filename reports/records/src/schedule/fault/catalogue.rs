@@ -12,6 +12,9 @@ const OWN_SERVERS: &str = "servers of its own";
 const PROXY: &str = "an engine on this host: the wire proxy lives in the harness";
 const OWN_ROOT: &str = "a topology root of its own";
 
+const SERVERS: &[Capability] = &[Capability::Servers];
+const STOPPABLE: &[Capability] = &[Capability::Freeze];
+
 const EARLY: &[Phase] = &[Phase::Snapshot, Phase::Streaming, Phase::Reconcile];
 const RESTARTS: &str = "the supervisor restarts it";
 
@@ -75,7 +78,8 @@ const DEADLY: FaultFacts = FaultFacts {
 const LASTING: FaultFacts = FaultFacts { keeps_unready: &[Side::Target], lasts: true, ..PASSING };
 
 /// A fault of servers that goes on until it is healed.
-const OUTAGE: FaultFacts = FaultFacts { needs: OWN_SERVERS, hurts: Hurts::Servers, ..LASTING };
+const OUTAGE: FaultFacts =
+    FaultFacts { needs: OWN_SERVERS, demands: SERVERS, hurts: Hurts::Servers, ..LASTING };
 
 /// Makes the faults and their facts of one list.
 macro_rules! catalogue {
@@ -273,6 +277,7 @@ const RPC_DROP: FaultFacts = FaultFacts {
     name: "rpc-drop",
     does: "the reader of a row stream goes away",
     needs: ANSWERS,
+    demands: SERVERS,
     disturbs_readiness: false,
     effect: "a stream with rows outstanding loses its reader",
     evidence: "the source's processlist: the stream's statement still sends when its reader goes",
@@ -317,6 +322,7 @@ const ETCD_RESTART: FaultFacts = FaultFacts {
     name: "etcd-restart",
     does: "etcd restarts: every watch ends",
     needs: OWN_SERVERS,
+    demands: SERVERS,
     keeps_unready: &[Side::Source, Side::Target],
     hurts: Hurts::Servers,
     effect: "watches of both tablets end",
@@ -332,6 +338,7 @@ const HOST_CRASH: FaultFacts = FaultFacts {
     name: "host-crash",
     does: "the target tablet and its MySQL die together",
     needs: OWN_SERVERS,
+    demands: SERVERS,
     keeps_unready: &[Side::Target],
     hurts: Hurts::Servers,
     effect: "the tablet and its MySQL die together, in the middle of the diff",
@@ -374,6 +381,7 @@ const MYSQL_SOURCE_KILL: FaultFacts = FaultFacts {
 const SOURCE_KILL: FaultFacts = FaultFacts {
     name: "source-kill",
     does: "the source tablet gets SIGKILL, and is started again",
+    demands: SERVERS,
     ends: Some((Side::Source, 137)),
     effect: "the row stream breaks off with rows outstanding, or cannot be opened",
     evidence: "the source's processlist in the last moment: the stream's statement still sends; or the target is held before its call, or tells that it was refused",
@@ -394,6 +402,7 @@ const MYSQL_CONNECTION_KILL: FaultFacts = FaultFacts {
     name: "mysql-connection-kill",
     does: "KILL of every connection of the target tablet in its MySQL",
     needs: "a MySQL user of each incarnation's own",
+    demands: SERVERS,
     effect: "a statement or stream of the target tablet breaks off",
     evidence: "the processlist: the killed connections that were in use, by number and statement",
     proven_by: &[HitKind::Connection],
@@ -429,6 +438,7 @@ const LOCK_TABLE: FaultFacts = FaultFacts {
     name: "lock-table",
     does: "a table lock holds up checkpoints for longer than a statement waits for one",
     needs: "a sidecar database of its own",
+    demands: SERVERS,
     effect: "a write of the tablet waits for the lock",
     evidence: "the processlist: a statement of the tablet's user that waits for it",
     proven_by: &[HitKind::Write],
@@ -468,6 +478,7 @@ const LEASE_EXPIRY: FaultFacts = FaultFacts {
     name: "lease-expiry",
     does: "the target tablet's lease is revoked in etcd: to it the same as run out",
     needs: OWN_ROOT,
+    demands: &[Capability::Lease],
     disturbs_readiness: false,
     effect: "the key by which the tablet is known goes with its lease",
     evidence: "etcd: the key was bound to the lease, and is gone with it",
@@ -486,6 +497,7 @@ const LEASE_EXPIRY: FaultFacts = FaultFacts {
 const FREEZE: FaultFacts = FaultFacts {
     name: "freeze",
     does: "the target tablet gets SIGSTOP, and SIGCONT before or after its lease ends",
+    demands: STOPPABLE,
     effect: "the process that works on the diff stands still",
     evidence: "the kernel says stopped (or it is silent); the diff does not move meanwhile",
     proven_by: &[HitKind::Process],
@@ -511,6 +523,7 @@ const DEMOTE: FaultFacts = FaultFacts {
 const TABLET_REPLACE: FaultFacts = FaultFacts {
     name: "tablet-replace",
     does: "a new container takes the frozen tablet's alias; the old one is thawed later",
+    demands: STOPPABLE,
     ends: Some((Side::Target, 3)),
     lasts: true,
     effect: "two incarnations of one alias: the old one stands still, the new one takes over",
