@@ -19,11 +19,12 @@ Feature: A diff goes on after what it leans on was away
     And every invariant holds
 
     Examples:
-      | harm                               |
-      | the target's MySQL is killed       |
-      | the source's MySQL is killed       |
-      | etcd is killed                     |
-      | the target's MySQL takes no writes |
+      | harm                                          |
+      | the target's MySQL is killed                  |
+      | the source's MySQL is killed                  |
+      | the source's MySQL vanishes from the network  |
+      | etcd is killed                                |
+      | the target's MySQL takes no writes            |
 
   Scenario Outline: on shared servers, <harm>
     Given a VDiff of "move" is running

@@ -20,6 +20,7 @@ mod source;
 mod squeeze;
 mod starve;
 mod stream;
+mod vanish;
 mod writes;
 
 use std::sync::Arc;
@@ -107,6 +108,7 @@ pub async fn inject(
         Fault::RpcDrop => stream::inject(&strike).await,
         Fault::EtcdRestart => servers::restart_etcd(&strike).await,
         Fault::EtcdKill | Fault::MysqlKill | Fault::MysqlSourceKill => servers::kill(&strike).await,
+        Fault::MysqlSourceVanish => vanish::inject(&strike).await,
         Fault::SourceKill => releasing(hold, source::inject(&strike)).await,
         Fault::MysqlConnectionKill => releasing(hold, connections::inject(&strike)).await,
         Fault::MysqlReadonly | Fault::LockTable => writes::inject(&strike).await,
@@ -156,6 +158,7 @@ pub async fn heal(stage: &Stage, struck: &Struck) -> Result<(), ActError> {
         Fault::EtcdKill | Fault::MysqlKill | Fault::MysqlSourceKill => {
             servers::start(stage, struck.fault).await?;
         }
+        Fault::MysqlSourceVanish => vanish::heal(stage).await?,
         Fault::SourceKill => source::heal(stage).await?,
         Fault::MysqlReadonly => writes::allow(stage).await?,
         Fault::LockTable => writes::unlock(struck.harm.holder.as_ref()).await?,

@@ -29,6 +29,7 @@ const CONNECT: Duration = Duration::from_secs(2);
 pub struct MysqlServer {
     engine: Engine,
     container: Container,
+    network: String,
     server: String,
     password: String,
     /// Replaced at each start: the loopback port may change.
@@ -65,7 +66,8 @@ impl MysqlServer {
         let access = Mutex::new(Access { port, pool: Pool::new(opts(port, &password)) });
         let (engine, server) = (engine.clone(), what.to_owned());
         let needed = tokio::sync::Mutex::default();
-        let server = Self { engine, container, server, password, access, disk, needed };
+        let network = run.network().to_owned();
+        let server = Self { engine, container, network, server, password, access, disk, needed };
         server.wait_ready(BOOT).await?;
         Ok(server)
     }
@@ -106,6 +108,18 @@ impl MysqlServer {
         let id = self.container.id();
         self.engine.kill(id, "SIGKILL").await.map_err(failed())?;
         self.engine.wait_exit(id, Duration::from_secs(10)).await.map_err(failed())
+    }
+
+    /// Takes the running server off its network without a word to those who are connected.
+    pub async fn unplug(&self) -> Result<(), ClusterError> {
+        let unplugged = self.engine.unplug(&self.network, self.container.id()).await;
+        unplugged.map_err(ClusterError::engine(&self.server, "taking it off its network"))
+    }
+
+    /// Puts the dead server on its network again; it may get another address there.
+    pub async fn plug_in(&self) -> Result<(), ClusterError> {
+        let plugged = self.engine.plug_in(&self.network, self.container.id()).await;
+        plugged.map_err(ClusterError::engine(&self.server, "putting it on its network"))
     }
 
     /// Starts the dead server again; its port on the host changes. Does not wait until it answers.

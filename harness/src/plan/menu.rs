@@ -157,6 +157,7 @@ const MENU: &[MenuEntry] = &[
     ),
     more(Fault::MysqlKill, Draw::Time, TIMES, Second::During(&[Fault::EtcdKill, Fault::Sigkill])),
     more(Fault::CpuStarve, Draw::Progress, TIMES, Second::None),
+    more(Fault::MysqlSourceVanish, Draw::Progress, TIMES, Second::None),
 ];
 
 const fn core(fault: Fault, first: Draw, also: &'static [Draw], second: Second) -> MenuEntry {

@@ -219,11 +219,8 @@ impl Tablet for ScriptedTablet {
     fn log_lines(&self) -> LogLines {
         let (lines, ended) = (self.log.subscribe(), self.ended.subscribe());
         let incarnation = self.incarnation.load(Ordering::Relaxed);
-        let next = move |(at, mut lines, mut ended): (
-            usize,
-            watch::Receiver<Vec<LogLine>>,
-            watch::Receiver<(u32, i64)>,
-        )| async move {
+        let next = move |state: Following| async move {
+            let (at, mut lines, mut ended) = state;
             loop {
                 let line = lines.borrow_and_update().get(at).cloned();
                 if let Some(line) = line {

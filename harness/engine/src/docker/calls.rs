@@ -10,7 +10,10 @@ use futures::{StreamExt, TryStreamExt};
 use nix::unistd::{SysconfVar, sysconf};
 use testcontainers::bollard::{
     self,
-    models::{ContainerCreateBody, HostConfig, NetworkCreateRequest, VolumeCreateRequest},
+    models::{
+        ContainerCreateBody, HostConfig, NetworkConnectRequest, NetworkCreateRequest,
+        NetworkDisconnectRequest, VolumeCreateRequest,
+    },
     query_parameters::{
         CreateContainerOptions, CreateImageOptions, InspectNetworkOptions, ListContainersOptions,
         ListNetworksOptions, ListVolumesOptions, RemoveImageOptions, RemoveVolumeOptions,
@@ -143,6 +146,21 @@ impl Engine {
         };
         let call = self.docker.create_network(request);
         Ok(self.call("create network", name, CALL, call).await?.id)
+    }
+
+    /// Takes a running container off a network, from one moment to the next: its connections are not closed, and
+    /// nothing of them passes any more.
+    pub async fn unplug(&self, network: &str, id: &str) -> Result<(), DockerError> {
+        let request = NetworkDisconnectRequest { container: id.to_owned(), force: Some(true) };
+        let call = self.docker.disconnect_network(network, request);
+        self.call("disconnect from network", id, CALL, call).await
+    }
+
+    /// Puts a container on a network again, under its name.
+    pub async fn plug_in(&self, network: &str, id: &str) -> Result<(), DockerError> {
+        let request = NetworkConnectRequest { container: id.to_owned(), ..Default::default() };
+        let call = self.docker.connect_network(network, request);
+        self.call("connect to network", id, CALL, call).await
     }
 
     /// The address of a network's gateway: where containers on it reach this host.

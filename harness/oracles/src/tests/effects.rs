@@ -10,14 +10,15 @@ use records::verdict::{
     Verdict::{Fail, Inconclusive, Pass},
 };
 
+use super::look_cases::delayed;
 use crate::sample::{
-    JournalBuilder, NEW_UUID, UUID, action, expect, falls, table, table_of, vdiff,
+    JournalBuilder, NEW_UUID, STEP_ROWS, UUID, action, expect, falls, table, table_of, vdiff,
 };
 
 /// A fault, what a broken tablet does under it, and the invariant that this breaks.
 type Broken = (Fault, &'static str, fn(&mut JournalBuilder), Invariant);
 
-const BROKEN: [Broken; 26] = [
+const BROKEN: [Broken; 27] = [
     (Fault::Sigkill, "counts again what was saved", counts_again, I4),
     (Fault::Sigterm, "leaves the diff stopped", leaves_stopped, I10),
     (Fault::Oom, "does not come back", |j| never_ready(j, 2), I1),
@@ -68,6 +69,12 @@ const BROKEN: [Broken; 26] = [
         "does not serve again with its share of a core back",
         |j| j.ready(3_050, 1, false),
         I1,
+    ),
+    (
+        Fault::MysqlSourceVanish,
+        "waits for a stream that is gone without a word",
+        |j| delayed(j, 2 * STEP_ROWS, 20_000),
+        I3,
     ),
 ];
 

@@ -79,7 +79,7 @@ fn a_diff_at_rest_takes_every_verb() {
 }
 
 /// Moves a checkpoint and what follows of the diff to a later time.
-fn delayed(journal: &mut JournalBuilder, rows: u64, by_ms: u64) {
+pub(super) fn delayed(journal: &mut JournalBuilder, rows: u64, by_ms: u64) {
     let mut moved = false;
     journal.edit(|_, event| {
         if let Event::SidecarChange(change) = event {

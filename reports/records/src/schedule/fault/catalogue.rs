@@ -158,6 +158,8 @@ catalogue! {
     Reset = RESET;
     /// The target tablet gets next to nothing of a core for a while.
     CpuStarve = CPU_STARVE;
+    /// The source's MySQL is off the network without a word, and back later.
+    MysqlSourceVanish = MYSQL_SOURCE_VANISH;
 }
 
 const SIGKILL: FaultFacts = FaultFacts {
@@ -375,6 +377,21 @@ const MYSQL_SOURCE_KILL: FaultFacts = FaultFacts {
     rules: Rules { on_top: Ok(()), at_point: Err(ENDS_PEER), ..ALONE },
     latest_percent: 80,
     said: Some(Sentence { strikes: "the source's MySQL is killed {}", ends: Ends::Over }),
+    ..OUTAGE
+};
+
+const MYSQL_SOURCE_VANISH: FaultFacts = FaultFacts {
+    name: "mysql-source-vanish",
+    does: "the source's MySQL is off the network from one moment to the next, as with its host's power: \
+           no connection to it is closed; it is back later",
+    keeps_unready: &[Side::Source],
+    effect: "the row stream falls silent with rows outstanding, and looks open",
+    evidence: "the source's processlist in the last moment: the stream's statement still sends",
+    proven_by: &[HitKind::RowStream],
+    said: Some(Sentence {
+        strikes: "the source's MySQL vanishes from the network {}",
+        ends: Ends::Over,
+    }),
     ..OUTAGE
 };
 
