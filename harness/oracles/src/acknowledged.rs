@@ -7,12 +7,16 @@ use records::verdict::{Invariant, Judgement};
 
 use super::examination::Examination;
 use super::history::Diff;
+use super::oracle::Oracle;
 use super::view::{At, CLOCK_STEP_MS_MAX, View};
 
 /// MySQL's clock against the journal's: a larger step is told.
 const CLOCK_SLACK_US: u64 = CLOCK_STEP_MS_MAX * 1_000;
 
-pub(super) fn judge(view: &View<'_>) -> Judgement {
+/// See the module.
+pub(super) const ORACLE: Oracle = Oracle { invariant: Invariant::I11, judge };
+
+fn judge(view: &View<'_>) -> Judgement {
     let mut exam = Examination::new(Invariant::I11, view);
     if view.actions.is_empty() && view.head.is_some() {
         return Examination::not_applicable(Invariant::I11);

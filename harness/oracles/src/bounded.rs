@@ -9,13 +9,17 @@ use records::tellings::Telling;
 use records::verdict::{Invariant, Judgement};
 
 use super::examination::Examination;
+use super::oracle::Oracle;
 use super::view::{Incarnation, View};
 
 /// From this share of its limit on the tablet slows a diff down, in percent (its default). What it needs
 /// for itself must stay below.
 const SLOW_PERCENT: u64 = 75;
 
-pub(super) fn judge(view: &View<'_>) -> Judgement {
+/// See the module.
+pub(super) const ORACLE: Oracle = Oracle { invariant: Invariant::I9, judge };
+
+fn judge(view: &View<'_>) -> Judgement {
     let mut exam = Examination::new(Invariant::I9, view);
     let Some(schedule) = view.schedule() else { return exam.finish() };
     exam.needs_observer_of(view, observers::MEMORY, &[Side::Target]);

@@ -7,6 +7,7 @@ use records::schedule::Fault;
 use records::verdict::{Invariant, Judgement};
 
 use super::examination::Examination;
+use super::oracle::Oracle;
 use super::serves;
 use super::view::{Incarnation, View, side_name};
 
@@ -15,7 +16,10 @@ pub(super) const DEMOTION_MS_MAX: u64 = 5_000;
 /// An observer may see the effect of a fault a little before its injection was written down.
 const SLACK_MS: u64 = 500;
 
-pub(super) fn judge(view: &View<'_>) -> Judgement {
+/// See the module.
+pub(super) const ORACLE: Oracle = Oracle { invariant: Invariant::I1, judge };
+
+fn judge(view: &View<'_>) -> Judgement {
     let mut exam = Examination::new(Invariant::I1, view);
     crash_loops(&mut exam, view);
     term_probe(&mut exam, view);

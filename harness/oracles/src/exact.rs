@@ -7,12 +7,16 @@ use records::journal::{DifferenceKind, Event, FinalReport, TableReport, TableTru
 use records::verdict::{Invariant, Judgement};
 
 use super::examination::Examination;
+use super::oracle::Oracle;
 use super::view::{At, View};
 
 /// Keys named of one kind of deviation; the rest is counted.
 const KEYS_MAX: usize = 10;
 
-pub(super) fn judge(view: &View<'_>) -> Judgement {
+/// See the module.
+pub(super) const ORACLE: Oracle = Oracle { invariant: Invariant::I4, judge };
+
+fn judge(view: &View<'_>) -> Judgement {
     let mut exam = Examination::new(Invariant::I4, view);
     let reports = view.events(|event| match event {
         Event::FinalReport(report) => Some(report),

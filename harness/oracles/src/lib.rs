@@ -1,4 +1,4 @@
-//! Oracles: pure functions from a journal to a judgement, one file an invariant. They never look at
+//! Oracles: pure functions from a journal to a judgement, each a file and a line in the list. They never look at
 //! a clock, Docker or MySQL, so a saved journal is judged the same again.
 //!
 //! Three rules hold for all of them. Evidence that is missing makes a judgement `inconclusive`,
@@ -7,7 +7,7 @@
 //! trial could not test is marked not applicable.
 
 use records::journal::Record;
-use records::verdict::{Judgement, Verdict};
+use records::verdict::{Invariant, Judgement, Verdict};
 
 mod acknowledged;
 mod bounded;
@@ -19,6 +19,7 @@ mod legal_history;
 mod little_lost;
 mod no_panic;
 mod no_residue;
+mod oracle;
 mod outcome;
 mod progress;
 mod prompt_cancel;
@@ -42,27 +43,34 @@ mod tests;
 #[cfg(any(test, feature = "sample"))]
 pub use sample::good_records;
 
+use oracle::Oracle;
 pub use resources::growth_is_bounded as held_growth_is_bounded;
 use view::View;
+
+/// The oracles, by invariant.
+const ORACLES: [Oracle; 11] = [
+    comes_back::ORACLE,
+    no_panic::ORACLE,
+    outcome::ORACLE,
+    exact::ORACLE,
+    little_lost::ORACLE,
+    workflow_restored::ORACLE,
+    no_residue::ORACLE,
+    legal_history::ORACLE,
+    bounded::ORACLE,
+    prompt_cancel::ORACLE,
+    acknowledged::ORACLE,
+];
 
 /// Judges a trial by its journal: one judgement for each invariant, in order.
 #[must_use]
 pub fn judge(records: &[Record]) -> Vec<Judgement> {
     let view = View::new(records);
-    let oracles: [fn(&View<'_>) -> Judgement; 11] = [
-        comes_back::judge,
-        no_panic::judge,
-        outcome::judge,
-        exact::judge,
-        little_lost::judge,
-        workflow_restored::judge,
-        no_residue::judge,
-        legal_history::judge,
-        bounded::judge,
-        prompt_cancel::judge,
-        acknowledged::judge,
-    ];
-    let judgements = oracles.iter().map(|oracle| oracle(&view)).collect();
+    let of = |invariant: Invariant| {
+        let watching = ORACLES.iter().filter(move |oracle| oracle.invariant == invariant);
+        watching.map(|oracle| (oracle.judge)(&view)).reduce(oracle::joined)
+    };
+    let judgements = Invariant::ALL.into_iter().filter_map(of).collect();
     scenario::weigh(&view, judgements)
 }
 

@@ -6,6 +6,7 @@ use records::journal::{Event, Side, TabletExited, observers};
 use records::verdict::{Invariant, Judgement};
 
 use super::examination::Examination;
+use super::oracle::Oracle;
 use super::view::{At, Incarnation, View, side_name};
 
 /// Exit codes from here on are those of signals that nobody can refuse.
@@ -13,7 +14,10 @@ const SIGNALLED: i64 = 128;
 /// From SIGTERM, or from the moment in which a superseded tablet is thawed, to the exit.
 pub(super) const TERMINATION_MS_MAX: u64 = 10_000;
 
-pub(super) fn judge(view: &View<'_>) -> Judgement {
+/// See the module.
+pub(super) const ORACLE: Oracle = Oracle { invariant: Invariant::I2, judge };
+
+fn judge(view: &View<'_>) -> Judgement {
     let mut exam = Examination::new(Invariant::I2, view);
     exam.needs_observer(view, observers::LOGS);
     exam.needs_observer(view, observers::PROCESS);

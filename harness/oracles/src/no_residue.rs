@@ -6,10 +6,14 @@ use records::schedule::Fault;
 use records::verdict::{Invariant, Judgement};
 
 use super::examination::Examination;
+use super::oracle::Oracle;
 use super::view::{At, View};
 use super::{resources, verbs};
 
-pub(super) fn judge(view: &View<'_>) -> Judgement {
+/// See the module.
+pub(super) const ORACLE: Oracle = Oracle { invariant: Invariant::I7, judge };
+
+fn judge(view: &View<'_>) -> Judgement {
     let mut exam = Examination::new(Invariant::I7, view);
     let residues = view.events(|event| match event {
         Event::Residue(residue) => Some(residue),

@@ -11,10 +11,14 @@ use records::verdict::{Cause, Invariant, Judgement};
 
 use super::examination::Examination;
 use super::history::Diff;
+use super::oracle::Oracle;
 use super::view::View;
 use super::{progress, refusals, verbs};
 
-pub(super) fn judge(view: &View<'_>) -> Judgement {
+/// See the module.
+pub(super) const ORACLE: Oracle = Oracle { invariant: Invariant::I3, judge };
+
+fn judge(view: &View<'_>) -> Judgement {
     let mut exam = Examination::new(Invariant::I3, view);
     steps_are_told(&mut exam, view);
     settles(&mut exam, view);

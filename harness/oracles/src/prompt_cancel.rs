@@ -8,10 +8,14 @@ use records::verdict::{Invariant, Judgement};
 use super::comes_back::DEMOTION_MS_MAX;
 use super::examination::Examination;
 use super::no_panic::{Shutdown, TERMINATION_MS_MAX, shutdowns};
+use super::oracle::Oracle;
 use super::refusals;
 use super::view::{At, View, side_name};
 
-pub(super) fn judge(view: &View<'_>) -> Judgement {
+/// See the module.
+pub(super) const ORACLE: Oracle = Oracle { invariant: Invariant::I10, judge };
+
+fn judge(view: &View<'_>) -> Judgement {
     let mut exam = Examination::new(Invariant::I10, view);
     let cancels: Vec<_> = view
         .actions

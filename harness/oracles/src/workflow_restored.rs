@@ -9,6 +9,7 @@ use records::verdict::{Invariant, Judgement};
 
 use super::examination::Examination;
 use super::history::Change;
+use super::oracle::Oracle;
 use super::verbs;
 use super::view::{At, View};
 
@@ -21,7 +22,10 @@ struct LastRow<'a> {
     hold: Option<WorkflowHold>,
 }
 
-pub(super) fn judge(view: &View<'_>) -> Judgement {
+/// See the module.
+pub(super) const ORACLE: Oracle = Oracle { invariant: Invariant::I6, judge };
+
+fn judge(view: &View<'_>) -> Judgement {
     let mut exam = Examination::new(Invariant::I6, view);
     let acts = view.events(|event| match event {
         Event::OperatorAct { act } => Some(*act),

@@ -56,7 +56,7 @@ pub enum Command {
     Merge(MergeArgs),
     /// Each known bug switched on: which are found?
     #[command(
-        after_help = "Example:\n  vdiff-chaos zoo\n  vdiff-chaos zoo --clean-tablet   # the control: must find nothing\n  vdiff-chaos zoo --patch harness/zoo/cursor-forgotten.patch   # ends with 1: found"
+        after_help = "Example:\n  vdiff-chaos zoo\n  vdiff-chaos zoo --clean-tablet   # the control: must find nothing\n  vdiff-chaos zoo --patch harness/system-tablet/zoo/cursor-forgotten.patch   # ends with 1: found"
     )]
     Zoo(ZooArgs),
     /// A directory of .feature files; yours may lie in your own repository.

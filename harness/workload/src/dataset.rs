@@ -6,12 +6,12 @@ use std::sync::Arc;
 use records::journal::{Side, TableTruth, Truth};
 use records::schedule::Workload;
 
-use super::catalogue::TableKind;
 use super::cell::{Cell, Row};
 use super::keys;
 use super::planting::{self, Planting, Spot, WorkloadError};
 use super::random::Fork;
 use super::rows;
+use super::shape::Shape;
 
 /// The rows of both sides and what an exact diff of them reports. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -72,11 +72,11 @@ impl Dataset {
     #[must_use]
     pub fn cursor_ordinal(&self, table: &str, cursor: &str) -> Option<u64> {
         let table = self.table(table)?;
-        let key = keys::parse_cursor(table.kind(), cursor)?;
+        let key = keys::parse_cursor(table.shape(), cursor)?;
         let (mut low, mut high) = (0, table.places());
         while low < high {
             let middle = low + (high - low) / 2;
-            let at = keys::parts(table.kind(), &table.key_texts(middle))?;
+            let at = keys::parts(table.shape(), &table.key_texts(middle))?;
             if at <= key { low = middle + 1 } else { high = middle }
         }
         Some(low)
@@ -99,7 +99,7 @@ impl Dataset {
     /// The statement that creates `table` (in the current database); none for an unknown table.
     #[must_use]
     pub fn create_table_sql(&self, table: &str) -> Option<String> {
-        self.table(table).map(|table| table.kind().create_sql())
+        self.table(table).map(|table| table.shape().create_sql())
     }
 
     /// Rows of one side of `table`; none for an unknown table.
@@ -129,12 +129,12 @@ impl Dataset {
 }
 
 impl Table {
-    pub(super) fn kind(&self) -> TableKind {
+    pub(super) fn shape(&self) -> &'static Shape {
         self.planting.table
     }
 
     fn name(&self) -> &'static str {
-        self.kind().name()
+        self.shape().name
     }
 
     pub(super) fn places(&self) -> u64 {
@@ -151,7 +151,7 @@ impl Table {
 
     /// The row of `side` at `place`, if it has one there.
     pub(super) fn row(&self, place: u64, side: Side) -> Option<Row> {
-        let base = || rows::base(self.kind(), place, self.places(), &mut self.rows.at(place));
+        let base = || rows::base(self.shape(), place, self.places(), &mut self.rows.at(place));
         match (self.planting.spot(place), side) {
             (Spot::OnlySource, Side::Target) | (Spot::OnlyTarget, Side::Source) => None,
             (Spot::Equal | Spot::OnlySource | Spot::OnlyTarget, _) => Some(base()),
@@ -159,7 +159,7 @@ impl Table {
                 let mut source = base();
                 let mut target = source.clone();
                 let draws = &mut self.flaws.at(place);
-                rows::damage(self.kind(), flaw, &mut source, &mut target, draws);
+                rows::damage(self.shape(), flaw, &mut source, &mut target, draws);
                 Some(match side {
                     Side::Source => source,
                     Side::Target => target,
@@ -170,7 +170,7 @@ impl Table {
 
     /// The key at `place`, of the source where sides differ.
     fn key_texts(&self, place: u64) -> Vec<String> {
-        keys::cells(self.kind(), place, self.places(), &mut self.rows.at(place))
+        (self.shape().key_at)(place, self.places(), &mut self.rows.at(place))
             .into_iter()
             .map(|cell| match cell {
                 Cell::Text(text) => text,

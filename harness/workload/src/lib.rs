@@ -10,7 +10,6 @@
 //! pair, an unequal pair, or a row of one side only; an exact diff processes one place after the
 //! other. Live writers are not part of this module.
 
-mod catalogue;
 mod cell;
 mod dataset;
 mod keys;
@@ -19,12 +18,15 @@ pub mod naive;
 mod planting;
 mod random;
 mod rows;
+mod shape;
+mod shapes;
 
 #[cfg(test)]
 mod tests;
 
-pub use catalogue::{Flaw, Plant, TableKind};
 pub use cell::{Cell, Row};
 pub use dataset::Dataset;
 pub use load::{LoadError, Loaded, load};
 pub use planting::{Spot, WorkloadError};
+pub use shape::{Flaw, Plant, Shape, Sorts};
+pub use shapes::{SHAPES, shape_of};

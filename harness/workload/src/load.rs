@@ -13,9 +13,9 @@ use mysql_async::{Conn, Pool};
 use records::journal::Side;
 use thiserror::Error;
 
-use super::catalogue::Class;
 use super::cell::{Cell, Row};
 use super::dataset::Dataset;
+use super::shape::Class;
 
 /// Bytes handed to the driver at once.
 const CHUNK_BYTES: usize = 256 * 1024;
@@ -156,7 +156,7 @@ impl Destination<'_> {
         conn: &mut Conn,
     ) -> Result<(), LoadError> {
         let Some(table) = dataset.table(name) else { return Ok(()) };
-        self.run(conn, &table.kind().create_sql()).await?;
+        self.run(conn, &table.shape().create_sql()).await?;
         let chunks =
             Chunks { dataset: dataset.clone(), table: name.to_owned(), place: 0, side: self.side };
         conn.set_infile_handler(async move { Ok(futures::stream::iter(chunks.map(Ok)).boxed()) });
@@ -216,7 +216,7 @@ fn quoted(name: &str) -> String {
 
 /// Binary columns travel as hexadecimal digits, so that no byte of them needs an escape.
 fn load_sql(dataset: &Dataset, name: &str) -> String {
-    let columns = dataset.table(name).map_or(&[][..], |table| table.kind().columns());
+    let columns = dataset.table(name).map_or(&[][..], |table| table.shape().columns);
     let mut fields = Vec::new();
     let mut sets = Vec::new();
     for column in columns {

@@ -3,8 +3,9 @@
 use records::schedule::Workload;
 use thiserror::Error;
 
-use super::catalogue::{Flaw, Plant, TableKind};
 use super::random::{Draws, Fork};
+use super::shape::{Flaw, Plant, Shape};
+use super::shapes::{SHAPES, shape_of};
 
 /// The most rows a table may have: keys are made by arithmetic, which must not overflow.
 const ROWS_MAX: u64 = 100_000_000;
@@ -94,7 +95,7 @@ pub(super) struct DifferenceRun {
 /// The plan of one table.
 #[derive(Clone, Debug)]
 pub(super) struct Planting {
-    pub(super) table: TableKind,
+    pub(super) table: &'static Shape,
     /// How many places there are.
     pub(super) places: u64,
     /// Sorted by place; none lies in a run.
@@ -150,7 +151,7 @@ impl Planting {
             RunKind::OnlySource => Spot::OnlySource,
             RunKind::OnlyTarget => Spot::OnlyTarget,
             RunKind::Unequal => {
-                let flaws = self.table.flaws();
+                let flaws = self.table.flaws;
                 Spot::Unequal(flaws[(place % flaws.len() as u64) as usize].0)
             }
         }
@@ -187,14 +188,14 @@ pub(super) fn plan(workload: &Workload) -> Result<Vec<Planting>, WorkloadError> 
         .collect()
 }
 
-fn tables(workload: &Workload) -> Result<Vec<TableKind>, WorkloadError> {
-    let known = || TableKind::ALL.map(TableKind::name).join(", ");
+fn tables(workload: &Workload) -> Result<Vec<&'static Shape>, WorkloadError> {
+    let known = || SHAPES.map(|shape| shape.name).join(", ");
     if workload.tables.is_empty() {
         return Err(WorkloadError::NoTables { known: known() });
     }
     let mut tables = Vec::with_capacity(workload.tables.len());
     for name in &workload.tables {
-        let table = TableKind::parse(name)
+        let table = shape_of(name)
             .ok_or_else(|| WorkloadError::UnknownTable { name: name.clone(), known: known() })?;
         if tables.contains(&table) {
             return Err(WorkloadError::DuplicateTable { name: name.clone() });
@@ -205,7 +206,7 @@ fn tables(workload: &Workload) -> Result<Vec<TableKind>, WorkloadError> {
 }
 
 /// Deals out singles, cycling through all kinds that the tables can carry, and runs.
-fn wishes(workload: &Workload, tables: &[TableKind]) -> Vec<Wish> {
+fn wishes(workload: &Workload, tables: &[&'static Shape]) -> Vec<Wish> {
     let mut draws = Fork::new(workload.seed, "dealing").at(0);
     let mut wishes = vec![Wish::default(); tables.len()];
     let plants: Vec<Plant> = Plant::ALL
@@ -238,7 +239,7 @@ fn wishes(workload: &Workload, tables: &[TableKind]) -> Vec<Wish> {
 }
 
 fn place(
-    table: TableKind,
+    table: &'static Shape,
     workload: &Workload,
     mut wish: Wish,
     draws: &mut Draws,
@@ -266,7 +267,7 @@ fn place(
     let planted = all().count() as u64 + length * wish.runs.len() as u64;
     let needed = planted - on_target;
     if needed > workload.rows {
-        let table = table.name().to_owned();
+        let table = table.name.to_owned();
         return Err(WorkloadError::TooFewRows { table, rows: workload.rows, needed });
     }
     let places = workload.rows + on_target;
@@ -304,11 +305,11 @@ fn stretch(index: u64, free: u64, count: u64) -> u64 {
 }
 
 /// The places at one end of a table, from the end inwards.
-fn edge(table: TableKind, wish: &Wish, plants: [Plant; 2], draws: &mut Draws) -> Vec<Spot> {
+fn edge(table: &'static Shape, wish: &Wish, plants: [Plant; 2], draws: &mut Draws) -> Vec<Spot> {
     let mut spots = Vec::new();
     for plant in plants {
         let side = draws.one_in(2);
-        let flaw = draws.pick(table.flaws()).0;
+        let flaw = draws.pick(table.flaws).0;
         if !wish.plants.contains(&plant) {
             continue;
         }

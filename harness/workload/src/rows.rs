@@ -1,9 +1,9 @@
 //! Rows: made from a table's place, and damaged where a difference is planted.
 
-use super::catalogue::{Class, Flaw, TableKind};
 use super::cell::{Cell, Row};
 use super::keys;
 use super::random::Draws;
+use super::shape::{Class, Flaw, Shape};
 
 const WORDS: [&str; 16] = [
     "amber", "birch", "cedar", "dune", "ember", "fjord", "grove", "heath", "iris", "juniper",
@@ -13,54 +13,25 @@ const WORDS: [&str; 16] = [
 const TRAPS: [&str; 8] = ["\t", "\n", "\\", "\\N", "\"", "\r\n", "\\t", ","];
 
 /// The row at `place` as both sides have it when nothing is planted there.
-pub(super) fn base(table: TableKind, place: u64, places: u64, draws: &mut Draws) -> Row {
-    let mut key = keys::cells(table, place, places, draws).into_iter();
-    let mut next_key = || key.next().unwrap_or(Cell::Null);
-    match table {
-        TableKind::Customer => vec![
-            next_key(),
-            Cell::Text(words(draws, 3)),
-            decimal(draws, 9, 6),
-            datetime(draws),
-            note(draws),
-            json(draws),
-        ],
-        TableKind::Corder => {
-            let (customer, order) = (next_key(), next_key());
-            let discount = if draws.one_in(3) { Cell::Null } else { decimal(draws, 4, 2) };
-            let status = Cell::Text(words(draws, 1));
-            vec![order, status, customer, decimal(draws, 8, 4), discount, note(draws)]
-        }
-        TableKind::Product => {
-            let length = 4 + draws.below(12);
-            vec![Cell::Text(words(draws, length)), next_key(), decimal(draws, 6, 2), note(draws)]
-        }
-        TableKind::Event => {
-            let tag = if draws.one_in(4) { Cell::Null } else { blob(draws, 0, 32) };
-            vec![next_key(), datetime(draws), blob(draws, 1, 160), tag]
-        }
-        TableKind::Document => {
-            let largest = if draws.one_in(64) { 4096 } else { 400 };
-            let body = match draws.below(8) {
-                0 => Cell::Null,
-                1 => Cell::Bytes(Vec::new()),
-                _ => blob(draws, 1, largest),
-            };
-            let (kind, id) = (next_key(), next_key());
-            vec![kind, id, Cell::Text(words(draws, 4)), note(draws), json(draws), body]
-        }
-    }
+pub(super) fn base(shape: &Shape, place: u64, places: u64, draws: &mut Draws) -> Row {
+    let mut key = (shape.key_at)(place, places, draws).into_iter();
+    (shape.row)(&mut key, draws)
+}
+
+/// The key's next part.
+pub(super) fn next_of(key: &mut dyn Iterator<Item = Cell>) -> Cell {
+    key.next().unwrap_or(Cell::Null)
 }
 
 /// Makes an unequal pair of two equal rows.
 pub(super) fn damage(
-    table: TableKind,
+    shape: &Shape,
     flaw: Flaw,
     source: &mut Row,
     target: &mut Row,
     draws: &mut Draws,
 ) {
-    let Some((_, column)) = table.flaws().iter().find(|(known, _)| *known == flaw) else { return };
+    let Some((_, column)) = shape.flaws.iter().find(|(known, _)| *known == flaw) else { return };
     let column = *column;
     let (whole, damaged) = match (flaw, source[column].clone()) {
         (Flaw::Text, Cell::Text(text)) => {
@@ -76,7 +47,7 @@ pub(super) fn damage(
             (Cell::Text(text), Cell::Text(other))
         }
         (Flaw::NullOrEmpty, _) => {
-            let empty = match table.columns()[column].class {
+            let empty = match shape.columns[column].class {
                 Class::Text => Cell::Text(String::new()),
                 Class::Binary => Cell::Bytes(Vec::new()),
             };
@@ -127,7 +98,7 @@ fn other_last_digit(text: &str) -> String {
 }
 
 /// Begins with a letter; may hold what an escaping mistake would change.
-fn words(draws: &mut Draws, count: u64) -> String {
+pub(super) fn words(draws: &mut Draws, count: u64) -> String {
     let mut text = String::new();
     for index in 0..count {
         if index > 0 {
@@ -142,7 +113,7 @@ fn words(draws: &mut Draws, count: u64) -> String {
     text
 }
 
-fn note(draws: &mut Draws) -> Cell {
+pub(super) fn note(draws: &mut Draws) -> Cell {
     match draws.below(6) {
         0 | 1 => Cell::Null,
         2 => Cell::Text(String::new()),
@@ -151,7 +122,7 @@ fn note(draws: &mut Draws) -> Cell {
 }
 
 /// As MySQL prints it: at most `digits` digits, then `scale` digits; negative at times, never -0.
-fn decimal(draws: &mut Draws, digits: u32, scale: u32) -> Cell {
+pub(super) fn decimal(draws: &mut Draws, digits: u32, scale: u32) -> Cell {
     let shorter = draws.below(u64::from(digits)) as u32;
     let whole = draws.below(10u64.pow(digits - shorter));
     let part = draws.below(10u64.pow(scale));
@@ -159,7 +130,7 @@ fn decimal(draws: &mut Draws, digits: u32, scale: u32) -> Cell {
     Cell::Text(format!("{sign}{whole}.{part:0width$}", width = scale as usize))
 }
 
-fn datetime(draws: &mut Draws) -> Cell {
+pub(super) fn datetime(draws: &mut Draws) -> Cell {
     Cell::Text(format!(
         "{:04}-{:02}-{:02} {:02}:{:02}:{:02}.{:06}",
         1990 + draws.below(45),
@@ -172,7 +143,7 @@ fn datetime(draws: &mut Draws) -> Cell {
     ))
 }
 
-fn json(draws: &mut Draws) -> Cell {
+pub(super) fn json(draws: &mut Draws) -> Cell {
     if draws.one_in(8) {
         return Cell::Null;
     }
@@ -183,7 +154,7 @@ fn json(draws: &mut Draws) -> Cell {
     ))
 }
 
-fn blob(draws: &mut Draws, least: u64, most: u64) -> Cell {
+pub(super) fn blob(draws: &mut Draws, least: u64, most: u64) -> Cell {
     let mut bytes = vec![0; (least + draws.below(most - least + 1)) as usize];
     draws.fill(&mut bytes);
     Cell::Bytes(bytes)

@@ -288,7 +288,7 @@ impl TryFrom<String> for Occurrence {
 }
 
 impl std::fmt::Display for PointKey {
-    /// `streaming: mysql “update _vt.vdiff_table …”, last, executed`
+    /// `streaming: mysql “update …”, last, executed`
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { phase, link, fingerprint, occurrence, moment } = self;
         let phase = phase.map_or(figures::OUTSIDE, Phase::name);

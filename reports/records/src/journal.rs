@@ -427,7 +427,7 @@ pub struct Sample {
     pub rss_bytes: Option<u64>,
     /// The target container's charged memory, bytes (tmpfs and page cache included).
     pub cgroup_bytes: Option<u64>,
-    /// `_vt.vdiff.state`.
+    /// The newest diff's state; none: there is no diff.
     pub state: Option<String>,
     /// Sum of rows compared.
     pub rows_compared: u64,

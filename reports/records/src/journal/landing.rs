@@ -130,9 +130,9 @@ impl MissKind {
 /// The sidecar state of an interrupted diff.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Interrupted {
-    /// `_vt.vdiff.state`.
+    /// The diff's state.
     pub state: String,
-    /// Sum of `_vt.vdiff_table.rows_compared`.
+    /// Rows compared, of all tables.
     pub rows_compared: u64,
     /// Rows an exact diff processes.
     pub rows_total: u64,

@@ -44,7 +44,7 @@ pub struct FinalReport {
 /// The report of one table.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TableReport {
-    /// `_vt.vdiff_table.state`.
+    /// The table's state.
     pub state: String,
     /// Rows processed.
     pub processed: u64,
@@ -84,7 +84,7 @@ pub struct Difference {
 /// A committed row change of a sidecar table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SidecarChange {
-    /// `vdiff`, `vdiff_table`, `vdiff_log` or `vreplication`.
+    /// Which table of the system's sidecar.
     pub table: String,
     /// The transaction's GTID.
     pub gtid: String,
@@ -95,7 +95,7 @@ pub struct SidecarChange {
     pub before: Option<BTreeMap<String, Option<String>>>,
     /// The row after; none for a delete.
     pub after: Option<BTreeMap<String, Option<String>>>,
-    /// For a `vdiff_table` row with a cursor: how many rows an exact diff has processed when it
+    /// For a row with a cursor: how many rows an exact diff has processed when it
     /// stands there (from the workload, not from the tablet).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor_ordinal: Option<u64>,

@@ -87,7 +87,7 @@ impl std::fmt::Display for Moment {
 }
 
 impl std::fmt::Display for CrashPoint {
-    /// `mysql executed #2 “update _vt.vdiff …” (streaming)`
+    /// `mysql executed #2 “update …” (streaming)`
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { link, fingerprint, phase, nth, moment } = self;
         write!(f, "{link} {moment} #{nth} “{fingerprint}”")?;

@@ -27,7 +27,8 @@ async fn a_patch_of_the_tablet_applies_and_leaves_the_checkout_alone() {
 /// The example in the docs must go on applying when the tablet changes.
 #[tokio::test]
 async fn the_example_applies() {
-    let example = workspace_root().unwrap().join("harness/zoo/cursor-forgotten.patch");
+    let example =
+        workspace_root().unwrap().join("harness/system-tablet/zoo/cursor-forgotten.patch");
     Patch::open(&example).await.unwrap();
 }
 
