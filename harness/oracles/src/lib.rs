@@ -19,6 +19,7 @@ mod legal_history;
 mod little_lost;
 mod no_panic;
 mod no_residue;
+mod one_story;
 mod oracle;
 mod outcome;
 mod progress;
@@ -48,11 +49,12 @@ pub use resources::growth_is_bounded as held_growth_is_bounded;
 use view::View;
 
 /// The oracles, by invariant.
-const ORACLES: [Oracle; 11] = [
+const ORACLES: [Oracle; 12] = [
     comes_back::ORACLE,
     no_panic::ORACLE,
     outcome::ORACLE,
     exact::ORACLE,
+    one_story::ORACLE,
     little_lost::ORACLE,
     workflow_restored::ORACLE,
     no_residue::ORACLE,

@@ -10,4 +10,5 @@ mod look_cases;
 mod process_cases;
 mod scenario_cases;
 mod serving_cases;
+mod story_cases;
 mod telling_cases;

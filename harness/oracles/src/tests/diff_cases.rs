@@ -288,8 +288,9 @@ fn a_report_is_exact_or_it_fails() {
         ],
     );
     let pass = JournalBuilder::good(Fault::Sigkill).judgement(I4);
-    // The plan of a table, five counts, and of each kind what is missing and what is too much.
-    assert_eq!(pass.checks, 1 + 5 + 3 * 2, "a check is one that can fail");
+    // The plan of a table, five counts, and of each kind what is missing and what is too much; and of what is
+    // committed the diff's state, the table's, and its rows.
+    assert_eq!(pass.checks, 1 + 5 + 3 * 2 + 3, "a check is one that can fail");
 }
 
 #[test]
