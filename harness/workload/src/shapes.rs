@@ -5,12 +5,19 @@ mod customer;
 mod document;
 mod event;
 mod product;
+mod stay;
 
 use super::shape::Shape;
 
 /// The whole catalogue, in name order.
-pub static SHAPES: [&Shape; 5] =
-    [&corder::CORDER, &customer::CUSTOMER, &document::DOCUMENT, &event::EVENT, &product::PRODUCT];
+pub static SHAPES: [&Shape; 6] = [
+    &corder::CORDER,
+    &customer::CUSTOMER,
+    &document::DOCUMENT,
+    &event::EVENT,
+    &product::PRODUCT,
+    &stay::STAY,
+];
 
 /// The table of this name.
 #[must_use]
