@@ -183,7 +183,7 @@ pub(super) fn plan(workload: &Workload) -> Result<Vec<Planting>, WorkloadError> 
         .zip(wishes)
         .map(|(table, wish)| {
             let fork = Fork::new(workload.seed, &format!("planting {table}"));
-            place(*table, workload, wish, &mut fork.at(0))
+            place(table, workload, wish, &mut fork.at(0))
         })
         .collect()
 }
