@@ -8,7 +8,7 @@ use crate::summary::{Landing, Summary, landings};
 use records::run::TrialRecord;
 use records::verdict::Verdict;
 
-const LEFT: f64 = 130.0;
+const LEFT: f64 = 168.0;
 const WIDTH: f64 = 960.0;
 const ROW: f64 = 26.0;
 const RIGHT: f64 = 60.0;
@@ -58,4 +58,19 @@ pub(super) fn section(summary: &Summary, trials: &[TrialRecord]) -> Markup {
 
 fn x(fraction: f64) -> f64 {
     LEFT + fraction.clamp(0.0, 1.0) * (WIDTH - LEFT - RIGHT)
+}
+
+#[cfg(test)]
+mod tests {
+    use records::schedule::Fault;
+
+    use super::LEFT;
+
+    // A name that runs out of the picture is read as another one.
+    #[test]
+    fn the_longest_name_of_a_fault_has_room() {
+        let longest = Fault::ALL.into_iter().map(|fault| fault.name().len()).max().unwrap();
+        // Of the page's font at its size, a letter is less than 7 wide.
+        assert!(longest as f64 * 7.0 + 12.0 <= LEFT, "{longest} letters");
+    }
 }
