@@ -15,6 +15,8 @@ use super::{Db, DbError, STATEMENT_DEADLINE};
 
 /// A row stream that is silent for so long is looked after.
 const SILENCE: Duration = Duration::from_secs(2);
+/// What a server has sent is here in this time.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// What a writing statement did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -257,10 +259,16 @@ impl Watch {
                 Err(_) => {}
             }
             match self.db.works_on(self.connection).await {
-                Ok(false) => {
-                    let reason = "MySQL does not know it any more".to_owned();
-                    return Err(DbError::Connection { attempted, reason });
-                }
+                // It may have come to its end just now: then what it sent last is here, or about to be.
+                Ok(false) => match tokio::time::timeout(LAST_WORDS, work.as_mut()).await {
+                    Ok(done) => {
+                        return done.map_err(|source| DbError::from_driver(attempted, source));
+                    }
+                    Err(_) => {
+                        let reason = "MySQL does not know it any more".to_owned();
+                        return Err(DbError::Connection { attempted, reason });
+                    }
+                },
                 Ok(true) => {}
                 Err(error) => {
                     tracing::debug!(%error, "a silent row stream could not be looked after")
