@@ -270,14 +270,18 @@ impl Slots {
         say: &(dyn Fn(&str) + Send + Sync),
     ) -> Result<&'a Made, SlotError> {
         let small_disk = needs_small_disk(schedule);
-        if let Some(made) = state.exclusive.take() {
+        if let Some(made) = &state.exclusive {
             let fits = made.workload == schedule.workload && !made.small_disk && !small_disk;
-            if fits && made.slot.is_well().await {
-                return Ok(state.exclusive.insert(made));
+            if !(fits && made.slot.is_well().await) {
+                // It stays in its place until it is gone, as above.
+                made.slot.remove().await.map_err(SlotError::Engine)?;
+                state.exclusive = None;
             }
-            made.slot.remove().await.map_err(SlotError::Engine)?;
         }
-        let made = self.start(state, schedule, "x", small_disk, say).await?;
+        let made = match state.exclusive.take() {
+            Some(made) => made,
+            None => self.start(state, schedule, "x", small_disk, say).await?,
+        };
         Ok(state.exclusive.insert(made))
     }
 

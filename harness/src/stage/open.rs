@@ -73,7 +73,15 @@ impl Stage {
             switchboard: switchboard.clone(),
         };
         let deployment = environment.system.deploy(trial).await.during("deploying the system")?;
-        read_clock(deployment.sidecar(), &journal).await?;
+        for remark in deployment.remarks() {
+            journal.note(remark);
+        }
+        if let Err(error) = read_clock(deployment.sidecar(), &journal).await {
+            for left in deployment.remove().await {
+                journal.note(left);
+            }
+            return Err(error);
+        }
         let supervise = |side: Side| {
             let log: PathBuf = dir.join(format!("tablet-{}.log", side.name()));
             let dialect = environment.system.dialect();

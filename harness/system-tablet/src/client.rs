@@ -227,14 +227,6 @@ impl Client {
         self.get("/readyz").await
     }
 
-    /// Changes the limit on compared rows a second; 0 is unlimited.
-    pub async fn set_rows_per_second(&self, rows: u64) -> Result<(), TabletError> {
-        let path = format!("/debug/env?name=vdiff_rows_per_second&value={rows}");
-        let request = self.http.post(format!("{}{path}", self.http_address));
-        let answer = async { request.send().await?.error_for_status() };
-        answer.await.map(|_| ()).map_err(|source| self.http_failed(&path, source))
-    }
-
     async fn get(&self, path: &str) -> Result<(u16, Value), TabletError> {
         let request = self.http.get(format!("{}{path}", self.http_address));
         let answer = async {

@@ -69,9 +69,8 @@ impl System for TabletSystem {
     async fn deploy(&self, trial: TrialSpec) -> Result<Arc<dyn Deployment>, SystemError> {
         let names = Names::of(&trial.name);
         // So that the trial's history is read from its own binlog on. Without it, it is read from another one.
-        if let Err(error) = self.servers.target.enter(&names.sidecar_db).await {
-            tracing::warn!(error = chain(&error), "the trial has no binlog of its own");
-        }
+        let entered = self.servers.target.enter(&names.sidecar_db).await;
+        let remarks = entered.err().map(|error| chain(&error)).into_iter().collect();
         let begin = self.servers.target.gtid_executed().await?;
         let links = match trial.schedule.is_proxied() {
             true => {
@@ -104,6 +103,7 @@ impl System for TabletSystem {
             target,
             controls: links.as_ref().map(Links::controls),
             links: tokio::sync::Mutex::new(links),
+            remarks,
             begin,
             end: Mutex::default(),
         }))
@@ -119,6 +119,7 @@ pub(super) struct TabletDeployment {
     target: Arc<ContainerTablet>,
     controls: Option<LinkControls>,
     links: tokio::sync::Mutex<Option<Links>>,
+    remarks: Vec<String>,
     /// The target's position when the trial began.
     begin: String,
     /// And when its history ended.
@@ -193,6 +194,10 @@ impl Deployment for TabletDeployment {
 
     fn links(&self) -> Option<&LinkControls> {
         self.controls.as_ref()
+    }
+
+    fn remarks(&self) -> Vec<String> {
+        self.remarks.clone()
     }
 
     async fn in_flight(&self) -> Option<InFlight> {

@@ -122,6 +122,9 @@ impl Sidecar for TabletDeployment {
 
     async fn history(&self) -> Result<Vec<SidecarChange>, SystemError> {
         let (begin, end) = self.history_bounds();
+        // Read up to nowhere, it would look empty.
+        let not_ended = || SystemError::new(ErrorKind::Failed, "the trial's history has not ended");
+        let end = end.ok_or_else(not_ended)?;
         let position = |text: &str| {
             let unread = |error| SystemError::new(ErrorKind::Failed, error);
             text.parse::<GtidSet>().map_err(unread)
@@ -131,7 +134,7 @@ impl Sidecar for TabletDeployment {
             sidecar_database: self.sidecar_db().to_owned(),
             tables: TABLES,
             after: position(&begin)?,
-            upto: position(&end.unwrap_or_default())?,
+            upto: position(&end)?,
             keep_samples: false,
             deadline: HISTORY_WITHIN,
         };

@@ -98,6 +98,11 @@ pub trait Deployment: Send + Sync {
         None
     }
 
+    /// What did not go as it should when it was deployed, and hinders nobody; in words.
+    fn remarks(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Removes all of it; what could not be removed, in words.
     async fn remove(&self) -> Vec<String>;
 }

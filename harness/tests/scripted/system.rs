@@ -63,6 +63,8 @@ impl Dialect for ScriptedDialect {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ScriptedSlots {
     pub(crate) lie: Option<Lie>,
+    /// Whether what its tablet says can be held. No link can be cut all the same: nothing passes a proxy.
+    pub(crate) is_heard: bool,
 }
 
 #[async_trait]
@@ -72,11 +74,19 @@ impl SlotSource for ScriptedSlots {
     }
 
     fn lacks(&self) -> Vec<(Capability, String)> {
-        let not = |capability| (capability, "the scripted system has none of it".to_owned());
-        // Its tablet speaks to the switchboard itself: what it says can be held, but no link be cut.
-        let has = [Capability::MemoryLimit, Capability::Freeze, Capability::WireProxy];
-        let all = Capability::ALL.into_iter();
-        all.filter(|capability| !has.contains(capability)).map(not).collect()
+        let mut lacks = vec![
+            Capability::MemoryAccount,
+            Capability::ProcessorAccount,
+            Capability::Servers,
+            Capability::PhaseLocks,
+            Capability::Lease,
+            Capability::Replacement,
+        ];
+        if !self.is_heard {
+            lacks.push(Capability::WireProxy);
+        }
+        let why = || "the scripted system has none of it".to_owned();
+        lacks.into_iter().map(|capability| (capability, why())).collect()
     }
 
     async fn start(
@@ -87,7 +97,9 @@ impl SlotSource for ScriptedSlots {
     ) -> Result<Box<dyn Slot>, SlotError> {
         let dataset = Dataset::new(workload).map_err(SlotError::Workload)?;
         let system = ScriptedSystem { lie: self.lie };
-        Ok(Box::new(ScriptedSlot { id: id.to_owned(), system, dataset: Arc::new(dataset) }))
+        let kept = tempfile::tempdir().expect("a directory for what is no trial");
+        let (id, dataset) = (id.to_owned(), Arc::new(dataset));
+        Ok(Box::new(ScriptedSlot { id, system, dataset, kept }))
     }
 }
 
@@ -95,6 +107,8 @@ struct ScriptedSlot {
     id: String,
     system: ScriptedSystem,
     dataset: Arc<Dataset>,
+    /// Gone with it.
+    kept: tempfile::TempDir,
 }
 
 #[async_trait]
@@ -108,7 +122,7 @@ impl Slot for ScriptedSlot {
         Environment {
             system: Arc::new(self.system),
             run: self.id.clone(),
-            directory: std::env::temp_dir().join(&self.id),
+            directory: self.kept.path().to_owned(),
             dataset: Arc::clone(&self.dataset),
             calibrated_ms,
             survey: Arc::clone(survey),
@@ -128,8 +142,6 @@ impl Slot for ScriptedSlot {
     }
 
     async fn remove(&self) -> Result<(), engine::docker::DockerError> {
-        // What the clean diff left.
-        std::fs::remove_dir_all(std::env::temp_dir().join(&self.id)).ok();
         Ok(())
     }
 }

@@ -48,22 +48,10 @@ pub enum Capability {
     PhaseLocks,
     /// A tablet relies on a lease in etcd.
     Lease,
-    /// A process can be stopped and go on later (SIGSTOP, SIGCONT), and another one take its place meanwhile.
+    /// A process can be stopped and go on later (SIGSTOP, SIGCONT).
     Freeze,
-}
-
-impl Capability {
-    /// All of them.
-    pub const ALL: [Self; 8] = [
-        Self::MemoryLimit,
-        Self::MemoryAccount,
-        Self::WireProxy,
-        Self::ProcessorAccount,
-        Self::Servers,
-        Self::PhaseLocks,
-        Self::Lease,
-        Self::Freeze,
-    ];
+    /// Another process can take a tablet's place while that lives.
+    Replacement,
 }
 
 /// What is known of a fault.

@@ -13,7 +13,6 @@ const PROXY: &str = "an engine on this host: the wire proxy lives in the harness
 const OWN_ROOT: &str = "a topology root of its own";
 
 const SERVERS: &[Capability] = &[Capability::Servers];
-const STOPPABLE: &[Capability] = &[Capability::Freeze];
 
 const EARLY: &[Phase] = &[Phase::Snapshot, Phase::Streaming, Phase::Reconcile];
 const RESTARTS: &str = "the supervisor restarts it";
@@ -514,7 +513,7 @@ const LEASE_EXPIRY: FaultFacts = FaultFacts {
 const FREEZE: FaultFacts = FaultFacts {
     name: "freeze",
     does: "the target tablet gets SIGSTOP, and SIGCONT before or after its lease ends",
-    demands: STOPPABLE,
+    demands: &[Capability::Freeze],
     effect: "the process that works on the diff stands still",
     evidence: "the kernel says stopped (or it is silent); the diff does not move meanwhile",
     proven_by: &[HitKind::Process],
@@ -540,7 +539,7 @@ const DEMOTE: FaultFacts = FaultFacts {
 const TABLET_REPLACE: FaultFacts = FaultFacts {
     name: "tablet-replace",
     does: "a new container takes the frozen tablet's alias; the old one is thawed later",
-    demands: STOPPABLE,
+    demands: &[Capability::Freeze, Capability::Replacement],
     ends: Some((Side::Target, 3)),
     lasts: true,
     effect: "two incarnations of one alias: the old one stands still, the new one takes over",
