@@ -28,8 +28,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::plan::{PlanError, PlanOptions};
 use crate::prepare::{PrepareError, Prepared};
+use crate::systems::SystemOptions;
 use engine::docker::{DockerError, Run};
-use engine::images::ImageOptions;
 
 pub use dealer::{Dealer, Problem};
 pub use pending::is_exclusive;
@@ -58,8 +58,8 @@ pub struct CampaignOptions {
     pub out: Option<PathBuf>,
     /// A copy of the JUnit report.
     pub junit: Option<PathBuf>,
-    /// Which images.
-    pub images: ImageOptions,
+    /// Which system, and of which images.
+    pub system: SystemOptions,
     /// The program as the user calls it, for commands in reports.
     pub program: String,
 }
@@ -165,7 +165,7 @@ pub async fn run(
 ) -> Result<CampaignOutcome, CampaignError> {
     // Before the engine is asked for anything: an impossible plan needs no Docker.
     Pending::plan(&options.work).map_err(CampaignError::Plan)?;
-    let prepared = Prepared::make(&options.images, stop, say).await;
+    let prepared = Prepared::make(&options.system, stop, say).await;
     let ground = Ground::from(prepared.map_err(CampaignError::Prepare)?);
     run_on(options, ground, stop, say).await
 }

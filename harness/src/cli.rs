@@ -136,6 +136,11 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
+    /// As [`Failure::usage`], in words.
+    pub(crate) fn wrong(what: impl Into<String>) -> Failure {
+        Failure { exit: Exit::Usage, text: what.into() }
+    }
+
     /// The user asked for something impossible.
     pub(crate) fn usage(error: &dyn std::error::Error) -> Failure {
         Failure { exit: Exit::Usage, text: engine::errors::chain(error) }

@@ -30,6 +30,7 @@ use mysql_async::Conn;
 
 use records::journal::{Event, Evidence, FaultLanded, Interrupted, MissKind};
 use records::schedule::{Fault, Link, Phase, Step};
+use records::tellings::Telling;
 
 use crate::stage::{ActError, Stage};
 use crate::trigger::Hold;
@@ -288,7 +289,13 @@ impl Strike<'_> {
         }
         let completing = self.phase == Some(Phase::Completing);
         let open = matches!(interrupted.state.as_str(), "pending" | "started");
-        if interrupted.is_mid_diff() || (completing && open && interrupted.rows_compared > 0) {
+        // Who saves seldom has compared more than is saved.
+        let seldom = self.stage.untold(Telling::Checkpoints);
+        let begun = open && seldom && interrupted.rows_compared < interrupted.rows_total;
+        if begun
+            || interrupted.is_mid_diff()
+            || (completing && open && interrupted.rows_compared > 0)
+        {
             return None;
         }
         Some(format!(

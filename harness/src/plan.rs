@@ -19,6 +19,7 @@ use records::schedule::{
 };
 use sha2::{Digest, Sha256};
 
+use crate::systems::SystemKind;
 use workload::{Dataset, WorkloadError};
 
 pub use menu::{TriggerKind, parse_bug, parse_fault, parse_trigger, trigger_text};
@@ -37,6 +38,26 @@ const PACKET_BYTES: u64 = 8 << 10;
 const DIFFERENCES: u32 = 37;
 /// One trial in so many is unwatched.
 const UNWATCHED_EVERY: u32 = 8;
+
+/// Rows of each table, where nobody says how many: on Vitess enough for saved progress in the middle of a table.
+#[must_use]
+pub fn rows_of(system: SystemKind) -> u64 {
+    match system {
+        SystemKind::Tablet => PlanOptions::default().rows,
+        SystemKind::Vitess => 25_000,
+    }
+}
+
+/// The tables of the workload; those of the system where none are asked for. Vitess compares keys by their collation
+/// alone: it cannot see all that is planted in tables whose keys have one that folds.
+#[must_use]
+pub fn tables_of(system: SystemKind, asked: Vec<String>) -> Vec<String> {
+    match (asked.is_empty(), system) {
+        (false, _) => asked,
+        (true, SystemKind::Tablet) => PlanOptions::default().tables,
+        (true, SystemKind::Vitess) => ["corder", "customer", "event"].map(str::to_owned).to_vec(),
+    }
+}
 
 /// The seed of every scenario: the same rows, so that all scenarios share the loaded data.
 pub const SCENARIO_SEED: u64 = 17_637;
@@ -58,6 +79,8 @@ pub struct PlanOptions {
     pub rows: u64,
     /// A bug of the zoo, switched on in every trial.
     pub bug: Option<Bug>,
+    /// For which system: its pace and its deadlines.
+    pub system: SystemKind,
 }
 
 impl Default for PlanOptions {
@@ -70,6 +93,7 @@ impl Default for PlanOptions {
             tables: ["corder", "customer", "product"].map(str::to_owned).to_vec(),
             rows: 4_000,
             bug: None,
+            system: SystemKind::Tablet,
         }
     }
 }
@@ -97,8 +121,12 @@ impl PlanOptions {
                 format!(" without {}", names.join(","))
             }
         };
+        let system = match self.system {
+            SystemKind::Tablet => "",
+            SystemKind::Vitess => ", on Vitess",
+        };
         format!(
-            "{length}, faults {faults}{without}, triggers {triggers}, {} rows in {tables}, {bug}",
+            "{length}, faults {faults}{without}, triggers {triggers}, {} rows in {tables}, {bug}{system}",
             self.rows
         )
     }
@@ -204,7 +232,10 @@ pub fn blank(seed: u64, trial: u32, options: &PlanOptions) -> Schedule {
         explores: false,
         unwatched: false,
         bug: options.bug,
-        deadlines: deadlines(),
+        deadlines: match options.system {
+            SystemKind::Tablet => deadlines(),
+            SystemKind::Vitess => system_vitess::deadlines(),
+        },
     }
 }
 
@@ -379,6 +410,9 @@ fn workload(seed: u64, options: &PlanOptions) -> Workload {
 }
 
 fn pace(options: &PlanOptions) -> Pace {
+    if options.system == SystemKind::Vitess {
+        return system_vitess::pace();
+    }
     let rows_all = options.rows.saturating_mul(options.tables.len() as u64);
     Pace {
         // 0 would be no limit.
@@ -397,6 +431,7 @@ fn deadlines() -> Deadlines {
         settle_ms: 60_000,
         cancel_ms: 10_000,
         trial_ms: 150_000,
+        stall_ms: records::schedule::stall_ms(),
     }
 }
 

@@ -1,13 +1,17 @@
 //! What every command that executes trials prepares first: an engine that answers, nothing left of dead
 //! runs, the images, and a survey of the host.
 
+use std::sync::Arc;
+
 use records::Host;
 use tokio_util::sync::CancellationToken;
 
 use crate::survey::Survey;
+use crate::systems::{Deployable, SystemOptions};
 use engine::clean;
 use engine::docker::{DockerError, Engine, EngineFacts};
-use engine::images::{self, ImageError, ImageOptions, Images};
+use engine::images::{self, ImageError, Images, Say};
+use system_vitess::VitessError;
 
 /// An engine, and what is to be started on it.
 #[derive(Clone, Debug)]
@@ -20,6 +24,8 @@ pub struct Prepared {
     pub host: Host,
     /// What it can do.
     pub survey: Survey,
+    /// What is deployed for trials.
+    pub system: Deployable,
 }
 
 /// It could not be prepared.
@@ -31,6 +37,9 @@ pub enum PrepareError {
     /// An image is missing.
     #[error("an image is missing")]
     Images(#[source] ImageError),
+    /// There is no Vitess to start.
+    #[error("there is no Vitess that could be started")]
+    Vitess(#[source] VitessError),
     /// The user stopped it.
     #[error("stopped before the first trial")]
     Stopped,
@@ -42,7 +51,7 @@ impl Prepared {
     /// # Errors
     /// When no engine answers, or an image cannot be had. What cannot be swept is only said.
     pub async fn make(
-        options: &ImageOptions,
+        options: &SystemOptions,
         stop: &CancellationToken,
         say: &(dyn Fn(&str) + Send + Sync),
     ) -> Result<Prepared, PrepareError> {
@@ -51,8 +60,10 @@ impl Prepared {
         say(&format!("host     {host}"));
         sweep(&engine, say).await;
         let tell = |line: &str| say(&format!("images   {line}"));
-        let ensured = stop.run_until_cancelled(images::ensure(&engine, options, &tell)).await;
-        let images = ensured.ok_or(PrepareError::Stopped)?.map_err(PrepareError::Images)?;
+        // On the heap: in a debug build the stack would not hold it.
+        let ensured = Box::pin(ensure(&engine, options, &tell));
+        let ensured = stop.run_until_cancelled(ensured).await;
+        let (images, system) = ensured.ok_or(PrepareError::Stopped)??;
         let survey = Survey::of(&engine, &images.mysql, &images.etcd, stop).await;
         let survey = survey.unwrap_or_else(|error| {
             say(&format!("note     this host was not surveyed: {}", engine::errors::chain(&error)));
@@ -66,8 +77,26 @@ impl Prepared {
             say(&format!("note     {left_out}"));
         }
         let host = Host { witnesses, not_possible, ..host };
-        Ok(Prepared { engine, images, host, survey })
+        Ok(Prepared { engine, images, host, survey, system })
     }
+}
+
+/// Images, and the system that is made of them.
+async fn ensure(
+    engine: &Engine,
+    options: &SystemOptions,
+    tell: Say<'_>,
+) -> Result<(Images, Deployable), PrepareError> {
+    let Some(vitess) = &options.vitess else {
+        let images = images::ensure(engine, &options.images, tell).await;
+        return Ok((images.map_err(PrepareError::Images)?, Deployable::Tablet));
+    };
+    let servers = images::ensure_servers(engine, &options.images, tell).await;
+    let (mysql, etcd) = servers.map_err(PrepareError::Images)?;
+    let vitess = system_vitess::ensure(engine, vitess, &mysql, tell).await;
+    let vitess = vitess.map_err(PrepareError::Vitess)?;
+    let images = Images { mysql, etcd, tablet: vitess.image.clone() };
+    Ok((images, Deployable::Vitess(Arc::new(vitess))))
 }
 
 /// Removes what dead owners left; a failure is said and does not stop a run.

@@ -24,8 +24,8 @@ use tokio_util::sync::CancellationToken;
 use crate::campaign::{Ground, Slots};
 use crate::judge::JudgeError;
 use crate::prepare::{PrepareError, Prepared};
+use crate::systems::SystemOptions;
 use engine::docker::{DockerError, Run};
-use engine::images::ImageOptions;
 
 pub use lab::LabError;
 pub use search::{Aim, Budget, Ending, SearchError, Shrunk};
@@ -41,8 +41,8 @@ pub struct ShrinkOptions {
     pub jobs: u16,
     /// The run's directory; none: a new one in `reports/runs`.
     pub out: Option<PathBuf>,
-    /// Which images.
-    pub images: ImageOptions,
+    /// Which system, and of which images.
+    pub system: SystemOptions,
     /// The program as the user calls it.
     pub program: String,
 }
@@ -178,7 +178,7 @@ pub async fn run(
     stop: &CancellationToken,
     say: &(dyn Fn(&str) + Send + Sync),
 ) -> Result<Report, ShrinkError> {
-    let prepared = Prepared::make(&options.images, stop, say).await;
+    let prepared = Prepared::make(&options.system, stop, say).await;
     run_on(options, prepared.map_err(ShrinkError::Prepare)?.into(), stop, say).await
 }
 

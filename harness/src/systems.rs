@@ -1,9 +1,79 @@
-//! The systems that can stand under test, by the names that journals give them.
+//! The systems that can stand under test: how they are asked for, and the names that journals give them.
+
+use std::sync::Arc;
 
 use records::journal::facts::Dialect;
 use records::journal::{Event, Record};
+use records::schedule::Capability;
 
+use engine::images::ImageOptions;
 use system_tablet::TabletDialect;
+use system_vitess::{Vitess, VitessDialect, VitessOptions};
+
+/// Which system is to stand under test.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SystemKind {
+    /// The tablet of this project.
+    #[default]
+    Tablet,
+    /// Vitess, as the user has it.
+    Vitess,
+}
+
+/// Which system, and what it is made of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SystemOptions {
+    /// The images of its servers, and of this project's tablet.
+    pub images: ImageOptions,
+    /// Vitess, and where it comes from; none: this project's tablet.
+    pub vitess: Option<VitessOptions>,
+}
+
+impl SystemOptions {
+    /// Which system that is.
+    #[must_use]
+    pub fn kind(&self) -> SystemKind {
+        match self.vitess {
+            None => SystemKind::Tablet,
+            Some(_) => SystemKind::Vitess,
+        }
+    }
+}
+
+impl From<ImageOptions> for SystemOptions {
+    fn from(images: ImageOptions) -> SystemOptions {
+        SystemOptions { images, vitess: None }
+    }
+}
+
+/// A system that can be deployed on servers.
+#[derive(Clone, Debug)]
+pub enum Deployable {
+    /// The tablet of this project: its image is one of the images.
+    Tablet,
+    /// This Vitess.
+    Vitess(Arc<Vitess>),
+}
+
+impl Deployable {
+    /// How reports name the image of its tablets.
+    #[must_use]
+    pub fn image_name(&self) -> String {
+        match self {
+            Deployable::Tablet => "tablet".to_owned(),
+            Deployable::Vitess(vitess) => format!("vitess-{}", vitess.release),
+        }
+    }
+
+    /// What it does not do, and why.
+    #[must_use]
+    pub fn lacks(&self) -> Vec<(Capability, String)> {
+        match self {
+            Deployable::Tablet => Vec::new(),
+            Deployable::Vitess(vitess) => system_vitess::lacks(vitess),
+        }
+    }
+}
 
 /// How the system of a journal tells its facts; none: this program does not know that system.
 #[must_use]
@@ -15,6 +85,7 @@ pub fn dialect_of(records: &[Record]) -> Option<&'static dyn Dialect> {
     match named {
         // Journals named no system while there was one only.
         None | Some("tablet") => Some(&TabletDialect),
+        Some("vitess") => Some(&VitessDialect),
         Some(_) => None,
     }
 }

@@ -321,7 +321,7 @@ impl Hunted {
             deadline: if nth > 0 { DEADLINE * 4 } else { DEADLINE },
             out: Some(options.out.join(self.name.replace(':', "-") + again)),
             junit: None,
-            images: self.images.clone(),
+            system: self.images.clone().into(),
             program: self.program.clone(),
         }
     }

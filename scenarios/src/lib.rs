@@ -29,9 +29,9 @@ use cucumber::event::ScenarioFinished;
 use cucumber::feature::Ext;
 use cucumber::gherkin::{Feature, Scenario};
 use cucumber::{Parser, World as _, WriterExt as _, cli, parser, writer};
-use engine::images::ImageOptions;
 use futures::{FutureExt as _, stream};
 use harness::cli::Exit;
+use harness::systems::SystemOptions;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::Arguments;
@@ -72,8 +72,8 @@ pub struct Options {
     pub floor: Option<Floor>,
     /// Where journals and reports go.
     pub directory: PathBuf,
-    /// Which images.
-    pub images: ImageOptions,
+    /// Which system, and of which images.
+    pub system: SystemOptions,
     /// Known bugs that scenarios name stay off: the control of a scenario that finds one.
     pub clean_tablet: bool,
 }
@@ -299,7 +299,7 @@ mod tests {
             arguments: Arguments { filters, ..Arguments::default() },
             floor,
             directory: PathBuf::from("unused"),
-            images: ImageOptions::default(),
+            system: SystemOptions::default(),
             clean_tablet: false,
         }
     }

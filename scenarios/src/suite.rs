@@ -10,6 +10,7 @@ use engine::images::{self, Image, ImageOptions};
 use harness::campaign::Slots;
 use harness::prepare::Prepared;
 use harness::stage::Environment;
+use harness::systems::SystemOptions;
 use records::TrialRecord;
 use records::schedule::Schedule;
 use tokio::sync::{Mutex as AsyncMutex, OnceCell, OwnedMutexGuard};
@@ -23,7 +24,7 @@ pub(crate) struct Suite {
     directory: PathBuf,
     record: Record,
     slots: OnceCell<Slots>,
-    images: ImageOptions,
+    system: SystemOptions,
     /// The tablet with the known bugs compiled in, for the scenarios that name one.
     seeded: OnceCell<Image>,
     clean_tablet: bool,
@@ -45,7 +46,7 @@ impl Suite {
             directory: options.directory.clone(),
             record,
             slots: OnceCell::new(),
-            images: options.images.clone(),
+            system: options.system.clone(),
             seeded: OnceCell::new(),
             clean_tablet: options.clean_tablet,
             own_servers: Arc::default(),
@@ -118,7 +119,7 @@ impl Suite {
     }
 
     async fn seeded_image(&self) -> anyhow::Result<Image> {
-        let options = ImageOptions { seeded_bugs: true, ..self.images.clone() };
+        let options = ImageOptions { seeded_bugs: true, ..self.system.images.clone() };
         let engine = Engine::connect().await.context("the container engine")?;
         let image = images::ensure_tablet(&engine, &options, &say).await;
         image.context("no image of the tablet with the known bugs")
@@ -137,7 +138,7 @@ impl Suite {
 
     async fn prepare(&self) -> anyhow::Result<Slots> {
         // Whoever stops a feature run drops it.
-        let ground = Prepared::make(&self.images, &CancellationToken::new(), &say).await;
+        let ground = Prepared::make(&self.system, &CancellationToken::new(), &say).await;
         let ground = ground.context("nothing can be started")?;
         Ok(Slots::new(ground.into(), Run::fresh_id()))
     }

@@ -83,7 +83,7 @@ fn options(arguments: Arguments) -> anyhow::Result<Options> {
         arguments,
         floor: Some(floor),
         directory: root.join("reports/runs").join(run),
-        images: engine::images::ImageOptions::default(),
+        system: harness::systems::SystemOptions::default(),
         clean_tablet: false,
     })
 }

@@ -11,6 +11,7 @@ mod command;
 mod lock;
 mod packages;
 mod patch;
+mod programs;
 mod recipe;
 mod tablet;
 
@@ -21,9 +22,11 @@ use std::time::Duration;
 use crate::docker::{DockerError, Engine};
 
 pub use patch::{Patch, PatchError};
+pub use programs::{Program, ensure_programs};
 pub use recipe::MYSQL_SETTINGS;
 pub use recipe::Recipe;
 pub use tablet::HELPER;
+pub use tablet::helper;
 pub use tablet::workspace_root;
 
 /// The label of an image that a recipe of ours made; its value is the recipe's name.
@@ -170,6 +173,14 @@ pub enum ImageError {
     /// A patch that applied before does not any more.
     #[error("the tablet cannot be patched")]
     Patch(#[source] Box<PatchError>),
+    /// A program of the user's cannot be put into an image.
+    #[error("{}: {why}", path.display())]
+    Program {
+        /// The file.
+        path: PathBuf,
+        /// Why, and what is needed.
+        why: String,
+    },
     /// An image's architecture would not run.
     #[error("the engine runs on {engine}, this program on {host}: name images with --*-image")]
     Architecture {
@@ -197,10 +208,20 @@ pub async fn ensure(
     options: &ImageOptions,
     progress: Say<'_>,
 ) -> Result<Images, ImageError> {
-    let mysql = ensure_server(engine, &Recipe::mysql(), options.mysql.as_deref(), progress).await?;
-    let etcd = ensure_server(engine, &Recipe::etcd(), options.etcd.as_deref(), progress).await?;
+    let (mysql, etcd) = ensure_servers(engine, options, progress).await?;
     let tablet = ensure_tablet(engine, options, progress).await?;
     Ok(Images { mysql, etcd, tablet })
+}
+
+/// Makes sure that the images of the servers exist: MySQL's and etcd's.
+pub async fn ensure_servers(
+    engine: &Engine,
+    options: &ImageOptions,
+    progress: Say<'_>,
+) -> Result<(Image, Image), ImageError> {
+    let mysql = ensure_server(engine, &Recipe::mysql(), options.mysql.as_deref(), progress).await?;
+    let etcd = ensure_server(engine, &Recipe::etcd(), options.etcd.as_deref(), progress).await?;
+    Ok((mysql, etcd))
 }
 
 /// Makes sure that the tablet's image exists.
@@ -315,7 +336,7 @@ async fn official(
 /// The local images that this program has made, of all versions.
 pub async fn list(engine: &Engine) -> Result<Vec<String>, ImageError> {
     let mut found = Vec::new();
-    for name in ["mysql", "etcd", "tablet", "tablet-seeded", "tablet-patched"] {
+    for name in ["mysql", "etcd", "tablet", "tablet-seeded", "tablet-patched", "vitess"] {
         let of = engine.images_of(&recipe::repository(name)).await;
         found.extend(of.map_err(ImageError::engine(name))?);
     }
@@ -334,7 +355,14 @@ pub fn tablet_reference(seeded_bugs: bool) -> Result<String, ImageError> {
 }
 
 /// An image that somebody named: local, or pulled.
-async fn named(engine: &Engine, reference: &str, progress: Say<'_>) -> Result<Image, ImageError> {
+///
+/// # Errors
+/// When the engine fails, or there is no such image.
+pub async fn named(
+    engine: &Engine,
+    reference: &str,
+    progress: Say<'_>,
+) -> Result<Image, ImageError> {
     if let Some(image) = local(engine, reference).await? {
         return Ok(image);
     }

@@ -4,6 +4,7 @@
 
 use records::journal::{CRASH_LOOP_EXITS, CRASH_LOOP_WINDOW_MS, Event, Evidence, Side, observers};
 use records::schedule::Fault;
+use records::tellings::Telling;
 use records::verdict::{Invariant, Judgement};
 
 use super::examination::Examination;
@@ -264,7 +265,8 @@ fn term_probe(exam: &mut Examination, view: &View<'_>) {
             },
         );
     }
-    if probes.is_empty() && !view.settled().is_empty() {
+    let untold = !view.tells(Telling::Demotion);
+    if probes.is_empty() && !view.settled().is_empty() && !untold {
         exam.missing(None, "the diff settled, but no newer term was tried on the tablet");
     }
 }

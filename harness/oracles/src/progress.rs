@@ -3,6 +3,7 @@
 
 use records::journal::Side;
 use records::journal::facts::{DiffStatus, Fact, Retry};
+use records::schedule::stall_ms;
 use records::tellings::Telling;
 
 use super::examination::Examination;
@@ -12,7 +13,6 @@ use super::windows::{Window, outside};
 
 /// The longest honest pause: the lease of a dead incarnation runs out (5 s), a retry waits (2 s), and the
 /// shard sync loop looks again (1 s).
-const STALL_MS_MAX: u64 = 8_000;
 /// A ready tablet has a controller for each diff that is to run within this time.
 const PICK_UP_MS_MAX: u64 = 2_000;
 
@@ -71,9 +71,10 @@ fn stalls(
         worst.take(since, view.end_ms, excused);
     }
     let Worst { took_ms, window, seq } = worst;
-    exam.check_time(view, window, took_ms <= STALL_MS_MAX, Some(seq), || {
+    let at_most_ms = view.schedule().map_or_else(stall_ms, |it| it.deadlines.stall_ms);
+    exam.check_time(view, window, took_ms <= at_most_ms, Some(seq), || {
         format!(
-            "expected the diff {} to move within {STALL_MS_MAX} ms; it stood still for {took_ms} ms",
+            "expected the diff {} to move within {at_most_ms} ms; it stood still for {took_ms} ms",
             diff.uuid
         )
     });

@@ -497,6 +497,7 @@ fn head(fault: Fault) -> TrialStarted {
                 settle_ms: 60_000,
                 cancel_ms: 10_000,
                 trial_ms: 120_000,
+                stall_ms: records::schedule::stall_ms(),
             },
         },
         images: BTreeMap::new(),

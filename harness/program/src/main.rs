@@ -20,7 +20,7 @@ async fn run(
         arguments: Arguments { filters: request.names, ..Arguments::default() },
         floor: None,
         directory: request.out,
-        images: request.images,
+        system: request.system,
         clean_tablet: request.clean_tablet,
     };
     let outcome = scenarios::run(&options, stop).await.map_err(|error| match error {

@@ -2,6 +2,7 @@
 
 mod tidy;
 
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -206,6 +207,29 @@ impl MysqlServer {
         };
         let read = tokio::time::timeout(CONNECT * 5, read).await;
         read.unwrap_or_else(|_| Err(no_answer())).map_err(self.failed(what))
+    }
+
+    /// The key columns of a database's tables, in key order.
+    pub async fn key_columns(
+        &self,
+        database: &str,
+    ) -> Result<BTreeMap<String, Vec<String>>, ClusterError> {
+        let read = async {
+            let mut conn = self.pool().get_conn().await?;
+            conn.exec::<(String, String), _, _>(
+                "select table_name, column_name from information_schema.statistics \
+                 where table_schema = ? and index_name = 'PRIMARY' order by table_name, seq_in_index",
+                (database,),
+            )
+            .await
+        };
+        let read = tokio::time::timeout(CONNECT * 5, read).await;
+        let rows = read.unwrap_or_else(|_| Err(no_answer()));
+        let mut keys: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (table, column) in rows.map_err(self.failed("reading its tables' keys"))? {
+            keys.entry(table).or_default().push(column);
+        }
+        Ok(keys)
     }
 
     /// A connection of root's that belongs to no pool: what it holds ends with it.

@@ -177,7 +177,7 @@ mod tests {
             deadline: Duration::from_secs(1),
             out: Some(PathBuf::new()),
             junit: None,
-            images: engine::images::ImageOptions::default(),
+            system: crate::systems::SystemOptions::default(),
             program: "vdiff-chaos".to_owned(),
         }
     }

@@ -145,8 +145,8 @@ impl Ground {
 
 impl From<Prepared> for Ground {
     fn from(prepared: Prepared) -> Ground {
-        let Prepared { engine, images, survey, host } = prepared;
-        Ground::new(Arc::new(ServerSlots::new(engine, images)), survey, host)
+        let Prepared { engine, images, survey, host, system } = prepared;
+        Ground::new(Arc::new(ServerSlots::new(engine, images, system)), survey, host)
     }
 }
 

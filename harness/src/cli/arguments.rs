@@ -7,10 +7,13 @@ use clap::{Args, Parser, Subcommand};
 use records::schedule::{Bug, Fault};
 use records::verdict::Invariant;
 
+use super::Failure;
 use super::values::{Limit, bytes, coverage, duration, invariant, limit, shard};
 use crate::crash_points;
 use crate::plan::{self, TriggerKind};
+use crate::systems::{SystemKind, SystemOptions};
 use engine::images::ImageOptions;
+use system_vitess::{VitessOptions, VitessSource};
 
 /// Finds the bugs of a VDiff that is interrupted, before its users do.
 #[derive(Debug, Parser)]
@@ -83,9 +86,22 @@ pub enum Command {
     Clean(CleanArgs),
 }
 
-/// Which images.
+/// Which system stands under test, and of which images.
 #[derive(Clone, Debug, Default, Args)]
 pub struct ImageArgs {
+    /// The system under test: tablet (this project's) or vitess (yours; give its programs or its image)
+    /// [default: tablet; vitess where it is given]
+    #[arg(long, value_name = "SYSTEM", value_parser = ["tablet", "vitess"])]
+    pub system: Option<String>,
+    /// Vitess, as an image with vttablet, vtctld and vtctldclient in /vt/bin, such as vitess/lite
+    #[arg(long, value_name = "IMAGE", conflicts_with = "vitess_programs")]
+    pub vitess_image: Option<String>,
+    /// Vitess, as a directory with vttablet, vtctld and vtctldclient, built with CGO_ENABLED=0
+    #[arg(long, value_name = "DIR", env = "VDIFF_CHAOS_VITESS")]
+    pub vitess_programs: Option<PathBuf>,
+    /// An option of each vttablet, as its command line takes it; again for more
+    #[arg(long, value_name = "FLAG", allow_hyphen_values = true)]
+    pub tablet_flag: Vec<String>,
     /// MySQL's image [default: local, else built from packages, else official]
     #[arg(long, value_name = "IMAGE", env = "VDIFF_CHAOS_MYSQL_IMAGE")]
     pub mysql_image: Option<String>,
@@ -98,6 +114,41 @@ pub struct ImageArgs {
 }
 
 impl ImageArgs {
+    /// Which system is asked for.
+    pub(super) fn kind(&self) -> SystemKind {
+        let given = self.vitess_image.is_some() || self.vitess_programs.is_some();
+        match self.system.as_deref() {
+            Some("vitess") => SystemKind::Vitess,
+            None if given => SystemKind::Vitess,
+            _ => SystemKind::Tablet,
+        }
+    }
+
+    /// The system, and its images; `seeded_bugs`: with the known bugs compiled in.
+    pub(super) fn system(&self, seeded_bugs: bool) -> Result<SystemOptions, Failure> {
+        let images = self.options(seeded_bugs);
+        if self.kind() == SystemKind::Tablet {
+            return Ok(images.into());
+        }
+        if seeded_bugs {
+            return Err(Failure::wrong(
+                "known bugs are this project's tablet's: leave out --bug, or Vitess",
+            ));
+        }
+        let source = match (&self.vitess_image, &self.vitess_programs) {
+            (Some(image), _) => VitessSource::Image(image.clone()),
+            (None, Some(directory)) => VitessSource::Programs(directory.clone()),
+            (None, None) => {
+                return Err(Failure::wrong(
+                    "--system vitess needs your Vitess: --vitess-image IMAGE (such as vitess/lite), or \
+                     --vitess-programs DIR with vttablet, vtctld and vtctldclient",
+                ));
+            }
+        };
+        let vitess = VitessOptions { source, tablet_flags: self.tablet_flag.clone() };
+        Ok(SystemOptions { images, vitess: Some(vitess) })
+    }
+
     pub(super) fn options(&self, seeded_bugs: bool) -> ImageOptions {
         ImageOptions {
             mysql: self.mysql_image.clone(),
@@ -143,11 +194,12 @@ pub struct RunArgs {
     /// This part of the trials: 2/3 is the second of three
     #[arg(long, value_name = "I/N", value_parser = shard)]
     pub shard: Option<(u32, u32)>,
-    /// Rows of each table
-    #[arg(long, default_value_t = 4_000, value_parser = clap::value_parser!(u64).range(100..=50_000_000))]
-    pub rows: u64,
-    /// Tables of the workload, with commas
-    #[arg(long, value_delimiter = ',', default_value = "corder,customer,product")]
+    /// Rows of each table [default: 4,000; of Vitess 25,000]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(100..=50_000_000))]
+    pub rows: Option<u64>,
+    /// Tables of the workload, with commas [default: corder,customer,product; of Vitess
+    /// corder,customer,event]
+    #[arg(long, value_delimiter = ',')]
     pub tables: Vec<String>,
     /// Landed faults below which the run is not green [default: 8, or two thirds of the trials]
     #[arg(long)]
@@ -191,8 +243,9 @@ pub struct CrashPointArgs {
     /// Rows of each table
     #[arg(long, default_value_t = crash_points::plan::ROWS, value_parser = clap::value_parser!(u64).range(300..=1_000_000))]
     pub rows: u64,
-    /// Tables of the workload, with commas
-    #[arg(long, value_delimiter = ',', default_value = "corder,customer,product")]
+    /// Tables of the workload, with commas [default: corder,customer,product; of Vitess
+    /// corder,customer,event]
+    #[arg(long, value_delimiter = ',')]
     pub tables: Vec<String>,
     /// Trials at a time
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::arguments::{ReplayArgs, RunArgs, ZooArgs};
 use super::{Exit, Failure, put, putln, say};
 use crate::campaign::{self, CampaignError, CampaignOptions, CampaignOutcome, Work};
-use crate::plan::PlanOptions;
+use crate::plan::{self, PlanOptions};
 use crate::prepare::PrepareError;
 use crate::zoo::{self, ZooOptions, ZooTask};
 use engine::images::{Patch, PatchError};
@@ -19,6 +19,7 @@ pub(super) const SET_UP: Duration = Duration::from_secs(1_200);
 
 pub(super) async fn run(args: RunArgs, stop: &CancellationToken) -> Result<Exit, Failure> {
     let seed = args.seed.unwrap_or_else(campaign::fresh_seed);
+    let system = args.images.kind();
     let length = args.duration.unwrap_or(TRIAL_MEAN * args.trials / u32::from(args.jobs));
     let options = CampaignOptions {
         work: Work::Planned {
@@ -28,9 +29,10 @@ pub(super) async fn run(args: RunArgs, stop: &CancellationToken) -> Result<Exit,
                 faults: args.faults,
                 triggers: args.triggers,
                 without: Vec::new(),
-                tables: args.tables,
-                rows: args.rows,
+                tables: plan::tables_of(system, args.tables),
+                rows: args.rows.unwrap_or(plan::rows_of(system)),
                 bug: args.bug,
+                system,
             },
             shard: args.shard,
             duration: args.duration,
@@ -41,7 +43,7 @@ pub(super) async fn run(args: RunArgs, stop: &CancellationToken) -> Result<Exit,
         deadline: args.deadline.unwrap_or(length + SET_UP),
         out: args.out.out,
         junit: args.out.junit,
-        images: args.images.options(args.bug.is_some()),
+        system: args.images.system(args.bug.is_some())?,
         program: program(),
     };
     let outcome = execute(&options, stop).await?;
@@ -70,7 +72,7 @@ pub(super) async fn replay(args: ReplayArgs, stop: &CancellationToken) -> Result
         deadline: TRIAL_MEAN * 3 * args.times + SET_UP,
         out: args.out.out,
         junit: args.out.junit,
-        images: args.images.options(bug),
+        system: args.images.system(bug)?,
         program: program(),
     };
     let recorded = recorded_images(&args.file);

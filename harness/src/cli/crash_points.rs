@@ -12,6 +12,7 @@ use crate::campaign::{self, CampaignOptions, Work};
 use crate::crash_points::hunt::{Entry, HuntOptions};
 use crate::crash_points::plan::Frame;
 use crate::crash_points::run::{self, CrashPointError};
+use crate::plan;
 
 /// An exhaustive run ends by itself; this is for one that does not.
 const LIMIT: Duration = Duration::from_secs(4 * 3_600);
@@ -28,7 +29,7 @@ pub(super) async fn execute(
 
 async fn list(args: CrashPointArgs, stop: &CancellationToken) -> Result<Exit, Failure> {
     let hunt = HuntOptions { faults: Vec::new(), ..HuntOptions::exhaustive(frame(&args, None)) };
-    let campaign = CampaignOptions { floor: Some(0), ..options(&args, None) };
+    let campaign = CampaignOptions { floor: Some(0), ..options(&args, None, false)? };
     let found = run::run(hunt, campaign, None, stop, &say).await.map_err(|error| failed(&error))?;
     for entry in &found.entries {
         putln!("{}", line(entry));
@@ -53,9 +54,7 @@ async fn strike(args: StrikeArgs, stop: &CancellationToken) -> Result<Exit, Fail
         covered,
         ..HuntOptions::exhaustive(frame(&args.recorded, args.bug))
     };
-    let campaign = options(&args.recorded, args.duration);
-    let campaign =
-        CampaignOptions { images: args.recorded.images.options(args.bug.is_some()), ..campaign };
+    let campaign = options(&args.recorded, args.duration, args.bug.is_some())?;
     let keep = args.coverage.as_deref();
     let done = run::run(hunt, campaign, keep, stop, &say).await.map_err(|error| failed(&error))?;
     Ok(told(&done.outcome))
@@ -64,14 +63,19 @@ async fn strike(args: StrikeArgs, stop: &CancellationToken) -> Result<Exit, Fail
 fn frame(args: &CrashPointArgs, bug: Option<records::schedule::Bug>) -> Frame {
     Frame {
         seed: args.seed.unwrap_or_else(campaign::fresh_seed),
-        tables: args.tables.clone(),
+        tables: plan::tables_of(args.images.kind(), args.tables.clone()),
         rows: args.rows,
         bug,
+        system: args.images.kind(),
     }
 }
 
-fn options(args: &CrashPointArgs, duration: Option<Duration>) -> CampaignOptions {
-    CampaignOptions {
+fn options(
+    args: &CrashPointArgs,
+    duration: Option<Duration>,
+    seeded_bugs: bool,
+) -> Result<CampaignOptions, Failure> {
+    Ok(CampaignOptions {
         work: Work::Given(Vec::new()),
         jobs: usize::from(args.jobs),
         fail_fast: false,
@@ -79,9 +83,9 @@ fn options(args: &CrashPointArgs, duration: Option<Duration>) -> CampaignOptions
         deadline: duration.unwrap_or(LIMIT) + SET_UP,
         out: args.out.out.clone(),
         junit: args.out.junit.clone(),
-        images: args.images.options(false),
+        system: args.images.system(seeded_bugs)?,
         program: program(),
-    }
+    })
 }
 
 fn line(entry: &Entry) -> String {

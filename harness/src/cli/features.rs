@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::arguments::FeaturesArgs;
 use super::{Exit, Failure, putln};
-use engine::images::ImageOptions;
+use crate::systems::SystemOptions;
 
 /// Runs features.
 pub type FeatureRunner =
@@ -37,7 +37,7 @@ pub struct FeatureRequest {
     /// Where journals and reports go.
     pub out: PathBuf,
     /// Which images.
-    pub images: ImageOptions,
+    pub system: SystemOptions,
     /// Known bugs that scenarios name stay off.
     pub clean_tablet: bool,
 }
@@ -73,7 +73,7 @@ pub(super) async fn run(
         directory: args.directory,
         names: args.names,
         out: out.clone(),
-        images: args.images.options(false),
+        system: args.images.system(false)?,
         clean_tablet: args.clean_tablet,
     };
     let run = features(request, stop).await.map_err(|error| match &error {

@@ -18,7 +18,7 @@ pub(super) async fn run(args: ShrinkArgs, stop: &CancellationToken) -> Result<Ex
         shrink::target(&args.target, args.trial).map_err(|error| Failure::usage(&error))?;
     let broken = if args.by.is_empty() { broken } else { args.by.into_iter().collect() };
     let options = ShrinkOptions {
-        images: args.images.options(original.bug.is_some()),
+        system: args.images.system(original.bug.is_some())?,
         original,
         aim: Aim { broken, runs: args.runs, budget: budget(&args.budget) },
         jobs: args.jobs,

@@ -5,6 +5,7 @@ use records::schedule::{
 };
 
 use crate::plan::{self, PlanError, PlanOptions};
+use crate::systems::SystemKind;
 
 /// Rows of each of the three tables: 2,100 in all.
 pub const ROWS: u64 = 700;
@@ -58,6 +59,8 @@ pub struct Frame {
     pub rows: u64,
     /// A known bug, switched on in every trial.
     pub bug: Option<Bug>,
+    /// Whose.
+    pub system: SystemKind,
 }
 
 impl Frame {
@@ -65,7 +68,7 @@ impl Frame {
     #[must_use]
     pub fn small(seed: u64, bug: Option<Bug>) -> Frame {
         let tables = ["corder", "customer", "product"].map(str::to_owned).to_vec();
-        Frame { seed, tables, rows: ROWS, bug }
+        Frame { seed, tables, rows: ROWS, bug, system: SystemKind::Tablet }
     }
 }
 
@@ -107,10 +110,23 @@ impl Frame {
             tables: self.tables.clone(),
             rows: self.rows,
             bug: self.bug,
+            system: self.system,
             ..PlanOptions::default()
         };
         let mut schedule = plan::blank(self.seed, trial, &options);
         schedule.workload = Workload { run_length: CHECKPOINT_ROWS * 5 / 2, ..schedule.workload };
+        if self.system == SystemKind::Tablet {
+            self.narrow(&mut schedule, script);
+        }
+        let fraction = ACTS_AT / self.tables.len() as f64;
+        let trigger = Trigger::Progress { fraction };
+        schedule.steps = script.act.map(|fault| Step::new(trigger, fault)).into_iter().collect();
+        plan::check(&schedule)?;
+        Ok(schedule)
+    }
+
+    /// A pace at which every kind of exchange is seen on few rows, and the deadlines that go with it.
+    fn narrow(&self, schedule: &mut Schedule, script: Script) {
         schedule.pace = Pace {
             rows_per_second: match script.is_plain() {
                 true => ROWS_PER_SECOND,
@@ -118,18 +134,13 @@ impl Frame {
             },
             checkpoint_rows: CHECKPOINT_ROWS,
             checkpoint_interval_ms: CHECKPOINT_INTERVAL_MS,
-            ..schedule.pace
+            ..schedule.pace.clone()
         };
         schedule.deadlines = Deadlines {
             ready_holds_ms: 500,
             settle_ms: 30_000,
             trial_ms: 90_000,
-            ..schedule.deadlines
+            ..schedule.deadlines.clone()
         };
-        let fraction = ACTS_AT / self.tables.len() as f64;
-        let trigger = Trigger::Progress { fraction };
-        schedule.steps = script.act.map(|fault| Step::new(trigger, fault)).into_iter().collect();
-        plan::check(&schedule)?;
-        Ok(schedule)
     }
 }

@@ -57,7 +57,7 @@ pub async fn run(
     stop: &CancellationToken,
     say: &(dyn Fn(&str) + Send + Sync),
 ) -> Result<CrashPointRun, CrashPointError> {
-    let prepared = Prepared::make(&campaign.images, stop, say).await;
+    let prepared = Prepared::make(&campaign.system, stop, say).await;
     let prepared = prepared.map_err(CampaignError::Prepare).map_err(CrashPointError::Campaign)?;
     run_on(hunt, campaign, prepared.into(), keep, stop, say).await
 }

@@ -11,7 +11,6 @@ use records::schedule::Phase;
 use super::Strike;
 use super::stream::TABLE as READERS_TABLE;
 use crate::stage::{ActError, During, Stage};
-use system::SOURCE_DB;
 
 /// A diff that needs its source, and has no stream open, asks for one in this time.
 const CALLS_WITHIN: Duration = Duration::from_secs(5);
@@ -62,20 +61,21 @@ async fn row_streams(stage: &Stage) -> Result<Vec<Hit>, ActError> {
     let user = stage.source().tablet().mysql_users().pop().unwrap_or_default();
     let pool = stage.servers()?.source.pool();
     let mut conn = pool.get_conn().await.during(what)?;
-    let after = format!("`{SOURCE_DB}`.`");
-    let query = "select id, substring_index(substring_index(info, ?, -1), '`', 1), \
-         coalesce(state, '') from information_schema.processlist \
-         where user = ? and command <> 'Sleep' and info like 'select %' and locate(?, info) > 0";
+    let query = "select id, info, coalesce(state, '') from information_schema.processlist \
+         where user = ? and command <> 'Sleep' and info like 'select %'";
     type Row = (u64, String, String);
-    let rows: Vec<Row> = conn.exec(query, (&after, &user, &after)).await.during(what)?;
-    let of_diff = rows.into_iter().filter(|(_, table, _)| table != READERS_TABLE);
+    let rows: Vec<Row> = conn.exec(query, (&user,)).await.during(what)?;
+    let streams = rows.into_iter().filter_map(|(id, statement, state)| {
+        let table = stage.deployment().table_of_stream(&statement)?;
+        (table != READERS_TABLE).then_some((id, table, state))
+    });
     let name = |(id, table, state): Row| {
         let text = format!(
             "the row stream of {table}: MySQL still sends on connection {id} of {user} ({state})"
         );
         hit(HitKind::RowStream, text)
     };
-    Ok(of_diff.map(name).collect())
+    Ok(streams.map(name).collect())
 }
 
 /// That the target tablet calls for its source while that is away, where no stream was open when it went.

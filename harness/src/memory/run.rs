@@ -34,7 +34,7 @@ pub async fn run(
         .map(|(rows, differs)| plan_of(rows, differs, options.limit_bytes))
         .collect();
     let plans = plans.map_err(MemoryError::Plan)?;
-    let prepared = Prepared::make(&options.images, stop, say).await;
+    let prepared = Prepared::make(&options.images.clone().into(), stop, say).await;
     let Prepared { engine, images, survey, .. } = prepared.map_err(MemoryError::Prepare)?;
     if let Some(why) = survey.lacks(Capability::MemoryLimit) {
         let (what, why) = ("a tablet's peak below a limit".to_owned(), why.to_owned());

@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use records::journal::{Event, FinalReport, Record, Side};
+use records::schedule::Capability;
 
 use super::{ActError, During, Stage, Waited};
 use crate::observer::ProcessState;
@@ -66,6 +67,9 @@ impl Stage {
         let began = Instant::now();
         let mut tick = tokio::time::interval(LOOK);
         let runs = || matches!(self.target().state_now(), ProcessState::Running { .. });
+        if !self.was_usurped() {
+            return;
+        }
         while runs() && began.elapsed() < DEMOTED_FOR {
             tick.tick().await;
         }
@@ -177,7 +181,7 @@ impl Stage {
             self.journal().note("no term probe: the target tablet does not run");
             return Ok(());
         }
-        if self.was_usurped() {
+        if self.was_usurped() || self.environment().survey.lacks(Capability::Demotion).is_some() {
             return Ok(());
         }
         // From the begin of the write: the tablet may know of the term before the harness has the answer.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use records::journal::{Event, FORMAT, Record, Side, TrialStarted};
 use records::schedule::{CrashPoint, Link, Schedule, Step};
+use records::tellings::Telling;
 use records::verdict::Judgement;
 use tokio::sync::watch;
 
@@ -173,6 +174,12 @@ impl Stage {
     #[must_use]
     pub fn topology(&self) -> &dyn Topology {
         self.deployment.topology()
+    }
+
+    /// Whether the system does not tell or promise something.
+    #[must_use]
+    pub fn untold(&self, telling: Telling) -> bool {
+        self.environment.system.dialect().untold().contains(&telling)
     }
 
     /// What is deployed.

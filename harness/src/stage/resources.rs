@@ -10,6 +10,7 @@ use oracles::held_growth_is_bounded;
 
 /// What the end of a diff leaves in the making may take so long to end.
 const SETTLED_WITHIN: Duration = Duration::from_secs(5);
+const TASKS_UNTOLD: &str = "tasks: such a tablet does not tell them";
 const LOOK: Duration = Duration::from_millis(50);
 
 impl Stage {
@@ -60,7 +61,7 @@ impl Stage {
             tick.tick().await;
             let Some(now) = self.held(side, CountedWhen::AtEnd).await else { return };
             let settled = rest.as_ref().is_none_or(|rest| held_growth_is_bounded(rest, &now));
-            if (settled && now.tasks.is_some()) || began.elapsed() >= SETTLED_WITHIN {
+            if (settled && is_counted(&now)) || began.elapsed() >= SETTLED_WITHIN {
                 self.journal().record(Event::ResourcesCounted(now));
                 return;
             }
@@ -74,7 +75,17 @@ impl Stage {
         let tablet = supervised.tablet();
         let mut not_looked_at = Vec::new();
         let tasks = tablet.tasks().await;
-        let tasks = tasks.map_err(|why| not_looked_at.push(format!("tasks: {why}"))).ok();
+        let tasks = match tasks {
+            Ok(Some(tasks)) => Some(tasks),
+            Ok(None) => {
+                not_looked_at.push(TASKS_UNTOLD.to_owned());
+                None
+            }
+            Err(why) => {
+                not_looked_at.push(format!("tasks: {why}"));
+                None
+            }
+        };
         let descriptors = tablet.descriptors();
         let descriptors =
             descriptors.map_err(|why| not_looked_at.push(format!("file descriptors: {why}"))).ok();
@@ -82,9 +93,14 @@ impl Stage {
     }
 }
 
+/// Its tasks were counted, as far as such a tablet tells them.
+fn is_counted(held: &ResourceCount) -> bool {
+    held.tasks.is_some() || held.not_looked_at.iter().any(|what| what == TASKS_UNTOLD)
+}
+
 /// A tablet that still starts holds less than it will at rest.
 fn is_of_rest(held: &ResourceCount, latest: &Ready) -> bool {
-    held.tasks.is_some() && latest.ready && latest.incarnation == held.incarnation
+    is_counted(held) && latest.ready && latest.incarnation == held.incarnation
 }
 
 #[cfg(test)]

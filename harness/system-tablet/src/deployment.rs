@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -17,8 +17,10 @@ use engine::docker::{Engine, Run};
 use engine::errors::chain;
 use engine::images::Images;
 use servers::Servers;
+use sidecar::SidecarDb;
 use system::{
-    Deployment, LinkControls, Operator, Sidecar, System, SystemError, Tablet, Topology, TrialSpec,
+    Deployment, LinkControls, Operator, SOURCE_DB, Sidecar, System, SystemError, Tablet, Topology,
+    TrialSpec,
 };
 use workload::Dataset;
 
@@ -71,7 +73,7 @@ impl System for TabletSystem {
         // So that the trial's history is read from its own binlog on. Without it, it is read from another one.
         let entered = self.servers.target.enter(&names.sidecar_db).await;
         let remarks = entered.err().map(|error| chain(&error)).into_iter().collect();
-        let begin = self.servers.target.gtid_executed().await?;
+        let sidecar = SidecarDb::begin(&self.servers, &trial.dataset, &names.sidecar_db).await?;
         let links = match trial.schedule.is_proxied() {
             true => {
                 let (pace, board) = (&trial.schedule.pace, &trial.switchboard);
@@ -104,8 +106,7 @@ impl System for TabletSystem {
             controls: links.as_ref().map(Links::controls),
             links: tokio::sync::Mutex::new(links),
             remarks,
-            begin,
-            end: Mutex::default(),
+            sidecar,
         }))
     }
 }
@@ -120,10 +121,7 @@ pub(super) struct TabletDeployment {
     controls: Option<LinkControls>,
     links: tokio::sync::Mutex<Option<Links>>,
     remarks: Vec<String>,
-    /// The target's position when the trial began.
-    begin: String,
-    /// And when its history ended.
-    end: Mutex<Option<String>>,
+    sidecar: SidecarDb,
 }
 
 impl TabletDeployment {
@@ -142,28 +140,18 @@ impl TabletDeployment {
         &self.dataset
     }
 
-    pub(super) fn sidecar_db(&self) -> &str {
-        &self.names.sidecar_db
+    pub(super) fn sidecar_db(&self) -> &SidecarDb {
+        &self.sidecar
     }
 
     pub(super) fn topo_root(&self) -> &str {
         &self.names.topo_root
     }
 
-    /// The target's positions between which the trial's history lies.
-    pub(super) fn history_bounds(&self) -> (String, Option<String>) {
-        let end = self.end.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        (self.begin.clone(), end)
-    }
-
-    pub(super) fn ended_at(&self, position: String) {
-        *self.end.lock().unwrap_or_else(PoisonError::into_inner) = Some(position);
-    }
-
     /// Takes away what the trial leaves on servers that others share.
     async fn tidy(&self) -> Vec<String> {
         let servers = &self.servers;
-        let sidecar = self.sidecar_db();
+        let sidecar = self.sidecar.name();
         let (source, target, etcd) = tokio::join!(
             servers.source.leave(sidecar, sidecar),
             servers.target.leave(sidecar, sidecar),
@@ -196,6 +184,12 @@ impl Deployment for TabletDeployment {
         self.controls.as_ref()
     }
 
+    fn table_of_stream(&self, statement: &str) -> Option<String> {
+        // ``select … from `vt_commerce`.`corder` …``
+        let (_, after) = statement.rsplit_once(&format!("`{SOURCE_DB}`.`"))?;
+        after.split_once('`').map(|(table, _)| table.to_owned())
+    }
+
     fn remarks(&self) -> Vec<String> {
         self.remarks.clone()
     }
@@ -212,7 +206,8 @@ impl Deployment for TabletDeployment {
 
     async fn remove(&self) -> Vec<String> {
         let mut left = Vec::new();
-        let (source, target) = tokio::join!(self.source.remove(), self.target.remove());
+        let (source, target) =
+            tokio::join!(self.source.contained().remove(), self.target.contained().remove());
         for error in [source, target].into_iter().filter_map(Result::err) {
             left.push(format!("a tablet was not removed: {}", chain(&error)));
         }

@@ -8,7 +8,6 @@ mod client;
 mod container;
 mod deployment;
 mod dialect;
-mod faults;
 mod links;
 mod must_contain;
 mod operator;
@@ -25,7 +24,7 @@ use std::collections::BTreeMap;
 use servers::ClusterError;
 use system::{ErrorKind, SystemError};
 
-use engine::docker::DockerError;
+use contained::ContainedError;
 
 pub use client::{Client, RowStream};
 pub use container::ContainerTablet;
@@ -41,17 +40,9 @@ pub type ShowRow = BTreeMap<String, Option<String>>;
 /// What can go wrong between harness and tablet.
 #[derive(Debug, thiserror::Error)]
 pub enum TabletError {
-    /// The engine failed.
-    #[error("tablet {tablet}: {phase} failed")]
-    Engine {
-        /// Its alias.
-        tablet: String,
-        /// What was attempted.
-        phase: &'static str,
-        /// Why.
-        #[source]
-        source: DockerError,
-    },
+    /// Its container.
+    #[error(transparent)]
+    Contained(#[from] ContainedError),
     /// Its MySQL failed.
     #[error("tablet {tablet}: {phase} failed")]
     Cluster {
@@ -85,28 +76,6 @@ pub enum TabletError {
         #[source]
         source: reqwest::Error,
     },
-    /// It does not run.
-    #[error("tablet {tablet} does not run")]
-    NotRunning {
-        /// Its alias.
-        tablet: String,
-    },
-    /// Neither the kernel nor the engine tells how much memory is charged to its container.
-    #[error("tablet {tablet}: nobody tells how much memory is charged to its container")]
-    Unaccounted {
-        /// Its alias.
-        tablet: String,
-    },
-    /// The helper inside the container failed.
-    #[error("tablet {tablet}: the memory helper ended with {exit_code:?}: {output}")]
-    Helper {
-        /// Its alias.
-        tablet: String,
-        /// Exit code.
-        exit_code: Option<i64>,
-        /// What it said.
-        output: String,
-    },
 }
 
 impl TabletError {
@@ -122,7 +91,7 @@ impl TabletError {
     fn kind(&self) -> ErrorKind {
         use std::error::Error;
         match self {
-            Self::NotRunning { .. } => ErrorKind::NotRunning,
+            Self::Contained(ContainedError::NotRunning { .. }) => ErrorKind::NotRunning,
             Self::Rpc { source, .. } => {
                 let says_none = source.code() == tonic::Code::NotFound
                     || source.message().contains("no vdiff found");

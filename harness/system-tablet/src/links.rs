@@ -93,7 +93,7 @@ impl Links {
         let source = GrpcLink {
             link: Link::SourceTablet,
             upstream: Upstream::new(move || {
-                loopback(tablet.get().map_or(NOBODY, |tablet| tablet.grpc_host_port()))
+                loopback(tablet.get().and_then(|tablet| tablet.grpc_host_port()).unwrap_or(NOBODY))
             }),
             conditions: to_source.clone(),
             names: normal.clone(),

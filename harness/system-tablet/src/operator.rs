@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use mysql_async::prelude::Queryable;
-use records::journal::{Difference, DifferenceKind, FinalReport, Side, TableReport};
+use records::journal::{FinalReport, Side};
 use serde_json::Value;
+use sidecar::report;
 
 use super::ShowRow;
 use super::deployment::TabletDeployment;
@@ -30,7 +30,11 @@ impl Operator for TabletDeployment {
 
     async fn report(&self, uuid: &str) -> Result<Option<FinalReport>, SystemError> {
         let rows = self.container(Side::Target).client().vdiff_show(WORKFLOW, uuid).await?;
-        let keys = if rows.is_empty() { BTreeMap::new() } else { self.key_columns().await? };
+        let keys = if rows.is_empty() {
+            BTreeMap::new()
+        } else {
+            self.servers().target.key_columns(TARGET_DB).await?
+        };
         Ok(report_of(uuid, &rows, &keys))
     }
 
@@ -57,25 +61,6 @@ impl Operator for TabletDeployment {
     }
 }
 
-impl TabletDeployment {
-    /// The key columns of the target's tables, in key order, as MySQL knows them.
-    async fn key_columns(&self) -> Result<BTreeMap<String, Vec<String>>, SystemError> {
-        let mut conn = self.servers().target.pool().get_conn().await?;
-        let rows: Vec<(String, String)> = conn
-            .exec(
-                "select table_name, column_name from information_schema.statistics \
-                 where table_schema = ? and index_name = 'PRIMARY' order by table_name, seq_in_index",
-                (TARGET_DB,),
-            )
-            .await?;
-        let mut keys: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for (table, column) in rows {
-            keys.entry(table).or_default().push(column);
-        }
-        Ok(keys)
-    }
-}
-
 /// What `show` said, in the journal's form; none when it said nothing.
 fn report_of(
     uuid: &str,
@@ -97,43 +82,9 @@ fn report_of(
         }
         let said: Value = serde_json::from_str(&text(row, "report")).unwrap_or(Value::Null);
         let key = keys.get(&table).map(Vec::as_slice).unwrap_or_default();
-        report.tables.insert(table, table_report(&text(row, "table_state"), &said, key));
+        report.tables.insert(table, report::table(&text(row, "table_state"), &said, key));
     }
     Some(report)
-}
-
-fn table_report(state: &str, said: &Value, key: &[String]) -> TableReport {
-    let count = |name: &str| said.get(name).and_then(Value::as_u64).unwrap_or(0);
-    let samples = |name: &str| {
-        said.get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default().iter()
-    };
-    let key_of = |sample: &Value| {
-        let row = sample.get("Row");
-        let value = |column: &String| {
-            row.and_then(|row| row.get(column)).and_then(Value::as_str).unwrap_or("(none)")
-        };
-        key.iter().map(value).collect::<Vec<_>>().join(",")
-    };
-    let mut differences = Vec::new();
-    for pair in samples("MismatchedRowsSample") {
-        let key = key_of(pair.get("Source").unwrap_or(&Value::Null));
-        differences.push(Difference { kind: DifferenceKind::Mismatch, key });
-    }
-    for row in samples("ExtraRowsSourceSample") {
-        differences.push(Difference { kind: DifferenceKind::ExtraSource, key: key_of(row) });
-    }
-    for row in samples("ExtraRowsTargetSample") {
-        differences.push(Difference { kind: DifferenceKind::ExtraTarget, key: key_of(row) });
-    }
-    TableReport {
-        state: state.to_owned(),
-        processed: count("ProcessedRows"),
-        matching: count("MatchingRows"),
-        mismatched: count("MismatchedRows"),
-        extra_source: count("ExtraRowsSource"),
-        extra_target: count("ExtraRowsTarget"),
-        differences,
-    }
 }
 
 #[cfg(test)]

@@ -5,14 +5,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures::StreamExt;
 use serde_json::Value;
 
 use super::{ContainerTablet, RowStream};
 use engine::process::CgroupPaths;
 use system::{
-    ErrorKind, LogLine, LogLines, Means, OomEvidence, Predecessor, Readiness, RowReader, Signal,
-    Started, SystemError, Tablet,
+    ErrorKind, LogLines, Means, OomEvidence, Predecessor, Readiness, RowReader, Signal, Started,
+    SystemError, Tablet,
 };
 
 /// A look at its variables must not hold up whoever looks again and again.
@@ -40,11 +39,11 @@ impl Tablet for ContainerTablet {
     }
 
     async fn wait_exit(&self) -> Result<i64, SystemError> {
-        Ok(ContainerTablet::wait_exit(self).await?)
+        Ok(self.contained().wait_exit().await?)
     }
 
     async fn kill(&self, signal: Signal) -> Result<Means, SystemError> {
-        Ok(ContainerTablet::kill(self, signal).await?)
+        Ok(self.contained().kill(signal).await?)
     }
 
     async fn readiness(&self) -> Readiness {
@@ -79,42 +78,40 @@ impl Tablet for ContainerTablet {
     }
 
     fn log_source(&self) -> Option<String> {
-        self.container_id()
+        self.contained().container_id()
     }
 
     fn log_lines(&self) -> LogLines {
-        let lines = ContainerTablet::log_lines(self).map(|line| match line {
-            Ok(line) => Ok(LogLine { stderr: line.stderr, at_us: line.at_us, text: line.text }),
-            Err(error) => Err(SystemError::new(ErrorKind::Failed, error)),
-        });
-        lines.boxed()
+        self.contained().log_lines()
     }
 
     fn rss_bytes(&self) -> Option<u64> {
-        ContainerTablet::rss_bytes(self)
+        self.contained().rss_bytes()
     }
 
     fn peak_rss_bytes(&self) -> Option<u64> {
-        ContainerTablet::peak_rss_bytes(self)
+        self.contained().peak_rss_bytes()
     }
 
     fn charged_bytes(&self) -> Option<u64> {
-        ContainerTablet::charged_bytes(self)
+        self.contained().charged_bytes()
     }
 
     fn pressure_file(&self) -> Option<PathBuf> {
-        self.cgroup().as_ref().and_then(CgroupPaths::pressure_file)
+        self.contained().cgroup().as_ref().and_then(CgroupPaths::pressure_file)
     }
 
     fn descriptors(&self) -> Result<BTreeMap<String, u64>, String> {
-        ContainerTablet::descriptors(self)
+        self.contained().descriptors()
     }
 
-    async fn tasks(&self) -> Result<u64, String> {
+    async fn tasks(&self) -> Result<Option<u64>, String> {
         let vars = self.vars_within(ANSWER_WITHIN).await;
         let vars = vars.map_err(|error| engine::errors::chain(&error))?;
         let tasks = vars.get("TasksAlive").and_then(Value::as_u64);
-        tasks.ok_or_else(|| "the tablet does not tell TasksAlive in /debug/vars".to_owned())
+        tasks
+            .map(Some)
+            .ok_or_else(|| "the tablet does not tell TasksAlive in /debug/vars".to_owned())
     }
 
     async fn is_stopping(&self) -> Result<bool, SystemError> {
@@ -140,7 +137,7 @@ impl Tablet for ContainerTablet {
         predecessor: &Predecessor,
         signal: Signal,
     ) -> Result<(), SystemError> {
-        Ok(ContainerTablet::signal_predecessor(self, predecessor, signal).await?)
+        Ok(self.contained().signal_predecessor(predecessor, signal).await?)
     }
 
     async fn predecessor_exit(
@@ -148,27 +145,27 @@ impl Tablet for ContainerTablet {
         predecessor: &Predecessor,
         within: Duration,
     ) -> Result<Option<(i64, Vec<String>)>, SystemError> {
-        Ok(ContainerTablet::predecessor_exit(self, predecessor, within).await?)
+        Ok(self.contained().predecessor_exit(predecessor, within).await?)
     }
 
     async fn oom(&self) -> Result<OomEvidence, SystemError> {
-        Ok(ContainerTablet::oom(self).await?)
+        Ok(self.contained().oom().await?)
     }
 
     async fn squeeze(&self, bytes: u64) -> Result<(), SystemError> {
-        Ok(ContainerTablet::squeeze(self, bytes).await?)
+        Ok(self.contained().squeeze(bytes).await?)
     }
 
     async fn release_squeeze(&self) -> Result<(), SystemError> {
-        Ok(ContainerTablet::release_squeeze(self).await?)
+        Ok(self.contained().release_squeeze().await?)
     }
 
     async fn limit_cpu(&self, quota: Option<Duration>) -> Result<(), SystemError> {
-        Ok(ContainerTablet::limit_cpu(self, quota).await?)
+        Ok(self.contained().limit_cpu(quota).await?)
     }
 
     fn throttled_count(&self) -> Result<Option<u64>, SystemError> {
-        Ok(ContainerTablet::throttled_count(self)?)
+        Ok(self.contained().throttled_count()?)
     }
 
     async fn read_rows(&self, table: &str) -> Result<Box<dyn RowReader>, SystemError> {

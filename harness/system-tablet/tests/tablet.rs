@@ -86,7 +86,7 @@ async fn killed_by_the_kernel(tablet: &ContainerTablet) {
         let started = tablet.start_incarnation().await.expect("a start");
         assert_eq!(tablet.user_names().len(), started.incarnation as usize);
         let began = Instant::now();
-        let evidence = tablet.oom().await.expect("an answer");
+        let evidence = tablet.contained().oom().await.expect("an answer");
         println!("{evidence:?} after {:?}", began.elapsed());
         let kind = match &evidence {
             OomEvidence::Counter { baseline, count } if count > baseline => "counter",
@@ -96,29 +96,29 @@ async fn killed_by_the_kernel(tablet: &ContainerTablet) {
             OomEvidence::EngineEvent => "engine event",
         };
         *counts.entry(kind).or_default() += 1;
-        assert_eq!(tablet.wait_exit().await.expect("an exit"), 137);
+        assert_eq!(tablet.contained().wait_exit().await.expect("an exit"), 137);
     }
     println!("evidence of {kills} OOM kills: {counts:?}");
     assert_eq!(counts.get("none"), None);
 }
 
 async fn squeezed_and_released(engine: &Engine, tablet: &ContainerTablet) {
-    let before = tablet.charged_bytes();
-    tablet.squeeze(LIMIT / 2).await.expect("room");
-    println!("squeezed from {before:?} to {:?}", tablet.charged_bytes());
-    if let Some(charged) = tablet.charged_bytes() {
+    let before = tablet.contained().charged_bytes();
+    tablet.contained().squeeze(LIMIT / 2).await.expect("room");
+    println!("squeezed from {before:?} to {:?}", tablet.contained().charged_bytes());
+    if let Some(charged) = tablet.contained().charged_bytes() {
         assert!(charged > LIMIT * 4 / 10 && charged < LIMIT * 6 / 10, "{charged}");
         // The engine's word serves where the kernel's cannot be heard: it must be the same.
         let account = engine
-            .memory_account(&tablet.container_id().expect("a container"))
+            .memory_account(&tablet.contained().container_id().expect("a container"))
             .await
             .expect("an answer");
         let told = account.charged_bytes.expect("a charge");
         assert!(told.abs_diff(charged) < LIMIT / 20, "{told} {charged}");
         assert_eq!(account.limit_bytes, Some(LIMIT));
     }
-    tablet.release_squeeze().await.expect("an answer");
-    if let Some(charged) = tablet.charged_bytes() {
+    tablet.contained().release_squeeze().await.expect("an answer");
+    if let Some(charged) = tablet.contained().charged_bytes() {
         assert!(charged < LIMIT * 4 / 10, "{charged}");
     }
 }
@@ -147,14 +147,18 @@ async fn a_tablet_is_killed_in_every_way_and_started_again() {
     assert!(ready.ready, "{ready:?}\n{log}");
     arrivals_are_shown(&tablet).await;
     let began = Instant::now();
-    println!("rss {:?}, charged {:?}", tablet.rss_bytes(), tablet.charged_bytes());
+    println!(
+        "rss {:?}, charged {:?}",
+        tablet.contained().rss_bytes(),
+        tablet.contained().charged_bytes()
+    );
     let by_pid = first.host_pid.filter(|pid| may_signal(*pid));
-    let means = tablet.kill(Signal::SIGKILL).await.unwrap();
-    assert_eq!(tablet.wait_exit().await.unwrap(), 137);
+    let means = tablet.contained().kill(Signal::SIGKILL).await.unwrap();
+    assert_eq!(tablet.contained().wait_exit().await.unwrap(), 137);
     println!("killed {means} after {:?}", began.elapsed());
     assert_eq!(means, by_pid.map_or(Means::Engine, Means::HostPid));
     // Its PID is nobody's or somebody else's now: neither may be hit.
-    assert!(tablet.kill(Signal::SIGKILL).await.is_err());
+    assert!(tablet.contained().kill(Signal::SIGKILL).await.is_err());
 
     // On the heap, each of them: a debug build's future would not fit the stack of a test.
     Box::pin(killed_by_the_kernel(&tablet)).await;
@@ -162,8 +166,8 @@ async fn a_tablet_is_killed_in_every_way_and_started_again() {
     servers.target.kill().await.unwrap();
     tablet.start_incarnation().await.unwrap();
     Box::pin(squeezed_and_released(&engine, &tablet)).await;
-    tablet.kill(Signal::SIGKILL).await.unwrap();
-    let ended = tablet.wait_exit_within(Duration::from_secs(5)).await.unwrap();
+    tablet.contained().kill(Signal::SIGKILL).await.unwrap();
+    let ended = tablet.contained().wait_exit_within(Duration::from_secs(5)).await.unwrap();
     assert_eq!(ended, Some(137));
     run.remove().await.unwrap();
 }

@@ -98,6 +98,9 @@ pub trait Deployment: Send + Sync {
         None
     }
 
+    /// The table whose rows are streamed by a statement on the source's MySQL; none: it is no row stream.
+    fn table_of_stream(&self, statement: &str) -> Option<String>;
+
     /// What did not go as it should when it was deployed, and hinders nobody; in words.
     fn remarks(&self) -> Vec<String> {
         Vec::new()

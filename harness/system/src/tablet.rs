@@ -177,8 +177,9 @@ pub trait Tablet: Send + Sync + fmt::Debug {
     /// Open file descriptors by kind; the error says why they cannot be seen.
     fn descriptors(&self) -> Result<BTreeMap<String, u64>, String>;
 
-    /// How many tasks live in its process; the error says why that is not known.
-    async fn tasks(&self) -> Result<u64, String>;
+    /// How many tasks live in its process; none: such a tablet does not tell it at all; the error says why that is
+    /// not known now.
+    async fn tasks(&self) -> Result<Option<u64>, String>;
 
     /// Whether it says that it ends in order; unsupported where it does not tell.
     async fn is_stopping(&self) -> Result<bool, SystemError> {

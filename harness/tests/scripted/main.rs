@@ -96,7 +96,7 @@ fn options(work: Work, out: &Path) -> CampaignOptions {
         deadline: Duration::from_secs(120),
         out: Some(out.to_owned()),
         junit: None,
-        images: Default::default(),
+        system: Default::default(),
         program: "vdiff-chaos".to_owned(),
     }
 }
@@ -222,7 +222,7 @@ async fn a_failure_is_shrunk_to_the_fault_that_brings_it_out() {
         aim: Aim { broken: BTreeSet::from([Invariant::I5]), runs: 2, ..Aim::default() },
         jobs: 8,
         out: Some(out.path().to_owned()),
-        images: Default::default(),
+        system: Default::default(),
         program: "vdiff-chaos".to_owned(),
     };
     let stop = CancellationToken::new();

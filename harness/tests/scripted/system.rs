@@ -229,6 +229,10 @@ impl Deployment for ScriptedDeployment {
         self
     }
 
+    fn table_of_stream(&self, _statement: &str) -> Option<String> {
+        None
+    }
+
     async fn remove(&self) -> Vec<String> {
         self.source.end(137);
         self.target.end(137);

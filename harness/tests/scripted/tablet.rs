@@ -251,8 +251,8 @@ impl Tablet for ScriptedTablet {
         Ok(BTreeMap::from([("file".to_owned(), 3), ("socket".to_owned(), 4)]))
     }
 
-    async fn tasks(&self) -> Result<u64, String> {
-        Ok(8)
+    async fn tasks(&self) -> Result<Option<u64>, String> {
+        Ok(Some(8))
     }
 
     async fn is_stopping(&self) -> Result<bool, SystemError> {

@@ -11,6 +11,7 @@
 
 mod conditions;
 mod fingerprint;
+mod greeting;
 mod grpc;
 mod listener;
 mod mysql;
@@ -23,6 +24,7 @@ mod waiting;
 
 pub use conditions::{Conditioned, Direction, Flow, LinkConditions, Way, Wire};
 pub use fingerprint::Reading;
+pub use greeting::GreetingProxy;
 pub use grpc::{GrpcLink, GrpcProxy, Pings, STREAM_WINDOW};
 pub use listener::Listener;
 pub use mysql::MysqlProxy;

@@ -169,6 +169,7 @@ pub fn schedule(trial: u32) -> Schedule {
             settle_ms: 60_000,
             cancel_ms: 10_000,
             trial_ms: 180_000,
+            stall_ms: crate::schedule::stall_ms(),
         },
     }
 }

@@ -228,6 +228,19 @@ pub struct Deadlines {
     pub cancel_ms: u64,
     /// The whole trial.
     pub trial_ms: u64,
+    /// A diff that is to run moves so often, outside of harm.
+    #[serde(default = "stall_ms", skip_serializing_if = "is_usual_stall")]
+    pub stall_ms: u64,
+}
+
+/// As this project's tablet promises it: the lease of a dead incarnation 5 s, retry 2 s, shard sync 1 s.
+#[must_use]
+pub fn stall_ms() -> u64 {
+    8_000
+}
+
+fn is_usual_stall(ms: &u64) -> bool {
+    *ms == stall_ms()
 }
 
 impl Schedule {

@@ -1,10 +1,10 @@
-//! What a system under test may tell of its diffs, and what is judged by it.
+//! What a system under test may tell of its diffs or promise of them, and what is judged by it.
 
 use serde::{Deserialize, Serialize};
 
 use crate::verdict::Invariant;
 
-/// Something that not every system tells.
+/// Something that not every system tells, or promises: what nobody has promised is no finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Telling {
@@ -14,11 +14,30 @@ pub enum Telling {
     Story,
     /// Whether an error is taken up by the tablet itself or by an operator, and that memory was short.
     Retries,
+    /// A promise of how much a crash may cost: saved progress only grows, by so much at a time.
+    Checkpoints,
+    /// A promise of how much a process writes into its log.
+    LogVolume,
+    /// A promise that a deleted diff takes its log lines with it.
+    Sweeping,
+    /// A promise that a tablet steps down for a newer term in its shard's record.
+    Demotion,
+    /// A promise that a tablet at rest holds what it held at its start, and how many tasks live in it.
+    Resources,
 }
 
 impl Telling {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Owners, Self::Story, Self::Retries];
+    pub const ALL: [Self; 8] = [
+        Self::Owners,
+        Self::Story,
+        Self::Retries,
+        Self::Checkpoints,
+        Self::LogVolume,
+        Self::Sweeping,
+        Self::Demotion,
+        Self::Resources,
+    ];
 
     /// What it is, in words.
     #[must_use]
@@ -27,6 +46,11 @@ impl Telling {
             Self::Owners => "which incarnation works on a diff",
             Self::Story => "a diff's story beside its states",
             Self::Retries => "who takes a diff up after an error, and why it fell",
+            Self::Checkpoints => "how much a crash may cost",
+            Self::LogVolume => "how much it writes into its process's log",
+            Self::Sweeping => "that a deleted diff takes its log lines with it",
+            Self::Demotion => "that a tablet steps down for a newer term",
+            Self::Resources => "what a tablet at rest holds",
         }
     }
 
@@ -47,13 +71,21 @@ impl Telling {
                 (Invariant::I3, "that no error on the way is a lasting one"),
                 (Invariant::I9, "that a diff gives way with the error of short memory"),
             ],
+            Self::Checkpoints => &[
+                (Invariant::I5, "that saved progress only grows, by a bounded step"),
+                (Invariant::I8, "that a completed table is not diffed again"),
+            ],
+            Self::LogVolume => &[(Invariant::I8, "that a process's log is not flooded")],
+            Self::Sweeping => &[(Invariant::I7, "that no log line of a deleted diff is left")],
+            Self::Demotion => &[(Invariant::I1, "that a newer term ends its serving in time")],
+            Self::Resources => &[(Invariant::I7, "that descriptors and tasks do not grow")],
         }
     }
 
     /// What was not judged for want of it, a sentence for each invariant.
     pub fn not_judged(self) -> impl Iterator<Item = String> {
         self.judged_by_it().iter().map(move |(invariant, part)| {
-            format!("{invariant}, {part}: the system does not tell {}", self.words())
+            format!("{invariant}, {part}: the system does not tell or promise {}", self.words())
         })
     }
 }

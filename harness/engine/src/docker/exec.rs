@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use futures::StreamExt;
+use testcontainers::bollard::container::LogOutput;
 use testcontainers::bollard::exec::{CreateExecOptions, StartExecResults};
 
 use super::engine::{CALL, failed, within};
 use super::{DockerError, Engine};
 
 /// The most bytes of an exec's output that are kept.
-const OUTPUT_MAX: usize = 256 * 1024;
+const OUTPUT_MAX: usize = 4 << 20;
 /// A command whose output has ended has ended itself, or closed it; the engine knows its exit code
 /// within this time. It may still say that it runs right after the output's end.
 const CODE_WITHIN: Duration = Duration::from_secs(5);
@@ -22,6 +23,8 @@ pub struct ExecOutput {
     pub exit_code: Option<i64>,
     /// Standard output and error, interleaved, capped.
     pub output: String,
+    /// Standard output alone, capped.
+    pub stdout: String,
 }
 
 impl Engine {
@@ -45,17 +48,23 @@ impl Engine {
             let exec = self.call("exec", id, CALL, self.docker.create_exec(id, options)).await?;
             let started =
                 self.call("exec start", id, CALL, self.docker.start_exec(&exec.id, None)).await?;
-            let mut bytes = Vec::new();
+            let (mut bytes, mut stdout) = (Vec::new(), Vec::new());
             if let StartExecResults::Attached { mut output, .. } = started {
                 while let Some(chunk) = output.next().await {
                     let chunk = chunk.map_err(|source| failed("exec output", id, source))?;
+                    let is_out = matches!(chunk, LogOutput::StdOut { .. });
                     let chunk = chunk.into_bytes();
                     let room = OUTPUT_MAX.saturating_sub(bytes.len());
-                    bytes.extend_from_slice(&chunk[..chunk.len().min(room)]);
+                    let kept = &chunk[..chunk.len().min(room)];
+                    bytes.extend_from_slice(kept);
+                    if is_out {
+                        stdout.extend_from_slice(kept);
+                    }
                 }
             }
-            let output = String::from_utf8_lossy(&bytes).into_owned();
-            Ok(ExecOutput { exit_code: self.exit_code_of(id, &exec.id).await?, output })
+            let [output, stdout] =
+                [bytes, stdout].map(|it| String::from_utf8_lossy(&it).into_owned());
+            Ok(ExecOutput { exit_code: self.exit_code_of(id, &exec.id).await?, output, stdout })
         };
         within("exec", id, deadline, run).await
     }

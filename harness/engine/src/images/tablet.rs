@@ -85,6 +85,19 @@ pub(super) async fn ensure_patched(
     build.ensure(engine, &say).await
 }
 
+/// The memory helper, as a static binary for any container, compiled from this checkout.
+///
+/// # Errors
+/// When this is no checkout, or it does not compile.
+pub async fn helper(progress: Say<'_>) -> Result<Vec<u8>, ImageError> {
+    let root = workspace_root()?;
+    let target = root.join("target/image");
+    let _lock = BuildLock::take(&target.join("build.lock"), progress).await?;
+    let packages = ["--package", "chaos-helper"];
+    let path = compile(&root, &target, &packages, progress).await?.join("chaos-helper");
+    std::fs::read(&path).map_err(ImageError::file(format!("cannot read {}", path.display())))
+}
+
 /// An empty directory that is removed when it is done with.
 struct Scratch(PathBuf);
 
@@ -125,7 +138,11 @@ impl Build<'_> {
         }
         same_architecture(engine).await?;
         say("compiling (minutes the first time)");
-        let binaries = compile(self.sources, self.target, self.seeded_bugs, say).await?;
+        let mut packages = vec!["--package", "tablet", "--package", "chaos-helper"];
+        if self.seeded_bugs {
+            packages.extend(["--features", "tablet/seeded-bugs"]);
+        }
+        let binaries = compile(self.sources, self.target, &packages, say).await?;
         import(engine, &binaries, self.name, &self.tag).await?;
         say("built");
         local(engine, &reference)
@@ -191,7 +208,7 @@ pub(super) async fn same_architecture(engine: &Engine) -> Result<(), ImageError>
 async fn compile(
     root: &Path,
     target: &Path,
-    seeded_bugs: bool,
+    packages: &[&str],
     say: Say<'_>,
 ) -> Result<PathBuf, ImageError> {
     let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
@@ -213,10 +230,7 @@ async fn compile(
         .env("RUSTC_WRAPPER", "")
         .env("CARGO_TARGET_DIR", target)
         .args(["build", "--locked", "--profile", "image", "--target", &triple])
-        .args(["--package", "tablet", "--package", "chaos-helper"]);
-    if seeded_bugs {
-        cargo.args(["--features", "tablet/seeded-bugs"]);
-    }
+        .args(packages);
     let watch = |line: &str| {
         let line = line.trim();
         if line.starts_with("Compiling") || line.starts_with("Downloading") {

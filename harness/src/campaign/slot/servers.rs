@@ -5,17 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use records::schedule::Workload;
+use records::schedule::{Capability, Workload};
 
 use super::{Slot, SlotError, SlotSource};
 use crate::campaign::floor;
 use crate::stage::Environment;
 use crate::survey::Survey;
+use crate::systems::Deployable;
 use engine::docker::{DockerError, Engine, Run};
 use engine::images::{Image, Images};
 use servers::Servers;
-use system::{SOURCE_DB, TARGET_DB};
+use system::{SOURCE_DB, System, TARGET_DB};
 use system_tablet::TabletSystem;
+use system_vitess::VitessSystem;
 use workload::Dataset;
 use workload::naive;
 
@@ -34,20 +36,25 @@ const DISCONNECT: Duration = Duration::from_secs(1);
 pub struct ServerSlots {
     engine: Engine,
     images: Arc<Images>,
+    system: Deployable,
 }
 
 impl ServerSlots {
-    /// On this engine, of these images.
+    /// On this engine, of these images, for this system.
     #[must_use]
-    pub fn new(engine: Engine, images: Images) -> ServerSlots {
-        ServerSlots { engine, images: Arc::new(images) }
+    pub fn new(engine: Engine, images: Images, system: Deployable) -> ServerSlots {
+        ServerSlots { engine, images: Arc::new(images), system }
     }
 }
 
 #[async_trait]
 impl SlotSource for ServerSlots {
     fn images(&self) -> BTreeMap<String, String> {
-        self.images.ids()
+        ids(&self.images, &self.system)
+    }
+
+    fn lacks(&self) -> Vec<(Capability, String)> {
+        self.system.lacks()
     }
 
     async fn floor_cycle_ms(&self, id: &str) -> Result<Option<u64>, DockerError> {
@@ -63,7 +70,7 @@ impl SlotSource for ServerSlots {
         let disk_bytes = small_disk.then(|| disk_bytes(workload));
         let slot =
             ServerSlot::start_on(&self.engine, &self.images, id, workload, disk_bytes).await?;
-        Ok(Box::new(slot))
+        Ok(Box::new(ServerSlot { system: self.system.clone(), ..slot }))
     }
 }
 
@@ -74,10 +81,11 @@ pub struct ServerSlot {
     run: Arc<Run>,
     servers: Arc<Servers>,
     dataset: Arc<Dataset>,
+    system: Deployable,
 }
 
 impl ServerSlot {
-    /// Starts servers and loads the workload.
+    /// Starts servers and loads the workload, for this project's tablet.
     ///
     /// # Errors
     /// When a server does not come up, or the data is not what was planted. Nothing is left then.
@@ -114,6 +122,7 @@ impl ServerSlot {
                 run: Arc::new(run),
                 servers: Arc::new(servers),
                 dataset: Arc::new(dataset),
+                system: Deployable::Tablet,
             }),
             Err(error) => {
                 if let Err(left) = run.remove().await {
@@ -138,8 +147,16 @@ impl Slot for ServerSlot {
             Arc::make_mut(&mut images).tablet = tablet.clone();
         }
         let (run, servers) = (Arc::clone(&self.run), Arc::clone(&self.servers));
+        let engine = self.engine.clone();
+        let system: Arc<dyn System> = match &self.system {
+            Deployable::Tablet => Arc::new(TabletSystem::new(engine, run, images, servers)),
+            Deployable::Vitess(vitess) => {
+                let ids = ids(&images, &self.system);
+                Arc::new(VitessSystem::new(engine, run, Arc::clone(vitess), servers, ids))
+            }
+        };
         Environment {
-            system: Arc::new(TabletSystem::new(self.engine.clone(), run, images, servers)),
+            system,
             run: self.run.id().to_string(),
             directory: self.run.directory().to_owned(),
             dataset: Arc::clone(&self.dataset),
@@ -170,6 +187,15 @@ impl Slot for ServerSlot {
         }
         self.run.remove().await
     }
+}
+
+/// The images' ids, by the names that reports give them.
+fn ids(images: &Images, system: &Deployable) -> BTreeMap<String, String> {
+    let mut ids = images.ids();
+    if let Some(tablet) = ids.remove("tablet") {
+        ids.insert(system.image_name(), tablet);
+    }
+    ids
 }
 
 fn disk_bytes(workload: &Workload) -> u64 {

@@ -1,72 +1,56 @@
 //! How an incarnation is started: the first with its container, each later one in it.
 
-use std::sync::Arc;
-
 use records::journal::Side;
 
 use super::{ContainerTablet, MysqlUser};
-use crate::Client;
-use engine::docker::{
-    ContainerSpec, ContainerState, DockerError, narrow_receiving, narrow_sending,
-};
-use engine::process::{CgroupPaths, belongs_to};
+use crate::{Client, TabletError};
+use contained::ContainedError;
+use engine::docker::{ContainerSpec, DockerError, narrow_receiving, narrow_sending};
 use system::Started;
 
 const HTTP_PORT: u16 = 15100;
 const MYSQL_PORT: u16 = 3306;
+/// The discard port, where nobody listens.
+const NOBODY: u16 = 9;
 const CREDENTIALS: &str = "/etc/tablet/mysql.json";
 
 impl ContainerTablet {
     /// testcontainers creates and starts in one: the credentials are copied in between.
-    pub(super) async fn start_first(
-        &self,
-        credentials: String,
-    ) -> Result<ContainerState, DockerError> {
-        let former = self.life().former.len();
-        let what = match former {
+    pub(super) async fn start_first(&self, credentials: String) -> Result<Started, TabletError> {
+        let what = match self.contained.predecessors() {
             0 => self.spec.what.clone(),
             nth => format!("{}-{}", self.spec.what, nth + 1),
         };
         let mut spec = self.container_spec(what);
         spec.files.push((CREDENTIALS.to_owned(), 0o600, credentials.into_bytes()));
-        let container = self.engine.launch(&self.site, spec).await?;
-        let id = container.id().to_owned();
-        self.life().container = Some(Arc::new(container));
-        self.engine.inspect(&id).await
+        Ok(self.contained.start_first(spec).await?)
     }
 
     pub(super) async fn start_again(
         &self,
         id: &str,
         credentials: &str,
-    ) -> Result<ContainerState, DockerError> {
-        self.engine.upload(id, CREDENTIALS, credentials.as_bytes()).await?;
-        self.engine.start(id).await
+    ) -> Result<Started, TabletError> {
+        let engine = self.contained.engine();
+        let uploaded = engine.upload(id, CREDENTIALS, credentials.as_bytes()).await;
+        uploaded.map_err(|source| self.failed("the upload of its credentials", source))?;
+        Ok(self.contained.start_again().await?)
     }
 
-    pub(super) fn began(
-        &self,
-        incarnation: u32,
-        user: MysqlUser,
-        state: &ContainerState,
-    ) -> Started {
-        // A PID of another namespace or host may be a stranger here: only its cgroup tells.
-        let host_pid = state.pid.filter(|pid| belongs_to(*pid, &state.id));
-        let cgroup = host_pid.and_then(CgroupPaths::of_process);
-        let port = |inside: u16| state.ports.get(&inside).copied().unwrap_or(9);
+    /// An incarnation of this user has begun.
+    pub(super) fn began(&self, user: MysqlUser) {
+        let port = |inside: u16| self.contained.host_port(inside).unwrap_or(NOBODY);
         let spec = &self.spec;
         let (grpc, http) = (port(self.grpc_port()), port(HTTP_PORT));
         let mut life = self.life();
-        life.incarnation = incarnation;
         life.users.push(user.name.clone());
         life.users.dedup();
-        life.last = Some(user.clone());
-        life.host_pid = host_pid;
-        life.oom_baseline = cgroup.as_ref().and_then(CgroupPaths::oom_kill_count).unwrap_or(0);
-        life.cgroup = cgroup;
-        life.grpc_host_port = grpc;
+        life.last = Some(user);
         life.client = Some(Client::new(&spec.alias, &spec.keyspace, &spec.shard, grpc, http));
-        Started { incarnation, container: state.id.clone(), host_pid }
+    }
+
+    fn failed(&self, phase: &'static str, source: DockerError) -> TabletError {
+        ContainedError::Engine { tablet: self.spec.alias.clone(), phase, source }.into()
     }
 
     fn container_spec(&self, what: String) -> ContainerSpec {
@@ -83,7 +67,10 @@ impl ContainerTablet {
             option("alias", &spec.alias),
             option("keyspace", &spec.keyspace),
             option("shard", &spec.shard),
-            option("hostname", wiring.hostname.as_ref().unwrap_or(&self.site.name(&what))),
+            option(
+                "hostname",
+                wiring.hostname.as_ref().unwrap_or(&self.contained.site().name(&what)),
+            ),
             option("grpc-port", &self.grpc_port()),
             option("http-port", &HTTP_PORT),
             option("topo-address", &topo),

@@ -52,6 +52,12 @@ pub enum Capability {
     Freeze,
     /// Another process can take a tablet's place while that lives.
     Replacement,
+    /// A tablet gives way when memory is short, before the kernel kills it.
+    MemoryGuard,
+    /// A tablet stops being primary when the topology names another, and is one again when it is named again.
+    Demotion,
+    /// The harness can read a tablet's rows as a stream of its own.
+    RowReader,
 }
 
 /// What is known of a fault.

@@ -6,8 +6,7 @@ use futures::StreamExt;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::container::Current;
-use super::{ContainerTablet, TabletError};
+use super::{Contained, ContainedError, Current};
 use engine::docker::{DockerError, ExecOutput, LABEL_RUN};
 use engine::images::HELPER;
 use engine::process::{self, KernelLog, OomWatch, belongs_to};
@@ -15,8 +14,6 @@ use system::{Means, OomEvidence};
 
 /// How long a tablet that is run out of memory may live on.
 const OOM_WITHIN: Duration = Duration::from_secs(15);
-/// A living tablet says something in this time.
-const SILENCE: Duration = Duration::from_millis(700);
 const HELPER_WITHIN: Duration = Duration::from_secs(10);
 /// A tablet that dies of a helper that has ended does so in this time.
 const HELPER_LAG: Duration = Duration::from_secs(3);
@@ -26,10 +23,10 @@ const KILLED: i64 = 137;
 const EVENT_LAG: Duration = Duration::from_millis(500);
 const MIB: u64 = 1 << 20;
 
-impl ContainerTablet {
+impl Contained {
     /// Sends a signal to its process: by host PID where that is certain and permitted, else through
     /// the engine.
-    pub async fn kill(&self, signal: Signal) -> Result<Means, TabletError> {
+    pub async fn kill(&self, signal: Signal) -> Result<Means, ContainedError> {
         let current = self.current()?;
         // The cgroup names the container: a PID given to somebody else since is not hit.
         let sure = current.host_pid.filter(|pid| belongs_to(*pid, &current.container));
@@ -47,26 +44,25 @@ impl ContainerTablet {
         }
     }
 
-    /// Whether its process is stopped (SIGSTOP): by the kernel's word, or, where its process is not
-    /// seen from here, by its silence.
-    pub async fn is_frozen(&self) -> Result<bool, TabletError> {
+    /// Whether its process is stopped (SIGSTOP), by the kernel's word; none where its process is not seen from here.
+    ///
+    /// # Errors
+    /// When it was never started.
+    pub fn is_stopped(&self) -> Result<Option<bool>, ContainedError> {
         let current = self.current()?;
         let pid = current.host_pid.filter(|pid| belongs_to(*pid, &current.container));
-        if let Some(stopped) = pid.and_then(process::is_stopped) {
-            return Ok(stopped);
-        }
-        Ok(tokio::time::timeout(SILENCE, self.client().readyz()).await.is_err())
+        Ok(pid.and_then(process::is_stopped))
     }
 
     /// Bounds the processor time that its container may use in each tenth of a second; none: no bound.
-    pub async fn limit_cpu(&self, quota: Option<Duration>) -> Result<(), TabletError> {
+    pub async fn limit_cpu(&self, quota: Option<Duration>) -> Result<(), ContainedError> {
         let current = self.current()?;
         let limited = self.engine.update_cpu(&current.container, quota).await;
         limited.map_err(|source| self.failed("limiting its processor time", source))
     }
 
     /// How often its container had used up its processor time; none where the kernel's count cannot be read.
-    pub fn throttled_count(&self) -> Result<Option<u64>, TabletError> {
+    pub fn throttled_count(&self) -> Result<Option<u64>, ContainedError> {
         let current = self.current()?;
         let pid = current.host_pid.filter(|pid| belongs_to(*pid, &current.container));
         Ok(pid.and_then(process::throttled_count))
@@ -75,7 +71,7 @@ impl ContainerTablet {
     /// Fills the container's memory from inside until the kernel kills the tablet, its largest
     /// process; returns with the evidence when the tablet is dead. One that survives leaves no evidence
     /// but the reason, and gets its memory back.
-    pub async fn oom(&self) -> Result<OomEvidence, TabletError> {
+    pub async fn oom(&self) -> Result<OomEvidence, ContainedError> {
         let current = self.current()?;
         let watch = current.cgroup.as_ref().map(OomWatch::start);
         let mut kernel_log = KernelLog::from_now();
@@ -109,7 +105,7 @@ impl ContainerTablet {
     }
 
     /// Runs the helper until the tablet is dead; why it is not, where it lives on.
-    async fn fill_until_death(&self, current: &Current) -> Result<Option<String>, TabletError> {
+    async fn fill_until_death(&self, current: &Current) -> Result<Option<String>, ContainedError> {
         let mut exit = std::pin::pin!(self.wait_exit_within(OOM_WITHIN));
         let fill = self.engine.exec(&current.container, &[HELPER, "fill"], OOM_WITHIN * 2);
         let filled = tokio::select! {
@@ -139,7 +135,7 @@ impl ContainerTablet {
     /// # Errors
     /// When nobody tells how much is charged: filled blindly, each call would add to the last, and the
     /// kernel would kill the tablet.
-    pub async fn squeeze(&self, bytes: u64) -> Result<(), TabletError> {
+    pub async fn squeeze(&self, bytes: u64) -> Result<(), ContainedError> {
         let current = self.current()?;
         let charged = match self.charged_bytes() {
             Some(charged) => charged,
@@ -152,9 +148,9 @@ impl ContainerTablet {
         self.helper(&current, &["fill", "--to-mib", &mib.to_string()]).await
     }
 
-    /// Gives back what [`ContainerTablet::squeeze`] took. Nothing to do when the tablet is dead: its
+    /// Gives back what [`Contained::squeeze`] took. Nothing to do when the tablet is dead: its
     /// container's `/dev/shm` went with it.
-    pub async fn release_squeeze(&self) -> Result<(), TabletError> {
+    pub async fn release_squeeze(&self) -> Result<(), ContainedError> {
         let current = self.current()?;
         let state = self.state().await?;
         if state.is_none_or(|state| !state.running) {
@@ -164,26 +160,26 @@ impl ContainerTablet {
     }
 
     /// The engine's word on what is charged, where the kernel's is not to be had from here.
-    async fn charged_by_engine(&self, current: &Current) -> Result<u64, TabletError> {
+    async fn charged_by_engine(&self, current: &Current) -> Result<u64, ContainedError> {
         let account = self.engine.memory_account(&current.container).await;
         let account = account.map_err(|source| self.failed("asking for its memory", source))?;
-        let tablet = || self.spec().alias.clone();
-        account.charged_bytes.ok_or_else(|| TabletError::Unaccounted { tablet: tablet() })
+        let tablet = || self.name.clone();
+        account.charged_bytes.ok_or_else(|| ContainedError::Unaccounted { tablet: tablet() })
     }
 
-    async fn helper(&self, current: &Current, arguments: &[&str]) -> Result<(), TabletError> {
+    async fn helper(&self, current: &Current, arguments: &[&str]) -> Result<(), ContainedError> {
         let command: Vec<&str> = std::iter::once(HELPER).chain(arguments.iter().copied()).collect();
         let ended = self.engine.exec(&current.container, &command, HELPER_WITHIN).await;
         let ended = ended.map_err(|source| self.failed("running the memory helper", source))?;
         if ended.exit_code == Some(0) {
             return Ok(());
         }
-        let tablet = self.spec().alias.clone();
-        Err(TabletError::Helper { tablet, exit_code: ended.exit_code, output: ended.output })
+        let tablet = self.name.clone();
+        Err(ContainedError::Helper { tablet, exit_code: ended.exit_code, output: ended.output })
     }
 
     fn event_labels(&self) -> Vec<String> {
-        let labels = self.site().labels();
+        let labels = self.site.labels();
         labels.get(LABEL_RUN).map(|run| format!("{LABEL_RUN}={run}")).into_iter().collect()
     }
 }
@@ -202,7 +198,7 @@ impl HelperEnd {
                 what: "the memory helper was killed, and not the tablet".to_owned(),
                 by_itself: false,
             },
-            Ok(ExecOutput { exit_code: Some(code), output }) => HelperEnd {
+            Ok(ExecOutput { exit_code: Some(code), output, .. }) => HelperEnd {
                 what: format!("the memory helper ended with {code}: {}", output.trim()),
                 by_itself: true,
             },
@@ -277,7 +273,11 @@ mod tests {
     #[test]
     fn a_helper_that_failed_is_told_from_one_that_was_killed() {
         let ended = |exit_code, output: &str| {
-            HelperEnd::of(Ok(ExecOutput { exit_code, output: output.to_owned() }))
+            HelperEnd::of(Ok(ExecOutput {
+                exit_code,
+                output: output.to_owned(),
+                ..Default::default()
+            }))
         };
         let missing = ended(Some(127), "exec: \"/chaos-helper\": no such file\n");
         assert!(missing.by_itself);

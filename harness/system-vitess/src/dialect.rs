@@ -1,0 +1,188 @@
+//! How Vitess tells its facts: the columns of its sidecar tables, and the lines of a vttablet's log, in both its
+//! formats.
+
+use std::collections::BTreeMap;
+
+use records::journal::SidecarChange;
+use records::journal::facts::{
+    Dialect, DiffChanged, DiffStatus, Fact, LogEntry, LogWord, Retry, Said, TableChanged,
+    TableStatus, WorkflowChanged, WorkflowHold, WorkflowStatus,
+};
+use records::tellings::Telling;
+use serde_json::Value;
+
+/// What VDiff writes into the row of a workflow that it stops, and starts up to a position.
+const FOR_VDIFF: [&str; 2] = ["for vdiff", "synchronizing for vdiff"];
+const AT_POSITION: &str = "Stop position ";
+/// What an operator writes into the row of a workflow that is not to run.
+const FROZEN: &str = "FROZEN";
+/// The first thing that a start says is its version.
+const STARTS: (&str, &str) = ("Version: ", "(Git revision");
+/// MySQL's errors after which Vitess takes a diff up by itself (`sqlerror.IsEphemeralError`). An error that names
+/// none counts as `ERUnknownError`, which is one of them.
+const EPHEMERAL: [u16; 30] = [
+    1021, 1037, 1038, 1041, 1053, 1078, 1080, 1105, 1129, 1135, 1203, 1205, 1206, 1213, 1226, 1317,
+    1815, 1874, 2000, 2002, 2003, 2005, 2006, 2012, 2013, 2018, 2026, 2027, 3024, 3168,
+];
+
+/// A row's columns.
+type Row = BTreeMap<String, Option<String>>;
+
+/// Vitess's dialect.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct VitessDialect;
+
+impl Dialect for VitessDialect {
+    fn facts(&self, change: &SidecarChange) -> Vec<Fact> {
+        let (before, after) = (change.before.as_ref(), change.after.as_ref());
+        let Some(row) = after.or(before) else { return Vec::new() };
+        let fact = match change.table.as_str() {
+            "vdiff" => Fact::Diff(DiffChanged {
+                diff: text(row, "id"),
+                uuid: text(row, "vdiff_uuid"),
+                before: before.map(diff),
+                after: after.map(diff),
+            }),
+            "vdiff_table" => Fact::Table(TableChanged {
+                diff: text(row, "vdiff_id"),
+                table: text(row, "table_name"),
+                before: before.map(|row| table(row, None)),
+                after: after.map(|row| table(row, change.cursor_ordinal)),
+            }),
+            "vdiff_log" if before.is_none() => Fact::Entry(LogEntry {
+                diff: text(row, "vdiff_id"),
+                said: said(&text(row, "message")),
+            }),
+            "vreplication" => Fact::Workflow(WorkflowChanged {
+                workflow: text(row, "id"),
+                before: before.map(workflow),
+                after: after.map(workflow),
+            }),
+            _ => return Vec::new(),
+        };
+        vec![fact]
+    }
+
+    fn log_word(&self, line: &str) -> Option<LogWord> {
+        // Go's runtime speaks for itself, in neither format.
+        if line.starts_with("panic: ") || line.starts_with("fatal error: ") {
+            return Some(LogWord::Panicked { caught: false, message: line.to_owned() });
+        }
+        let said = message(line);
+        if said.contains(STARTS.0) && said.contains(STARTS.1) {
+            return Some(LogWord::Started);
+        }
+        let caught = said.to_ascii_lowercase().contains("caught panic");
+        caught.then_some(LogWord::Panicked { caught: true, message: said })
+    }
+
+    fn workflow_hold(&self, message: &str) -> Option<WorkflowHold> {
+        match message {
+            FROZEN => Some(WorkflowHold::Frozen),
+            // A stream that VDiff starts up to a position stops there, and says so.
+            message if message.starts_with(AT_POSITION) => Some(WorkflowHold::Diff),
+            message => FOR_VDIFF.contains(&message).then_some(WorkflowHold::Diff),
+        }
+    }
+
+    fn untold(&self) -> Vec<Telling> {
+        Telling::ALL.to_vec()
+    }
+}
+
+/// What a line of a log says: JSON since v23, glog's text before.
+fn message(line: &str) -> String {
+    let value: Option<Value> = serde_json::from_str(line).ok();
+    let message = value.as_ref().and_then(|value| value.get("msg")).and_then(Value::as_str);
+    message.unwrap_or(line).to_owned()
+}
+
+/// Whether Vitess takes up a diff with this error by itself.
+pub(super) fn is_taken_up(error: &str) -> bool {
+    let number = error.rsplit_once("(errno ").and_then(|(_, after)| {
+        let (number, _) = after.split_once(')')?;
+        number.parse::<u16>().ok()
+    });
+    number.is_none_or(|number| EPHEMERAL.contains(&number))
+}
+
+fn diff(row: &Row) -> DiffStatus {
+    let (state, error) = (text(row, "state"), text(row, "last_error"));
+    let retry = (state == "error").then(|| match is_taken_up(&error) {
+        true => Retry::Tablet,
+        false => Retry::Operator,
+    });
+    DiffStatus { state, error, retry, memory_was_short: false, owner: None }
+}
+
+fn table(row: &Row, place: Option<u64>) -> TableStatus {
+    let cursor = text(row, "lastpk");
+    TableStatus {
+        state: text(row, "state"),
+        rows: text(row, "rows_compared").parse().unwrap_or_default(),
+        cursor: (!cursor.is_empty()).then_some(cursor),
+        place,
+        owner: None,
+    }
+}
+
+fn workflow(row: &Row) -> WorkflowStatus {
+    let message = text(row, "message");
+    WorkflowStatus {
+        state: text(row, "state"),
+        hold: VitessDialect.workflow_hold(&message),
+        message,
+        owner: None,
+    }
+}
+
+fn said(message: &str) -> Said {
+    let state = message.strip_prefix("State changed to: ");
+    let word = |state: &str| state.split([' ', ',', '(']).next().unwrap_or_default().to_owned();
+    state.map_or(Said::Other, |state| Said::StateMoved { to: word(state) })
+}
+
+/// A column's text; empty when NULL or absent.
+fn text(row: &Row, column: &str) -> String {
+    row.get(column).and_then(Option::clone).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // As v21.0.1 wrote them.
+    #[test]
+    fn the_panics_of_the_incident_are_read() {
+        for line in [
+            "panic: assignment to entry in nil map",
+            "panic: runtime error: invalid memory address or nil pointer dereference",
+            "fatal error: concurrent map writes",
+        ] {
+            let message = line.to_owned();
+            let told = VitessDialect.log_word(line);
+            assert_eq!(told, Some(LogWord::Panicked { caught: false, message }), "{line}");
+        }
+        assert_eq!(VitessDialect.log_word("goroutine 1 [running]:"), None);
+    }
+
+    // A server's death makes a stream's controller panic, which it catches.
+    #[test]
+    fn a_panic_that_is_caught_is_no_death() {
+        let json = r#"{"time":"t","level":"ERROR","msg":"workflow wf, stream 1: caught panic: runtime error"}"#;
+        let told = VitessDialect.log_word(json);
+        assert!(matches!(told, Some(LogWord::Panicked { caught: true, .. })), "{told:?}");
+    }
+
+    #[test]
+    fn an_error_is_taken_up_as_vitess_does() {
+        for (error, taken_up) in [
+            ("context canceled", true),
+            ("server gone (errno 2006) (sqlstate HY000)", true),
+            ("Lock wait timeout exceeded (errno 1205) (sqlstate HY000)", true),
+            ("Table 'vt.t' doesn't exist (errno 1146) (sqlstate 42S02)", false),
+        ] {
+            assert_eq!(is_taken_up(error), taken_up, "{error}");
+        }
+    }
+}
