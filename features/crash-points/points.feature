@@ -1,4 +1,4 @@
-@crash-points
+@crash-points @only:tablet
 Feature: A diff survives a death at an exact point of its tablet's conversation
 
   The links of the target tablet pass the wire proxy, which holds the named statement or call while the

@@ -291,7 +291,7 @@ impl Strike<'_> {
         let open = matches!(interrupted.state.as_str(), "pending" | "started");
         // Who saves seldom has compared more than is saved.
         let seldom = self.stage.untold(Telling::Checkpoints);
-        let begun = open && seldom && interrupted.rows_compared < interrupted.rows_total;
+        let begun = open && seldom;
         if begun
             || interrupted.is_mid_diff()
             || (completing && open && interrupted.rows_compared > 0)

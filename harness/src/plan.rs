@@ -48,17 +48,6 @@ pub fn rows_of(system: SystemKind) -> u64 {
     }
 }
 
-/// The tables of the workload; those of the system where none are asked for. Vitess compares keys by their collation
-/// alone: it cannot see all that is planted in tables whose keys have one that folds.
-#[must_use]
-pub fn tables_of(system: SystemKind, asked: Vec<String>) -> Vec<String> {
-    match (asked.is_empty(), system) {
-        (false, _) => asked,
-        (true, SystemKind::Tablet) => PlanOptions::default().tables,
-        (true, SystemKind::Vitess) => ["corder", "customer", "event"].map(str::to_owned).to_vec(),
-    }
-}
-
 /// The seed of every scenario: the same rows, so that all scenarios share the loaded data.
 pub const SCENARIO_SEED: u64 = 17_637;
 
@@ -231,6 +220,7 @@ pub fn blank(seed: u64, trial: u32, options: &PlanOptions) -> Schedule {
         proxied: false,
         explores: false,
         unwatched: false,
+        system: options.system.name().map(str::to_owned),
         bug: options.bug,
         deadlines: match options.system {
             SystemKind::Tablet => deadlines(),
@@ -242,8 +232,8 @@ pub fn blank(seed: u64, trial: u32, options: &PlanOptions) -> Schedule {
 /// The schedule of a scenario that says nothing but its tables and rows; without faults. Few rows may
 /// be too few for the usual differences.
 #[must_use]
-pub fn usual(tables: &[String], rows: u64) -> Schedule {
-    let options = PlanOptions { tables: tables.to_vec(), rows, ..PlanOptions::default() };
+pub fn usual(tables: &[String], rows: u64, system: SystemKind) -> Schedule {
+    let options = PlanOptions { tables: tables.to_vec(), rows, system, ..PlanOptions::default() };
     blank(SCENARIO_SEED, 0, &options)
 }
 
@@ -406,6 +396,7 @@ fn workload(seed: u64, options: &PlanOptions) -> Workload {
         rows: options.rows,
         differences: DIFFERENCES,
         run_length: CHECKPOINT_ROWS * 5 / 2,
+        keys_alike: options.system == SystemKind::Vitess,
     }
 }
 

@@ -67,6 +67,13 @@ impl ActError {
         cause.is_some_and(|cause| *cause.kind() == ErrorKind::NoTable)
     }
 
+    /// Whether the system cannot do at all what it was asked for.
+    #[must_use]
+    pub fn is_unsupported(&self) -> bool {
+        let cause = self.source.as_deref().and_then(|cause| cause.downcast_ref::<SystemError>());
+        cause.is_some_and(|cause| *cause.kind() == ErrorKind::Unsupported)
+    }
+
     /// The error and its causes in one line.
     #[must_use]
     pub fn chain(&self) -> String {

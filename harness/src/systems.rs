@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use records::journal::facts::Dialect;
 use records::journal::{Event, Record};
-use records::schedule::Capability;
+use records::schedule::{Capability, Schedule};
 
 use engine::images::ImageOptions;
+use system::Demand;
 use system_tablet::TabletDialect;
 use system_vitess::{Vitess, VitessDialect, VitessOptions};
 
@@ -18,6 +19,26 @@ pub enum SystemKind {
     Tablet,
     /// Vitess, as the user has it.
     Vitess,
+}
+
+impl SystemKind {
+    /// Its name in schedules; none: this project's tablet, of which schedules say nothing.
+    #[must_use]
+    pub fn name(self) -> Option<&'static str> {
+        match self {
+            SystemKind::Tablet => None,
+            SystemKind::Vitess => Some("vitess"),
+        }
+    }
+
+    /// For which system a schedule was made.
+    #[must_use]
+    pub fn of(schedule: &Schedule) -> SystemKind {
+        match schedule.system.as_deref() {
+            Some("vitess") => SystemKind::Vitess,
+            _ => SystemKind::Tablet,
+        }
+    }
 }
 
 /// Which system, and what it is made of.
@@ -72,6 +93,15 @@ impl Deployable {
             Deployable::Tablet => Vec::new(),
             Deployable::Vitess(vitess) => system_vitess::lacks(vitess),
         }
+    }
+}
+
+/// What a system's conversation must contain.
+#[must_use]
+pub fn must_contain(system: SystemKind) -> Vec<Demand> {
+    match system {
+        SystemKind::Tablet => system_tablet::must_contain(),
+        SystemKind::Vitess => system_vitess::must_contain(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a scenario says of its trial before it begins.
 
 use harness::plan::{self, PlanOptions, SCENARIO_SEED};
+use harness::systems::SystemKind;
 use records::schedule::{Schedule, Step};
 
 /// The trial as it was told; what was not said is as usual.
@@ -33,6 +34,14 @@ pub(crate) struct TrialDescription {
 }
 
 impl TrialDescription {
+    /// As usual for this system.
+    pub(crate) fn of(system: SystemKind) -> TrialDescription {
+        TrialDescription {
+            plan: PlanOptions { system, ..PlanOptions::default() },
+            ..TrialDescription::default()
+        }
+    }
+
     /// The schedule of the trial of this number.
     ///
     /// # Errors
@@ -46,6 +55,11 @@ impl TrialDescription {
         set(&mut workload.differences, self.differences);
         set(&mut workload.run_length, self.run_length);
         set(&mut workload.seed, self.data_seed);
+        if self.plan.system == SystemKind::Vitess {
+            // It goes as fast as it can, saves when it does, and needs the memory that it needs.
+            plan::check(&schedule)?;
+            return Ok(schedule);
+        }
         set(&mut pace.rows_per_second, self.rows_per_second);
         set(&mut pace.checkpoint_rows, self.checkpoints.map(|(rows, _)| rows));
         set(&mut pace.checkpoint_interval_ms, self.checkpoints.map(|(_, ms)| ms));

@@ -26,7 +26,7 @@ pub(crate) fn render(done: &[ScenarioRecord]) -> std::io::Result<String> {
 
 fn case(record: &ScenarioRecord) -> TestCase {
     let kind = match record.outcome {
-        End::Passed => None,
+        End::Passed | End::Skipped => None,
         End::Failed => Some(("fail", NonSuccessKind::Failure)),
         End::Inconclusive => Some(("inconclusive", NonSuccessKind::Error)),
         End::Harness => Some(("harness", NonSuccessKind::Error)),
@@ -39,6 +39,10 @@ fn case(record: &ScenarioRecord) -> TestCase {
         status.set_message(clean(message.lines().next().unwrap_or_default()));
         let lines: Vec<String> = message.lines().map(clean).collect();
         status.set_description(lines.join("\n"));
+    }
+    if record.outcome == End::Skipped {
+        status = TestCaseStatus::skipped();
+        status.set_message(clean(record.message.as_deref().unwrap_or_default()));
     }
     let mut case = TestCase::new(clean(&record.name), status);
     case.set_classname(classname(&record.file));

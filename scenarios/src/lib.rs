@@ -195,6 +195,9 @@ async fn play(features: Vec<Feature>, names: &Names, record: &Record) {
             world.name(told(&names, feature, scenario));
             let tagged = |name: &str| tags::is_tagged(scenario, name);
             let (own, small_disk) = (tagged(OWN_SERVERS), tagged(SMALL_DISK));
+            if let Some(only) = tags::only(scenario) {
+                world.is_only_for(only);
+            }
             async move {
                 if own || small_disk {
                     world.take_own_servers(small_disk).await;
@@ -219,6 +222,7 @@ async fn play(features: Vec<Feature>, names: &Names, record: &Record) {
                 ends.ended(place, ended);
                 match end {
                     End::Passed => {}
+                    End::Skipped => eprintln!("skipped  {message}"),
                     End::Inconclusive => eprintln!("unclear  {message}"),
                     // A hook has no other way to show that a scenario failed.
                     End::Failed | End::Harness => {

@@ -6,6 +6,8 @@ use serde::Serialize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum End {
+    /// It needs what the system under test does not do: nothing was judged.
+    Skipped,
     /// Its steps and every invariant held.
     Passed,
     /// It says nothing: a fault did not land, or evidence is missing.

@@ -26,6 +26,9 @@ pub struct Counts {
     pub landed: u64,
     /// Steps without a definition, and the scenarios they stopped.
     pub skipped: u64,
+    /// Scenarios that need what the system under test does not do.
+    #[serde(default)]
+    pub not_possible: u64,
     /// Scenarios that failed: findings.
     pub failed: u64,
     /// Scenarios that say nothing.
@@ -193,6 +196,7 @@ impl State {
         self.counts.scenarios += 1;
         match ended.end {
             End::Passed => {}
+            End::Skipped => self.counts.not_possible += 1,
             End::Inconclusive => self.counts.inconclusive += 1,
             End::Harness => self.counts.harness += 1,
             End::Failed => self.counts.failed += 1,

@@ -52,7 +52,7 @@ pub(crate) fn undone(
     // A finding stands in its trial, and is none of the run's doubts.
     let is_failure = |reason: &&String| reason.ends_with("scenarios failed");
     let mut undone: Vec<String> = reasons.iter().filter(|it| !is_failure(it)).cloned().collect();
-    for scenario in done.iter().filter(|it| it.outcome != End::Passed) {
+    for scenario in done.iter().filter(|it| it.outcome > End::Passed) {
         let place = format!("{}:{}", scenario.file, scenario.line);
         let is_its = |record: &JournalRecord| match &record.event {
             Event::Scenario(told) => told.place == place,

@@ -10,7 +10,7 @@ use engine::images::{self, Image, ImageOptions};
 use harness::campaign::Slots;
 use harness::prepare::Prepared;
 use harness::stage::Environment;
-use harness::systems::SystemOptions;
+use harness::systems::{SystemKind, SystemOptions};
 use records::TrialRecord;
 use records::schedule::Schedule;
 use tokio::sync::{Mutex as AsyncMutex, OnceCell, OwnedMutexGuard};
@@ -52,6 +52,12 @@ impl Suite {
             own_servers: Arc::default(),
             trials: Mutex::default(),
         }
+    }
+
+    /// Which system stands under test.
+    #[must_use]
+    pub(crate) fn system(&self) -> SystemKind {
+        self.system.kind()
     }
 
     /// The record of the run.

@@ -10,6 +10,8 @@ pub(crate) const OWN_SERVERS: &str = "own-servers";
 pub(crate) const SMALL_DISK: &str = "small-disk";
 /// Before the invariant that a scenario may break.
 const ALLOWS: &str = "allows:";
+/// A scenario that names what one system alone has: its statements, say.
+const ONLY: &str = "only:";
 
 pub(crate) fn tags_are_known(scenario: &Scenario) -> Result<(), String> {
     for tag in &scenario.tags {
@@ -18,6 +20,11 @@ pub(crate) fn tags_are_known(scenario: &Scenario) -> Result<(), String> {
                 "the tag @{tag} is refused: another try turns a failure green, and the first one is \
                  the finding"
             ));
+        }
+        if let Some(system) = tag.strip_prefix(ONLY)
+            && !["tablet", "vitess"].contains(&system)
+        {
+            return Err(format!("the tag @{tag} names no system; there are tablet, vitess"));
         }
         if let Some(code) = tag.strip_prefix(ALLOWS)
             && Invariant::from_code(code).is_none()
@@ -36,6 +43,11 @@ pub(crate) fn allowed(scenario: &Scenario) -> Vec<Invariant> {
 }
 
 /// Whether a scenario has a tag.
+/// The system that the scenario is for; none: any.
+pub(crate) fn only(scenario: &Scenario) -> Option<&str> {
+    scenario.tags.iter().find_map(|tag| tag.strip_prefix(ONLY))
+}
+
 pub(crate) fn is_tagged(scenario: &Scenario, name: &str) -> bool {
     scenario.tags.iter().any(|tag| tag == name)
 }

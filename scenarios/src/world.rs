@@ -7,6 +7,7 @@ use anyhow::{Context as _, bail, ensure};
 use harness::fault::{self, Struck};
 use harness::plan;
 use harness::stage::{ActError, Action, Stage, Waited};
+use harness::systems::SystemKind;
 use records::journal::{Event, Record, Scenario, Side};
 use records::schedule::{Bug, Fault, Step, Trigger};
 use records::verdict::Judgement;
@@ -53,6 +54,8 @@ enum Stopped {
     Doubt(String),
     /// There is nothing to play on: no engine, image or server.
     Harness(String),
+    /// It needs what the system under test does not do.
+    Skipped(String),
 }
 
 impl std::fmt::Debug for World {
@@ -67,7 +70,7 @@ impl World {
         Ok(Self {
             suite: Arc::clone(suite),
             trial: suite.next_trial(),
-            said: TrialDescription::default(),
+            said: TrialDescription::of(suite.system()),
             own_servers: None,
             small_disk: false,
             scenario: None,
@@ -91,6 +94,21 @@ impl World {
         anyhow::Error::msg(why)
     }
 
+    /// Why the scenario is not for this system, as an error that is no finding.
+    pub(crate) fn skip(&self, why: impl Into<String>) -> anyhow::Error {
+        let why = why.into();
+        self.stop(Stopped::Skipped(why.clone()));
+        anyhow::Error::msg(why)
+    }
+
+    /// A scenario that names what one system alone has is skipped on another one.
+    pub(crate) fn is_only_for(&self, only: &str) {
+        let system = self.suite.system().name().unwrap_or("tablet");
+        if only != system {
+            self.skip(format!("it is tagged for the system {only} only, and this one is {system}"));
+        }
+    }
+
     fn stop(&self, why: Stopped) {
         self.stopped.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
     }
@@ -104,7 +122,10 @@ impl World {
     /// # Errors
     /// When it failed.
     pub(crate) fn acted<T>(&self, act: Result<T, ActError>) -> anyhow::Result<T> {
-        act.map_err(|error| self.doubt(error.chain()))
+        act.map_err(|error| match error.is_unsupported() {
+            true => self.skip(error.chain()),
+            false => self.doubt(error.chain()),
+        })
     }
 
     /// Waits for the turn of a scenario that hurts its servers, or fills a disk.
@@ -131,6 +152,9 @@ impl World {
     /// # Errors
     /// As [`World::said`].
     pub(crate) fn with_bug(&mut self, bug: Bug) -> anyhow::Result<()> {
+        if self.suite.system() == SystemKind::Vitess {
+            return Err(self.skip("known bugs are switched on in this project's tablet only"));
+        }
         let is_off = self.suite.keeps_bugs_off();
         let said = self.description()?;
         said.seeded = true;
@@ -145,6 +169,9 @@ impl World {
     pub(crate) async fn open(&mut self) -> anyhow::Result<()> {
         if self.stage.is_some() {
             return Err(self.doubt("a scenario has one workflow"));
+        }
+        if let Some(Stopped::Skipped(why)) = self.stopped() {
+            anyhow::bail!(why);
         }
         let schedule = self.said.schedule(self.trial)?;
         for step in &schedule.steps {
@@ -163,6 +190,9 @@ impl World {
                 return Err(error);
             }
         };
+        if let Some(refused) = environment.survey.refuses(&schedule) {
+            return Err(self.skip(refused.to_string()));
+        }
         let name = format!("f{:03}", self.trial);
         let directory = self.suite.trial_directory(self.trial);
         let stage = Stage::open(&environment, &schedule, &name, &directory).await;
@@ -234,6 +264,13 @@ impl World {
     /// When it missed: the scenario says nothing then.
     pub(crate) async fn strike_with(&mut self, step: Step) -> anyhow::Result<()> {
         self.servers_suffice(step.fault)?;
+        let survey = &self.stage()?.environment().survey;
+        let in_phase = matches!(step.trigger, Trigger::Phase { .. });
+        let refused =
+            survey.refuses_fault(step.fault).or_else(|| survey.phases().filter(|_| in_phase));
+        if let Some(refused) = refused {
+            return Err(self.skip(refused.to_string()));
+        }
         let struck = self.acted(self.stage()?.strike(step).await)?;
         let landed = struck.landed;
         self.struck.push(struck);
@@ -251,6 +288,9 @@ impl World {
     pub(crate) async fn strike_now(&mut self, fault: Fault) -> anyhow::Result<()> {
         self.servers_suffice(fault)?;
         let stage = self.stage()?;
+        if let Some(refused) = stage.environment().survey.refuses_fault(fault) {
+            return Err(self.skip(refused.to_string()));
+        }
         let step = stage.add_step(Step::new(Trigger::Progress { fraction: 0.0 }, fault));
         let struck = self.acted(fault::inject(stage, step, fault, None).await)?;
         self.struck.push(struck);

@@ -24,7 +24,9 @@ fn judge(view: &View<'_>) -> Judgement {
     let Some(schedule) = view.schedule() else { return exam.finish() };
     exam.needs_observer_of(view, observers::MEMORY, &[Side::Target]);
     exam.needs_observer(view, observers::PROCESS);
-    stays_under(&mut exam, view, schedule.pace.memory_limit_bytes);
+    if view.tells(Telling::Resources) {
+        stays_under(&mut exam, view, schedule.pace.memory_limit_bytes);
+    }
     if schedule.steps.iter().any(|step| is_squeeze(step.fault)) {
         if !view.landed().iter().any(|landing| is_squeeze(landing.what.1)) {
             exam.missing(None, "the memory squeeze did not land");

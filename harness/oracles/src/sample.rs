@@ -478,6 +478,7 @@ fn head(fault: Fault) -> TrialStarted {
                 rows: 3 * STEP_ROWS,
                 differences: 3,
                 run_length: 0,
+                keys_alike: false,
             },
             pace: Pace {
                 rows_per_second: 1_000,
@@ -490,6 +491,7 @@ fn head(fault: Fault) -> TrialStarted {
             proxied: false,
             explores: false,
             unwatched: false,
+            system: None,
             bug: None,
             deadlines: Deadlines {
                 ready_ms: 10_000,

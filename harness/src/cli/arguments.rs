@@ -197,9 +197,8 @@ pub struct RunArgs {
     /// Rows of each table [default: 4,000; of Vitess 25,000]
     #[arg(long, value_parser = clap::value_parser!(u64).range(100..=50_000_000))]
     pub rows: Option<u64>,
-    /// Tables of the workload, with commas [default: corder,customer,product; of Vitess
-    /// corder,customer,event]
-    #[arg(long, value_delimiter = ',')]
+    /// Tables of the workload, with commas
+    #[arg(long, value_delimiter = ',', default_value = "corder,customer,product")]
     pub tables: Vec<String>,
     /// Landed faults below which the run is not green [default: 8, or two thirds of the trials]
     #[arg(long)]
@@ -243,9 +242,8 @@ pub struct CrashPointArgs {
     /// Rows of each table
     #[arg(long, default_value_t = crash_points::plan::ROWS, value_parser = clap::value_parser!(u64).range(300..=1_000_000))]
     pub rows: u64,
-    /// Tables of the workload, with commas [default: corder,customer,product; of Vitess
-    /// corder,customer,event]
-    #[arg(long, value_delimiter = ',')]
+    /// Tables of the workload, with commas
+    #[arg(long, value_delimiter = ',', default_value = "corder,customer,product")]
     pub tables: Vec<String>,
     /// Trials at a time
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]

@@ -10,8 +10,10 @@ use super::{Exit, Failure, put, putln, say};
 use crate::campaign::{self, CampaignError, CampaignOptions, CampaignOutcome, Work};
 use crate::plan::{self, PlanOptions};
 use crate::prepare::PrepareError;
+use crate::systems::SystemKind;
 use crate::zoo::{self, ZooOptions, ZooTask};
 use engine::images::{Patch, PatchError};
+use records::schedule::Schedule;
 
 /// A trial takes at most about this long in the mean; building images once comes on top.
 pub(super) const TRIAL_MEAN: Duration = Duration::from_secs(60);
@@ -29,7 +31,7 @@ pub(super) async fn run(args: RunArgs, stop: &CancellationToken) -> Result<Exit,
                 faults: args.faults,
                 triggers: args.triggers,
                 without: Vec::new(),
-                tables: plan::tables_of(system, args.tables),
+                tables: args.tables,
                 rows: args.rows.unwrap_or(plan::rows_of(system)),
                 bug: args.bug,
                 system,
@@ -53,6 +55,7 @@ pub(super) async fn run(args: RunArgs, stop: &CancellationToken) -> Result<Exit,
 pub(super) async fn replay(args: ReplayArgs, stop: &CancellationToken) -> Result<Exit, Failure> {
     let schedule = records::schedule::load(&args.file).map_err(|error| Failure::usage(&error))?;
     let bug = schedule.bug.is_some();
+    fits(&schedule, args.images.kind())?;
     // A replay in which nothing lands says nothing of a schedule with faults.
     let floor = u64::from(!schedule.steps.is_empty() && !schedule.explores);
     let schedules = (0..args.times)
@@ -86,6 +89,22 @@ pub(super) async fn replay(args: ReplayArgs, stop: &CancellationToken) -> Result
         }
     }
     Ok(told(&outcome))
+}
+
+/// That a schedule is tried on the system that it was made for.
+pub(super) fn fits(schedule: &Schedule, system: SystemKind) -> Result<(), Failure> {
+    let wanted = SystemKind::of(schedule);
+    if wanted == system {
+        return Ok(());
+    }
+    Err(Failure::wrong(match wanted {
+        SystemKind::Vitess => {
+            "the schedule was made for Vitess: name yours with --vitess-image or --vitess-programs"
+        }
+        SystemKind::Tablet => {
+            "the schedule was made for this project's tablet: leave Vitess out, or set its \"system\" and its pace"
+        }
+    }))
 }
 
 /// The images of the run that a schedule lies in, where it still does.

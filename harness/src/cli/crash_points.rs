@@ -12,7 +12,6 @@ use crate::campaign::{self, CampaignOptions, Work};
 use crate::crash_points::hunt::{Entry, HuntOptions};
 use crate::crash_points::plan::Frame;
 use crate::crash_points::run::{self, CrashPointError};
-use crate::plan;
 
 /// An exhaustive run ends by itself; this is for one that does not.
 const LIMIT: Duration = Duration::from_secs(4 * 3_600);
@@ -63,7 +62,7 @@ async fn strike(args: StrikeArgs, stop: &CancellationToken) -> Result<Exit, Fail
 fn frame(args: &CrashPointArgs, bug: Option<records::schedule::Bug>) -> Frame {
     Frame {
         seed: args.seed.unwrap_or_else(campaign::fresh_seed),
-        tables: plan::tables_of(args.images.kind(), args.tables.clone()),
+        tables: args.tables.clone(),
         rows: args.rows,
         bug,
         system: args.images.kind(),

@@ -16,6 +16,7 @@ use crate::shrink::{
 pub(super) async fn run(args: ShrinkArgs, stop: &CancellationToken) -> Result<Exit, Failure> {
     let (original, broken) =
         shrink::target(&args.target, args.trial).map_err(|error| Failure::usage(&error))?;
+    super::campaigns::fits(&original, args.images.kind())?;
     let broken = if args.by.is_empty() { broken } else { args.by.into_iter().collect() };
     let options = ShrinkOptions {
         system: args.images.system(original.bug.is_some())?,

@@ -20,6 +20,7 @@ use records::verdict::Verdict;
 use super::enumerate::{Kind, Listed, kinds};
 use super::plan::{Frame, RECORDINGS, SCRIPTS, Script};
 use crate::plan::{PlanError, fork};
+use crate::systems;
 use system::{Demand, Window};
 use wire::recording::{self, Recorded, RecordingError};
 
@@ -136,6 +137,7 @@ impl HuntOptions {
     /// SIGKILL at every point, once.
     #[must_use]
     pub fn exhaustive(frame: Frame) -> HuntOptions {
+        let must_contain = systems::must_contain(frame.system);
         HuntOptions {
             frame,
             faults: vec![Fault::Sigkill],
@@ -145,7 +147,7 @@ impl HuntOptions {
             duration: None,
             until_percent: None,
             covered: Coverage::default(),
-            must_contain: system_tablet::must_contain(),
+            must_contain,
         }
     }
 }

@@ -12,6 +12,7 @@ use records::verdict::Invariant;
 use super::moves::step_text;
 use crate::campaign::is_exclusive;
 use crate::plan;
+use crate::systems::SystemKind;
 use system::{SOURCE_KEYSPACE, TARGET_KEYSPACE, WORKFLOW};
 
 /// The scenario of a schedule; `broken` is what it broke.
@@ -70,7 +71,8 @@ fn scenario_name_of(step: &Step) -> String {
 }
 
 fn background(schedule: &Schedule) -> Vec<String> {
-    let Workload { seed, tables, rows, differences, run_length } = &schedule.workload;
+    let Workload { seed, tables, rows, differences, run_length, keys_alike: _ } =
+        &schedule.workload;
     let mut lines = Vec::new();
     if let Some(bug) = schedule.bug {
         lines.push(format!("a tablet with the known bug \"{}\"", bug.name()));
@@ -80,7 +82,7 @@ fn background(schedule: &Schedule) -> Vec<String> {
     ));
     lines.push(format!("{rows} rows in each of the tables \"{}\"", tables.join(", ")));
     lines.push(format!("{differences} planted differences"));
-    let usual = plan::usual(tables, *rows);
+    let usual = plan::usual(tables, *rows, SystemKind::of(schedule));
     let differs = |one: fn(&Schedule) -> u64| one(&usual) != one(schedule);
     if differs(|schedule| schedule.workload.run_length) {
         lines.push(format!("planted runs of {run_length} differences"));
@@ -292,7 +294,7 @@ mod tests {
     use crate::plan::PlanOptions;
 
     fn schedule(steps: Vec<Step>) -> Schedule {
-        let mut schedule = plan::usual(&PlanOptions::default().tables, 4_000);
+        let mut schedule = plan::usual(&PlanOptions::default().tables, 4_000, SystemKind::Tablet);
         schedule.steps = steps;
         schedule
     }

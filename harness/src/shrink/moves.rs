@@ -3,6 +3,7 @@
 use records::schedule::{Fault, Pace, Schedule, Step, Trigger, Workload};
 
 use crate::plan;
+use crate::systems::SystemKind;
 
 /// Kills that need more than a signal.
 const KILLS: [Fault; 2] = [Fault::Oom, Fault::HostCrash];
@@ -254,7 +255,7 @@ fn volume(workload: &Workload) -> u64 {
 /// What needs no word in a scenario.
 fn usual(schedule: &Schedule) -> Vec<Candidate> {
     let Workload { tables, rows, .. } = &schedule.workload;
-    let usual = plan::usual(tables, *rows);
+    let usual = plan::usual(tables, *rows, SystemKind::of(schedule));
     let mut all = vec![
         change(schedule, "the usual pace and data".to_owned(), |changed| {
             changed.pace = usual.pace.clone();

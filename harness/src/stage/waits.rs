@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use records::journal::{Event, Side};
+use records::tellings::Telling;
 
 use super::{ActError, During, Stage};
 use crate::observer::{ProcessState, Supervised};
@@ -15,6 +16,8 @@ const LOOK: Duration = Duration::from_millis(5);
 const LOOK_FOR_REST: Duration = Duration::from_millis(25);
 /// A row that was gone so long is not being written anew.
 const GONE_FOR: Duration = Duration::from_millis(100);
+/// A diff that has not moved for so long beyond what is granted will not: nobody hurts it any more.
+const STANDS_LONGER: Duration = Duration::from_secs(10);
 /// Each look has a patience of less than a second.
 const LOOKED_WITHIN: Duration = Duration::from_secs(3);
 /// A small query is answered in this time, also on a busy machine.
@@ -124,12 +127,19 @@ impl Stage {
     /// Never for a diff that does not move: that is [`Waited::No`].
     pub async fn wait_fraction(&self, fraction: f64, within: Duration) -> Result<Waited, ActError> {
         let total = self.rows_total();
+        // Who saves seldom has compared more than is saved: there the time that a clean diff takes tells too.
+        let seldom = self.untold(Telling::Checkpoints);
+        let clean = Duration::from_millis(self.environment().calibrated_ms);
+        let is_late = || {
+            let began = self.diff_started();
+            seldom && began.is_some_and(|began| began.elapsed() >= clean.mul_f64(fraction))
+        };
         let mut ended = false;
         let what = format!("{:.1} % of the diff", fraction * 100.0);
         let waited = self
             .wait_progress(&what, within, LOOK, |progress| {
                 ended = progress.is_at_rest();
-                ended || progress.fraction(total) >= fraction
+                ended || progress.fraction(total) >= fraction || is_late()
             })
             .await?;
         if ended {
@@ -156,6 +166,8 @@ impl Stage {
     pub(crate) async fn wait_rest(&self, within: Duration) -> Result<(Waited, String), ActError> {
         let mut state = String::new();
         let mut gone_since = None;
+        let stands_for = Duration::from_millis(self.schedule().deadlines.stall_ms) + STANDS_LONGER;
+        let mut moved = (Instant::now(), Progress::default());
         let away = self.look_away().await;
         let waited = self
             .wait_progress("the diff to settle", within, LOOK_FOR_REST, |progress| {
@@ -164,13 +176,25 @@ impl Stage {
                     Some(_) => None,
                     None => gone_since.or_else(|| Some(Instant::now())),
                 };
-                progress.is_at_rest() || gone_since.is_some_and(|since| since.elapsed() >= GONE_FOR)
+                if moved.1 != *progress {
+                    moved = (Instant::now(), progress.clone());
+                }
+                let stands = moved.0.elapsed() >= stands_for;
+                progress.is_at_rest()
+                    || stands
+                    || gone_since.is_some_and(|since| since.elapsed() >= GONE_FOR)
             })
             .await;
         if let Some(away) = away {
             self.look_again(away).await;
         }
-        Ok((waited?, state))
+        let waited = match waited? {
+            Waited::Yes { .. } if moved.0.elapsed() >= stands_for && !moved.1.is_at_rest() => {
+                self.passed(format!("the diff to move again ({state})"), moved.0)
+            }
+            waited => waited,
+        };
+        Ok((waited, state))
     }
 
     /// In an unwatched trial: once both tablets are ready, nobody asks them for it any more.

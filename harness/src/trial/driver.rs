@@ -144,8 +144,10 @@ async fn operate(stage: &Stage, steps: &[(usize, &Step)]) -> Result<Taken, ActEr
         }
     }
     // From here on nothing is hurt any more: everything must converge.
-    stage.wait_rest(stage.settle_within()).await?;
-    Ok(Taken::On)
+    let (rested, _) = stage.wait_rest(stage.settle_within()).await?;
+    let struck_beside = stage.schedule().steps.iter().any(Step::is_at_point);
+    // What strikes beside may have hurt it last: then it is waited for once more.
+    Ok(if rested.is_yes() || struck_beside { Taken::On } else { Taken::GivenUp })
 }
 
 impl Stage {

@@ -102,6 +102,8 @@ pub(super) struct Planting {
     singles: Vec<(u64, Spot)>,
     /// Sorted by place, apart from each other.
     runs: Vec<DifferenceRun>,
+    /// See [`Workload::keys_alike`].
+    keys_alike: bool,
 }
 
 impl Planting {
@@ -152,10 +154,31 @@ impl Planting {
             RunKind::OnlyTarget => Spot::OnlyTarget,
             RunKind::Unequal => {
                 let flaws = self.table.flaws;
-                Spot::Unequal(flaws[(place % flaws.len() as u64) as usize].0)
+                let flaw = flaws[(place % flaws.len() as u64) as usize].0;
+                Spot::Unequal(if self.keys_alike { beside_the_key(self.table, flaw) } else { flaw })
             }
         }
     }
+
+    /// The same places, and no pair that differs in the bytes of its key alone.
+    fn with_keys_alike(mut self) -> Planting {
+        self.keys_alike = true;
+        for (_, spot) in &mut self.singles {
+            if let Spot::Unequal(flaw) = spot {
+                *flaw = beside_the_key(self.table, *flaw);
+            }
+        }
+        self
+    }
+}
+
+/// This flaw, or another one where it is one of the key's bytes.
+fn beside_the_key(table: &Shape, flaw: Flaw) -> Flaw {
+    if flaw != Flaw::KeyBytes {
+        return flaw;
+    }
+    let mut others = table.flaws.iter().map(|(other, _)| *other);
+    others.find(|other| *other != Flaw::KeyBytes).unwrap_or(flaw)
 }
 
 /// What a table is to carry, before places are chosen.
@@ -183,7 +206,8 @@ pub(super) fn plan(workload: &Workload) -> Result<Vec<Planting>, WorkloadError> 
         .zip(wishes)
         .map(|(table, wish)| {
             let fork = Fork::new(workload.seed, &format!("planting {table}"));
-            place(table, workload, wish, &mut fork.at(0))
+            let planted = place(table, workload, wish, &mut fork.at(0))?;
+            Ok(if workload.keys_alike { planted.with_keys_alike() } else { planted })
         })
         .collect()
 }
@@ -296,7 +320,7 @@ fn place(
     });
     let mut singles: Vec<(u64, Spot)> = (0..).zip(head.iter().copied()).chain(inner).collect();
     singles.extend((places - tail.len() as u64..).zip(tail));
-    Ok(Planting { table, places, singles, runs })
+    Ok(Planting { table, places, singles, runs, keys_alike: false })
 }
 
 /// Where the `index`-th of `count` equal stretches of `free` places begins.

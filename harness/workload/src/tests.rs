@@ -16,7 +16,7 @@ fn workload(
     run: u64,
 ) -> Workload {
     let tables = tables.iter().map(|table| table.name.to_owned()).collect();
-    Workload { seed, tables, rows, differences, run_length: run }
+    Workload { seed, tables, rows, differences, run_length: run, keys_alike: false }
 }
 
 fn text(cell: &Cell) -> String {

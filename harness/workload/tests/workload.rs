@@ -68,7 +68,14 @@ const CASES: [Case; 5] = [
 async fn planted_is_what_lies_there(source: &Pool, target: &Pool) -> Result<()> {
     for (index, (seed, tables, rows, differences, run_length)) in CASES.into_iter().enumerate() {
         let tables = tables.iter().map(|name| (*name).to_owned()).collect();
-        let dataset = Dataset::new(&Workload { seed, tables, rows, differences, run_length })?;
+        let dataset = Dataset::new(&Workload {
+            seed,
+            tables,
+            rows,
+            differences,
+            run_length,
+            keys_alike: false,
+        })?;
         let (commerce, customer) = (format!("commerce_{index}"), format!("customer_{index}"));
         workload::load(&dataset, source, &commerce, target, &customer).await?;
         let found = naive::compare(source, &commerce, target, &customer, &dataset.tables()).await?;

@@ -150,6 +150,7 @@ pub fn schedule(trial: u32) -> Schedule {
             rows: 8_000,
             differences: 37,
             run_length: 1_250,
+            keys_alike: false,
         },
         pace: Pace {
             rows_per_second: 6_000,
@@ -162,6 +163,7 @@ pub fn schedule(trial: u32) -> Schedule {
         proxied: false,
         explores: false,
         unwatched: false,
+        system: None,
         bug: None,
         deadlines: Deadlines {
             ready_ms: 10_000,

@@ -48,6 +48,9 @@ pub struct Schedule {
     /// A bug of the zoo, switched on in the target tablet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bug: Option<Bug>,
+    /// The system under test that its pace and deadlines are of; none: this project's tablet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system: Option<String>,
     /// Deadlines of the trial.
     pub deadlines: Deadlines,
 }
@@ -66,6 +69,10 @@ pub struct Workload {
     pub differences: u32,
     /// Length in rows of each planted run of differences (one run per kind and side); 0 plants none.
     pub run_length: u64,
+    /// No planted pair differs in the bytes of its key alone: a system that compares keys by their collation cannot
+    /// see that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keys_alike: bool,
 }
 
 /// The pace of a paced trial.

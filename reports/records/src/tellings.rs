@@ -78,7 +78,10 @@ impl Telling {
             Self::LogVolume => &[(Invariant::I8, "that a process's log is not flooded")],
             Self::Sweeping => &[(Invariant::I7, "that no log line of a deleted diff is left")],
             Self::Demotion => &[(Invariant::I1, "that a newer term ends its serving in time")],
-            Self::Resources => &[(Invariant::I7, "that descriptors and tasks do not grow")],
+            Self::Resources => &[
+                (Invariant::I7, "that descriptors and tasks do not grow"),
+                (Invariant::I9, "that it stays below a share of its memory limit"),
+            ],
         }
     }
 

@@ -57,6 +57,17 @@ impl World {
         Ok(())
     }
 
+    /// Takes away what a scenario has begun that is not for this system: there is nothing to judge.
+    async fn leave(&mut self) {
+        if let Some(points) = self.points.take() {
+            points.end().await;
+        }
+        let Some(stage) = &self.stage else { return };
+        if tokio::time::timeout(CLOSE_WITHIN, stage.close()).await.is_err() {
+            tracing::warn!("a skipped scenario's tablets were not removed within {CLOSE_WITHIN:?}");
+        }
+    }
+
     /// The invariants must have passed (or not be touched by this trial, or be excused by a tag).
     ///
     /// # Errors
@@ -79,10 +90,14 @@ impl World {
         if let (Some(stage), None, Some(why)) = (&self.stage, &self.judgements, &failure) {
             stage.journal().record(match self.stopped() {
                 None => Event::ScenarioFailed { why: why.clone() },
-                Some(Stopped::Doubt(why) | Stopped::Harness(why)) => {
+                Some(Stopped::Doubt(why) | Stopped::Harness(why) | Stopped::Skipped(why)) => {
                     Event::HarnessTrouble { what: format!("the scenario stopped: {why}") }
                 }
             });
+        }
+        if let Some(Stopped::Skipped(why)) = self.stopped() {
+            self.leave().await;
+            return Ended { end: End::Skipped, message: Some(why), excused: Vec::new() };
         }
         if self.stage.is_some()
             && let Err(error) = self.judge().await
@@ -100,6 +115,7 @@ fn ended(judged: Option<&[Judgement]>, stopped: Option<&Stopped>, has_failed: bo
     let (end, message) = match (judged.map(Judgement::worst), stopped) {
         (Some(Verdict::Fail), _) => (End::Failed, Some(broken.join("\n"))),
         (_, Some(Stopped::Harness(why))) => (End::Harness, Some(why.clone())),
+        (_, Some(Stopped::Skipped(why))) => (End::Skipped, Some(why.clone())),
         (_, Some(Stopped::Doubt(why))) => (End::Inconclusive, Some(why.clone())),
         (None, None) => (End::Inconclusive, Some("nothing was tried: no workflow".to_owned())),
         (Some(Verdict::Inconclusive), None) if broken.is_empty() => {

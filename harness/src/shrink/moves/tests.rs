@@ -1,3 +1,4 @@
+use crate::systems::SystemKind;
 use records::schedule::{CrashPoint, Link, Moment, Phase};
 
 use super::*;
@@ -83,6 +84,6 @@ fn a_smaller_workload_takes_as_long() {
 #[test]
 fn a_usual_schedule_has_no_more_usual_one() {
     let workload = plan::schedule(3, 0, &PlanOptions::default()).unwrap().workload;
-    let usual = plan::usual(&workload.tables, workload.rows);
+    let usual = plan::usual(&workload.tables, workload.rows, SystemKind::Tablet);
     assert_eq!(Aspect::Usual.candidates(&usual), []);
 }

@@ -166,6 +166,18 @@ fn words(path: &str, content: &[u8], detail: Detail<'_>) -> Option<String> {
     })
 }
 
+/// A lock's key ends with its lease's number in Vitess's topology: another one each time.
+fn without_number(key: &str) -> String {
+    match key.rsplit_once(LOCKS) {
+        Some((path, number)) if is_number(number) => format!("{path}{LOCKS}…"),
+        _ => key.to_owned(),
+    }
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 impl Detail<'_> {
     fn only_full(self, text: impl FnOnce() -> String) -> String {
         match self {
@@ -181,7 +193,7 @@ impl Detail<'_> {
     fn key(self, key: &[u8], range_end: &[u8]) -> String {
         let key = String::from_utf8_lossy(key);
         let key = match self {
-            Self::Bare { names } => names.text(&key),
+            Self::Bare { names } => without_number(&names.text(&key)),
             Self::Full => key.into_owned(),
         };
         format!("{key}{}", if range_end.is_empty() { "" } else { "*" })
