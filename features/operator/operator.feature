@@ -52,6 +52,7 @@ Feature: An operator's word counts at any moment of a diff
     And every invariant holds
 
   @sigkill
+  @only:tablet
   Scenario: a workflow that an operator stopped stays stopped, also over a crash
     Given the operator has stopped the workflow
     And a VDiff of "move" is running
@@ -62,6 +63,7 @@ Feature: An operator's word counts at any moment of a diff
     And every invariant holds
 
   @sigkill
+  @only:tablet
   Scenario: a frozen workflow stays frozen, also over a crash
     Given the operator has frozen the workflow
     And a VDiff of "move" is running

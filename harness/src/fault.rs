@@ -75,6 +75,29 @@ impl Struck {
     }
 }
 
+/// Ends the harm of a fault that came as far as the injection, and was not healed since.
+///
+/// # Errors
+/// As [`heal`].
+pub async fn heal_if_injected(stage: &Stage, struck: &Struck) -> Result<(), ActError> {
+    match was_injected(stage, struck.step) {
+        true => heal(stage, struck).await,
+        false => Ok(()),
+    }
+}
+
+/// Whether the last attempt of this step came as far as the injection: only then is there harm to heal.
+pub(crate) fn was_injected(stage: &Stage, step: usize) -> bool {
+    stage.journal().inspect(|records| {
+        let last = records.iter().rev().find_map(|record| match &record.event {
+            Event::FaultHealed { step: healed, .. } if *healed == step => Some(false),
+            Event::FaultInjected { step: injected, .. } if *injected == step => Some(true),
+            _ => None,
+        });
+        last.unwrap_or(false)
+    })
+}
+
 /// Injects a fault now. A hold, where the trigger was an exact one, is released in any case.
 ///
 /// # Errors

@@ -401,13 +401,14 @@ fn workload(seed: u64, options: &PlanOptions) -> Workload {
 }
 
 fn pace(options: &PlanOptions) -> Pace {
-    if options.system == SystemKind::Vitess {
-        return system_vitess::pace();
-    }
     let rows_all = options.rows.saturating_mul(options.tables.len() as u64);
+    // 0 would be no limit.
+    let rows_per_second = (rows_all.saturating_mul(1_000) / DIFF_MS).max(1);
+    if options.system == SystemKind::Vitess {
+        return system_vitess::pace(rows_per_second);
+    }
     Pace {
-        // 0 would be no limit.
-        rows_per_second: (rows_all.saturating_mul(1_000) / DIFF_MS).max(1),
+        rows_per_second,
         checkpoint_rows: CHECKPOINT_ROWS,
         checkpoint_interval_ms: CHECKPOINT_INTERVAL_MS,
         memory_limit_bytes: MEMORY_LIMIT_BYTES,

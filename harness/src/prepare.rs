@@ -95,7 +95,8 @@ async fn ensure(
     let (mysql, etcd) = servers.map_err(PrepareError::Images)?;
     let vitess = system_vitess::ensure(engine, vitess, &mysql, tell).await;
     let vitess = vitess.map_err(PrepareError::Vitess)?;
-    let images = Images { mysql, etcd, tablet: vitess.image.clone() };
+    let helper = vitess.helper.as_ref().ok().map(Arc::clone);
+    let images = Images { mysql, etcd, tablet: vitess.image.clone(), helper };
     Ok((images, Deployable::Vitess(Arc::new(vitess))))
 }
 

@@ -55,15 +55,15 @@ impl TrialDescription {
         set(&mut workload.differences, self.differences);
         set(&mut workload.run_length, self.run_length);
         set(&mut workload.seed, self.data_seed);
+        set(&mut pace.rows_per_second, self.rows_per_second);
+        set(&mut pace.packet_bytes, self.packet_bytes);
         if self.plan.system == SystemKind::Vitess {
-            // It goes as fast as it can, saves when it does, and needs the memory that it needs.
+            // It saves its progress when it does, and needs the memory that it needs.
             plan::check(&schedule)?;
             return Ok(schedule);
         }
-        set(&mut pace.rows_per_second, self.rows_per_second);
         set(&mut pace.checkpoint_rows, self.checkpoints.map(|(rows, _)| rows));
         set(&mut pace.checkpoint_interval_ms, self.checkpoints.map(|(_, ms)| ms));
-        set(&mut pace.packet_bytes, self.packet_bytes);
         set(&mut pace.memory_limit_bytes, self.memory_bytes);
         plan::check(&schedule)?;
         Ok(schedule)

@@ -273,8 +273,10 @@ impl World {
         }
         let struck = self.acted(self.stage()?.strike(step).await)?;
         let landed = struck.landed;
-        self.struck.push(struck);
+        self.struck.push(struck.clone());
         if !landed {
+            // A harm that missed its aim is harm all the same: a frozen tablet would not end in order.
+            self.acted(fault::heal_if_injected(self.stage()?, &struck).await)?;
             return Err(self.doubt(format!("the fault did not land: {}", self.why_missed())));
         }
         self.suite.record().landed(1);

@@ -17,6 +17,7 @@ mod tablet;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::docker::{DockerError, Engine};
@@ -56,6 +57,8 @@ pub struct Images {
     pub etcd: Image,
     /// The tablet.
     pub tablet: Image,
+    /// The memory helper, for containers of a tablet's image that has none; none: it is in that image.
+    pub helper: Option<Arc<Vec<u8>>>,
 }
 
 impl Images {
@@ -210,7 +213,7 @@ pub async fn ensure(
 ) -> Result<Images, ImageError> {
     let (mysql, etcd) = ensure_servers(engine, options, progress).await?;
     let tablet = ensure_tablet(engine, options, progress).await?;
-    Ok(Images { mysql, etcd, tablet })
+    Ok(Images { mysql, etcd, tablet, helper: None })
 }
 
 /// Makes sure that the images of the servers exist: MySQL's and etcd's.

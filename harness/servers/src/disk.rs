@@ -29,6 +29,11 @@ pub struct SmallDisk {
     _holder: Container,
 }
 
+/// For an image that lacks it.
+fn helper_file(helper: &[u8]) -> (String, u32, Vec<u8>) {
+    (engine::images::HELPER.to_owned(), 0o755, helper.to_vec())
+}
+
 impl SmallDisk {
     /// Makes the volume.
     ///
@@ -47,6 +52,7 @@ impl SmallDisk {
             what: HOLDER.to_owned(),
             image: images.tablet.reference.clone(),
             entry_point: Some(engine::images::HELPER.to_owned()),
+            files: images.helper.iter().map(|helper| helper_file(helper)).collect(),
             command: IDLE.map(str::to_owned).to_vec(),
             // Not filled from this image: MySQL's data shall fill it.
             mounts: vec![(volume.clone(), "/held".to_owned())],

@@ -15,7 +15,7 @@ async fn server_images(engine: &Engine) -> Images {
     let etcd =
         images::ensure_server(engine, &Recipe::etcd(), None, &|_| ()).await.expect("the image");
     let none = Image { reference: String::new(), id: String::new(), by_recipe: false };
-    Images { mysql, etcd, tablet: none }
+    Images { mysql, etcd, tablet: none, helper: None }
 }
 
 /// What a trial rests on: committed rows and keys survive a SIGKILL of their server, the new port is

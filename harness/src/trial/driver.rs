@@ -187,9 +187,7 @@ async fn strike_points(
         };
         let struck = stage.strike_fired(*index, step, fired).await?;
         arm(stage, points.get(place + 1));
-        if was_injected(stage, *index) {
-            fault::heal(stage, &struck).await?;
-        }
+        fault::heal_if_injected(stage, &struck).await?;
         if !struck.landed || crash_loop(stage) {
             let reason = "the crash point before it was the last one";
             for (step, never) in &points[place + 1..] {
@@ -234,7 +232,7 @@ async fn take_step(
             return Ok(Taken::GivenUp);
         }
         let goes_on = on_top || (struck.landed && on_top_follows);
-        match was_injected(stage, index) {
+        match fault::was_injected(stage, index) {
             true if goes_on => at_work.push(struck.clone()),
             true => fault::heal(stage, &struck).await?,
             false => {}
@@ -260,18 +258,6 @@ async fn take_step(
         }
     }
     Ok(Taken::On)
-}
-
-/// Whether the last attempt of this step came as far as the injection: only then is there harm to heal.
-fn was_injected(stage: &Stage, step: usize) -> bool {
-    stage.journal().inspect(|records| {
-        let last = records.iter().rev().find_map(|record| match &record.event {
-            Event::FaultHealed { step: healed, .. } if *healed == step => Some(false),
-            Event::FaultInjected { step: injected, .. } if *injected == step => Some(true),
-            _ => None,
-        });
-        last.unwrap_or(false)
-    })
 }
 
 /// Prepares another try of a fault that missed.

@@ -96,12 +96,11 @@ impl System for VitessSystem {
             &self.servers,
             &self.vitess,
             &names,
-            trial.schedule.is_proxied().then_some(&trial.switchboard),
+            (trial.schedule.is_proxied().then_some(&trial.switchboard), &trial.schedule.pace),
         );
         let links = links.await?;
-        let limit = trial.schedule.pace.memory_limit_bytes;
         let [source, target] = [Side::Source, Side::Target].map(|side| {
-            let made = (side, links.wiring(side), limit);
+            let made = (side, links.wiring(side), &trial.schedule.pace);
             let site = self.run.site();
             let (servers, vitess) = (&self.servers, &self.vitess);
             Arc::new(VitessTablet::new(&self.engine, site, servers, vitess, &names, made))

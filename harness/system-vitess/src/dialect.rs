@@ -13,7 +13,7 @@ use serde_json::Value;
 
 /// What VDiff writes into the row of a workflow that it stops, and starts up to a position.
 const FOR_VDIFF: [&str; 2] = ["for vdiff", "synchronizing for vdiff"];
-const AT_POSITION: &str = "Stop position ";
+const AT_POSITION: [&str; 2] = ["Stop position ", "Stopped at position "];
 /// What an operator writes into the row of a workflow that is not to run.
 const FROZEN: &str = "FROZEN";
 /// The first thing that a start says is its version.
@@ -72,15 +72,17 @@ impl Dialect for VitessDialect {
         if said.contains(STARTS.0) && said.contains(STARTS.1) {
             return Some(LogWord::Started);
         }
-        let caught = said.to_ascii_lowercase().contains("caught panic");
-        caught.then_some(LogWord::Panicked { caught: true, message: said })
+        // A controller catches the panic of its stream when its MySQL dies, and starts it again: no death.
+        None
     }
 
     fn workflow_hold(&self, message: &str) -> Option<WorkflowHold> {
         match message {
             FROZEN => Some(WorkflowHold::Frozen),
             // A stream that VDiff starts up to a position stops there, and says so.
-            message if message.starts_with(AT_POSITION) => Some(WorkflowHold::Diff),
+            message if AT_POSITION.iter().any(|begin| message.starts_with(begin)) => {
+                Some(WorkflowHold::Diff)
+            }
             message => FOR_VDIFF.contains(&message).then_some(WorkflowHold::Diff),
         }
     }
@@ -166,12 +168,18 @@ mod tests {
         assert_eq!(VitessDialect.log_word("goroutine 1 [running]:"), None);
     }
 
-    // A server's death makes a stream's controller panic, which it catches.
     #[test]
-    fn a_panic_that_is_caught_is_no_death() {
-        let json = r#"{"time":"t","level":"ERROR","msg":"workflow wf, stream 1: caught panic: runtime error"}"#;
-        let told = VitessDialect.log_word(json);
-        assert!(matches!(told, Some(LogWord::Panicked { caught: true, .. })), "{told:?}");
+    fn a_start_is_read_in_both_formats_and_a_caught_panic_is_no_death() {
+        let said =
+            "Version: 24.0.4 (Git revision  branch '') built on  by @ using go1.26.8 linux/amd64";
+        let json = serde_json::json!({ "time": "t", "level": "INFO", "msg": said }).to_string();
+        let glog = format!("I1128 00:37:56.925828       1 servenv.go:57] {said}");
+        for line in [json, glog] {
+            assert_eq!(VitessDialect.log_word(&line), Some(LogWord::Started), "{line}");
+        }
+        let caught =
+            r#"{"level":"ERROR","msg":"workflow wf, stream 1: caught panic: runtime error"}"#;
+        assert_eq!(VitessDialect.log_word(caught), None);
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! The tablets' links: to a MySQL that greets as another version where it must, and, of the target tablet, through
-//! the wire proxy: to its MySQL, to the global topology, to the source tablet.
+//! The tablets' links: to a MySQL that greets as another version where it must, to a source tablet whose rows are
+//! held back to the trial's pace, and, where it is asked for, through the wire proxy: to the target's MySQL and to the
+//! global topology.
 //!
 //! The proxies listen on the gateway of the trial's network, where containers reach this host. The source tablet
 //! says that it lives there, at the port of its proxy; so its own port inside its container is the same. The cell's
@@ -12,17 +13,18 @@ use std::sync::{Arc, OnceLock};
 
 use engine::docker::{DockerError, Engine, Run};
 use records::journal::Side;
-use records::schedule::Link;
+use records::schedule::{Link, Pace};
 use servers::{MysqlServer, Servers};
 use system::{ErrorKind, LinkControls, SystemError};
 use wire::{
-    GreetingProxy, GrpcLink, GrpcProxy, LinkConditions, MysqlProxy, Normaliser, Pings,
-    STREAM_WINDOW, Switchboard, Upstream,
+    Direction, GreetingProxy, GrpcLink, GrpcProxy, LinkConditions, MysqlProxy, Normaliser, Pings,
+    STREAM_WINDOW, Switchboard, Upstream, Way,
 };
 
 use super::image::Vitess;
 use super::names::Names;
 use super::tablet::{VitessTablet, Wiring};
+use super::terms::bytes_per_second;
 use super::vocabulary::VOCABULARY;
 
 /// The proxy's name inside the containers.
@@ -54,17 +56,19 @@ pub(super) struct Links {
     gateway: IpAddr,
     /// In front of each side's MySQL, source and target.
     greetings: Option<[GreetingProxy; 2]>,
+    /// On the way of the source's rows, which it holds back to the trial's pace.
+    source: GrpcProxy,
+    to_source: LinkConditions,
     proxies: Option<Proxies>,
     /// Where the source tablet is: known once there is one.
     source_tablet: Arc<OnceLock<Arc<VitessTablet>>>,
 }
 
-/// The wire proxy's three.
+/// The wire proxy's others.
 #[derive(Debug)]
 struct Proxies {
     mysql: MysqlProxy,
     etcd: GrpcProxy,
-    source: GrpcProxy,
     controls: LinkControls,
 }
 
@@ -76,10 +80,10 @@ impl Links {
         servers: &Arc<Servers>,
         vitess: &Vitess,
         names: &Names,
-        switchboard: Option<&Switchboard>,
+        (switchboard, pace): (Option<&Switchboard>, &Pace),
     ) -> Result<Links, LinksError> {
         let gateway = engine.network_gateway(run.network()).await.map_err(LinksError::Gateway)?;
-        let source_tablet = Arc::default();
+        let source_tablet: Arc<OnceLock<Arc<VitessTablet>>> = Arc::default();
         let greetings = match vitess.greeting {
             None => None,
             Some(version) => {
@@ -93,7 +97,24 @@ impl Links {
                 Some([source, target])
             }
         };
-        let mut links = Links { gateway, greetings, proxies: None, source_tablet };
+        let to_source = LinkConditions::default();
+        let paced = Way { bytes_per_second: bytes_per_second(pace), ..Way::FINE };
+        to_source.set(Direction::ToClient, paced);
+        let tablet = Arc::clone(&source_tablet);
+        let source = GrpcLink {
+            link: Link::SourceTablet,
+            upstream: Upstream::new(move || {
+                loopback(tablet.get().and_then(|tablet| tablet.grpc_host_port()).unwrap_or(NOBODY))
+            }),
+            conditions: to_source.clone(),
+            names: normaliser(names),
+            pings: Pings::TABLETS,
+            stream_window: STREAM_WINDOW,
+        };
+        let board = switchboard.cloned().unwrap_or_default();
+        let source = at_source_port(gateway, &source, &board).await.map_err(LinksError::Start)?;
+        let mut links =
+            Links { gateway, greetings, source, to_source, proxies: None, source_tablet };
         if let Some(switchboard) = switchboard {
             let started = links.proxies(servers, names, switchboard).await;
             links.proxies = Some(started.map_err(LinksError::Start)?);
@@ -107,13 +128,8 @@ impl Links {
         names: &Names,
         switchboard: &Switchboard,
     ) -> io::Result<Proxies> {
-        let [to_mysql, to_etcd, to_source] = Link::ALL.map(|_| LinkConditions::default());
-        let normal = Normaliser::new([
-            (names.sidecar_db.as_str(), "_vt"),
-            (names.topo_root.as_str(), ""),
-            (names.trial.as_str(), "trial"),
-        ])
-        .speaking(VOCABULARY);
+        let (to_mysql, to_etcd) = (LinkConditions::default(), LinkConditions::default());
+        let normal = normaliser(names);
         let mysql = match &self.greetings {
             Some([_, target]) => Upstream::fixed(SocketAddr::new(self.gateway, target.port())),
             None => {
@@ -130,30 +146,18 @@ impl Links {
             link: Link::Etcd,
             upstream: Upstream::new(move || loopback(its.etcd.host_port())),
             conditions: to_etcd.clone(),
-            names: normal.clone(),
+            names: normal,
             pings: Pings::ETCD,
             stream_window: STREAM_WINDOW,
         };
         let etcd =
             GrpcProxy::start(SocketAddr::new(self.gateway, 0), etcd, switchboard.clone()).await?;
-        let tablet = Arc::clone(&self.source_tablet);
-        let source = GrpcLink {
-            link: Link::SourceTablet,
-            upstream: Upstream::new(move || {
-                loopback(tablet.get().and_then(|tablet| tablet.grpc_host_port()).unwrap_or(NOBODY))
-            }),
-            conditions: to_source.clone(),
-            names: normal,
-            pings: Pings::TABLETS,
-            stream_window: STREAM_WINDOW,
-        };
-        let source = at_source_port(self.gateway, &source, switchboard).await?;
         let controls = LinkControls::new([
             (Link::Mysql, to_mysql, mysql.port()),
             (Link::Etcd, to_etcd, etcd.port()),
-            (Link::SourceTablet, to_source, source.port()),
+            (Link::SourceTablet, self.to_source.clone(), self.source.port()),
         ]);
-        Ok(Proxies { mysql, etcd, source, controls })
+        Ok(Proxies { mysql, etcd, controls })
     }
 
     /// What faults of links act on; none: the wire proxy does not stand between.
@@ -175,12 +179,12 @@ impl Links {
         });
         let usual = Wiring { hosts: self.hosts(), mysql: greeting, ..Wiring::default() };
         match (&self.proxies, side) {
-            (None, _) => usual,
-            (Some(proxies), Side::Source) => Wiring {
+            (_, Side::Source) => Wiring {
                 hostname: Some(PROXY.to_owned()),
-                grpc_port: Some(proxies.source.port()),
+                grpc_port: Some(self.source.port()),
                 ..usual
             },
+            (None, Side::Target) => usual,
             (Some(proxies), Side::Target) => Wiring {
                 mysql: Some(at(proxies.mysql.port())),
                 topo: Some(format!("http://{PROXY}:{}", proxies.etcd.port())),
@@ -197,10 +201,10 @@ impl Links {
 
     /// Ends the proxies and every connection through them.
     pub(super) async fn stop(self) -> Result<(), LinksError> {
-        let mut stopped = Ok(());
-        if let Some(Proxies { mysql, etcd, source, .. }) = self.proxies {
-            let (mysql, etcd, source) = tokio::join!(mysql.stop(), etcd.stop(), source.stop());
-            stopped = mysql.and(etcd).and(source);
+        let mut stopped = self.source.stop().await;
+        if let Some(Proxies { mysql, etcd, .. }) = self.proxies {
+            let (mysql, etcd) = tokio::join!(mysql.stop(), etcd.stop());
+            stopped = stopped.and(mysql).and(etcd);
         }
         if let Some([source, target]) = self.greetings {
             let (source, target) = tokio::join!(source.stop(), target.stop());
@@ -208,6 +212,15 @@ impl Links {
         }
         stopped.map_err(LinksError::Stop)
     }
+}
+
+fn normaliser(names: &Names) -> Normaliser {
+    let known = [
+        (names.sidecar_db.as_str(), "_vt"),
+        (names.topo_root.as_str(), ""),
+        (names.trial.as_str(), "trial"),
+    ];
+    Normaliser::new(known).speaking(VOCABULARY)
 }
 
 /// The source tablet listens at this port too, inside its container: below the ports that connections of its own

@@ -11,6 +11,7 @@ use engine::docker::{ContainerSpec, Engine, RunScope};
 use engine::images::HELPER;
 use engine::process::CgroupPaths;
 use records::journal::Side;
+use records::schedule::Pace;
 use serde_json::Value;
 use servers::{ClusterError, Servers};
 use system::{
@@ -56,6 +57,7 @@ pub(super) struct VitessTablet {
     alias: String,
     wiring: Wiring,
     memory_limit_bytes: u64,
+    packet_bytes: u64,
     http: reqwest::Client,
 }
 
@@ -66,7 +68,7 @@ impl VitessTablet {
         servers: &Arc<Servers>,
         vitess: &Arc<Vitess>,
         names: &Names,
-        (side, wiring, memory_limit_bytes): (Side, Wiring, u64),
+        (side, wiring, pace): (Side, Wiring, &Pace),
     ) -> VitessTablet {
         let alias = names::alias(side);
         VitessTablet {
@@ -77,7 +79,8 @@ impl VitessTablet {
             side,
             alias,
             wiring,
-            memory_limit_bytes,
+            memory_limit_bytes: pace.memory_limit_bytes,
+            packet_bytes: pace.packet_bytes,
             http: reqwest::Client::new(),
         }
     }
@@ -128,6 +131,8 @@ impl VitessTablet {
             option("db-charset", &"utf8mb4"),
             option("port", &HTTP_PORT),
             option("grpc-port", &self.grpc_port()),
+            option("vstream-packet-size", &self.packet_bytes),
+            option("vstream-dynamic-packet-size", &false),
             option("service-map", &"grpc-queryservice,grpc-tabletmanager,grpc-updatestream"),
         ];
         let user = names.user(self.side);

@@ -1,5 +1,7 @@
 //! What a trial of Vitess is given and granted: its pace and its deadlines.
 
+use std::num::NonZeroU64;
+
 use records::schedule::{Capability, Deadlines, Pace};
 
 use super::image::Vitess;
@@ -11,14 +13,21 @@ const CHECKPOINT_ROWS: u64 = 10_000;
 const CHECKPOINT_INTERVAL_MS: u64 = 3_600_000;
 /// A tablet has 130 MB at work.
 const MEMORY_LIMIT_BYTES: u64 = 384 << 20;
-/// `--vstream-packet-size`, by default.
-const PACKET_BYTES: u64 = 250_000;
+/// Small packets, so that a slow link carries them one by one; Vitess's own are 250 kB.
+const PACKET_BYTES: u64 = 8 << 10;
+/// What a row takes on its way, in the mean of the workload's tables.
+const ROW_BYTES: u64 = 100;
 
-/// How a trial's diff goes: as fast as it can, with Vitess's own checkpoints.
+/// Bytes a second of the link on which rows come from the source, at a pace; none: as fast as it can.
+pub(super) fn bytes_per_second(pace: &Pace) -> Option<NonZeroU64> {
+    NonZeroU64::new(pace.rows_per_second.saturating_mul(ROW_BYTES))
+}
+
+/// How a trial's diff goes: at most so many rows a second come from the source, with Vitess's own checkpoints.
 #[must_use]
-pub fn pace() -> Pace {
+pub fn pace(rows_per_second: u64) -> Pace {
     Pace {
-        rows_per_second: 0,
+        rows_per_second,
         checkpoint_rows: CHECKPOINT_ROWS,
         checkpoint_interval_ms: CHECKPOINT_INTERVAL_MS,
         memory_limit_bytes: MEMORY_LIMIT_BYTES,

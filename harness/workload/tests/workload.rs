@@ -32,7 +32,7 @@ async fn on_servers(engine: &Engine, run: &Run) -> Result<()> {
     let mysql = images::ensure_server(engine, &Recipe::mysql(), None, &progress).await?;
     let etcd = images::ensure_server(engine, &Recipe::etcd(), None, &progress).await?;
     // No tablet is started here, so none is built.
-    let images = Images { tablet: mysql.clone(), mysql, etcd };
+    let images = Images { tablet: mysql.clone(), mysql, etcd, helper: None };
     let servers = Servers::start(engine, run, &images).await?;
     let (source, target) = (servers.source.pool(), servers.target.pool());
     planted_is_what_lies_there(&source, &target).await?;

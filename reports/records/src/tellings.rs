@@ -73,7 +73,7 @@ impl Telling {
             ],
             Self::Checkpoints => &[
                 (Invariant::I5, "that saved progress only grows, by a bounded step"),
-                (Invariant::I8, "that a completed table is not diffed again"),
+                (Invariant::I8, "that a table's states move as a diff's do"),
             ],
             Self::LogVolume => &[(Invariant::I8, "that a process's log is not flooded")],
             Self::Sweeping => &[(Invariant::I7, "that no log line of a deleted diff is left")],
