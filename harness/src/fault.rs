@@ -314,7 +314,8 @@ impl Strike<'_> {
         let open = matches!(interrupted.state.as_str(), "pending" | "started");
         // Who saves seldom has compared more than is saved.
         let seldom = self.stage.untold(Telling::Checkpoints);
-        let begun = open && seldom;
+        let ended_in_order = self.fault == Fault::Sigterm && interrupted.state == "error";
+        let begun = seldom && (open || ended_in_order);
         if begun
             || interrupted.is_mid_diff()
             || (completing && open && interrupted.rows_compared > 0)

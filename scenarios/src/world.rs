@@ -206,6 +206,14 @@ impl World {
         self.acted(stage.start_workflow().await)
     }
 
+    /// As [`World::open`], where no step has asked for the workflow: a VDiff has one.
+    ///
+    /// # Errors
+    /// As [`World::open`].
+    pub(crate) async fn open_if_not(&mut self) -> anyhow::Result<()> {
+        if self.stage.is_none() { self.open().await } else { Ok(()) }
+    }
+
     /// Refuses a fault that hurts servers which others use.
     fn servers_suffice(&self, fault: Fault) -> anyhow::Result<()> {
         let own = self.own_servers.is_some();

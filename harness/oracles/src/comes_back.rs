@@ -116,6 +116,8 @@ fn comes_back(exam: &mut Examination, view: &View<'_>, back: &Return<'_>, watche
 
     if in_time.iter().any(held) {
         exam.check(true, None, String::new);
+    } else if back.life.exit.is_some_and(|exit| view.lost_its_servers(exit.what, exit.at_ms)) {
+        // The next incarnation is to come back.
     } else if let Some(exit) = back.life.exit.filter(|exit| exit.what.scheduled_by.is_none()) {
         let code = exit.what.exit_code;
         exam.fail(Some(exit.seq), format!("expected the {who}; it ended by itself with {code}"));

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use records::journal::{Event, Sample, Side};
+use records::journal::{Event, Sample, Side, TabletExited};
+use records::schedule::{Fault, Hurts};
+use records::tellings::Telling;
 
 use super::view::View;
 
@@ -11,6 +13,8 @@ use super::view::View;
 pub(super) const LOAD_MAX: f64 = 12.0;
 /// The harness is no busier than a tablet: what holds its timer up so long holds up a tablet's answer.
 const LAG_MS_MAX: u64 = 500;
+/// The exit code of a program that says why it gives up.
+const GAVE_UP: i64 = 1;
 /// Samples are taken more often than this.
 const NEAR_MS: u64 = 500;
 
@@ -45,6 +49,20 @@ impl View<'_> {
         }
         windows.extend(open.into_values().map(|(from, _)| (from, self.end_ms)));
         windows
+    }
+
+    /// Whether a process ended by itself because a fault had taken its servers away, where nobody promised that it
+    /// waits for them.
+    pub(super) fn lost_its_servers(&self, exit: &TabletExited, at_ms: u64) -> bool {
+        if self.tells(Telling::Patience) || exit.exit_code != GAVE_UP {
+            return false;
+        }
+        let healed = self.healed();
+        let hurts = |fault: Fault| fault.facts().hurts != Hurts::NobodyElse;
+        self.injected().iter().filter(|begun| hurts(begun.what.1)).any(|begun| {
+            let end = healed.iter().find(|end| end.what == begun.what && end.seq > begun.seq);
+            (begun.at_ms..=end.map_or(self.end_ms, |end| end.at_ms)).contains(&at_ms)
+        })
     }
 
     /// Why what happened in a time says nothing of the tablet: the machine had more runnable tasks on each

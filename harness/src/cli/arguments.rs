@@ -89,15 +89,15 @@ pub enum Command {
 /// Which system stands under test, and of which images.
 #[derive(Clone, Debug, Default, Args)]
 pub struct ImageArgs {
-    /// The system under test: tablet (this project's) or vitess (yours; give its programs or its image)
-    /// [default: tablet; vitess where it is given]
+    /// The system under test: tablet (this project's) or vitess (yours: --vitess-image or --vitess-programs,
+    /// or what $VDIFF_CHAOS_VITESS names) [default: tablet; vitess where one of the two is given]
     #[arg(long, value_name = "SYSTEM", value_parser = ["tablet", "vitess"])]
     pub system: Option<String>,
     /// Vitess, as an image with vttablet, vtctld and vtctldclient in /vt/bin, such as vitess/lite
     #[arg(long, value_name = "IMAGE", conflicts_with = "vitess_programs")]
     pub vitess_image: Option<String>,
     /// Vitess, as a directory with vttablet, vtctld and vtctldclient, built with CGO_ENABLED=0
-    #[arg(long, value_name = "DIR", env = "VDIFF_CHAOS_VITESS")]
+    #[arg(long, value_name = "DIR")]
     pub vitess_programs: Option<PathBuf>,
     /// An option of each vttablet, as its command line takes it; again for more
     #[arg(long, value_name = "FLAG", allow_hyphen_values = true)]
@@ -138,12 +138,12 @@ impl ImageArgs {
         let source = match (&self.vitess_image, &self.vitess_programs) {
             (Some(image), _) => VitessSource::Image(image.clone()),
             (None, Some(directory)) => VitessSource::Programs(directory.clone()),
-            (None, None) => {
-                return Err(Failure::wrong(
+            (None, None) => VitessSource::of_environment().ok_or_else(|| {
+                Failure::wrong(
                     "--system vitess needs your Vitess: --vitess-image IMAGE (such as vitess/lite), or \
                      --vitess-programs DIR with vttablet, vtctld and vtctldclient",
-                ));
-            }
+                )
+            })?,
         };
         let vitess = VitessOptions { source, tablet_flags: self.tablet_flag.clone() };
         Ok(SystemOptions { images, vitess: Some(vitess) })

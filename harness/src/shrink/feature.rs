@@ -13,7 +13,7 @@ use super::moves::step_text;
 use crate::campaign::is_exclusive;
 use crate::plan;
 use crate::systems::SystemKind;
-use system::{SOURCE_KEYSPACE, TARGET_KEYSPACE, WORKFLOW};
+use system::WORKFLOW;
 
 /// The scenario of a schedule; `broken` is what it broke.
 #[must_use]
@@ -77,14 +77,12 @@ fn background(schedule: &Schedule) -> Vec<String> {
     if let Some(bug) = schedule.bug {
         lines.push(format!("a tablet with the known bug \"{}\"", bug.name()));
     }
-    lines.push(format!(
-        "a source keyspace \"{SOURCE_KEYSPACE}\" and a target keyspace \"{TARGET_KEYSPACE}\""
-    ));
     lines.push(format!("{rows} rows in each of the tables \"{}\"", tables.join(", ")));
     lines.push(format!("{differences} planted differences"));
     let usual = plan::usual(tables, *rows, SystemKind::of(schedule));
     let differs = |one: fn(&Schedule) -> u64| one(&usual) != one(schedule);
-    if differs(|schedule| schedule.workload.run_length) {
+    // Where no difference is planted, there is no run of them either.
+    if differs(|schedule| schedule.workload.run_length) && (*differences, *run_length) != (0, 0) {
         lines.push(format!("planted runs of {run_length} differences"));
     }
     if differs(|schedule| schedule.workload.seed) {
@@ -105,9 +103,6 @@ fn background(schedule: &Schedule) -> Vec<String> {
         Some(death) => format!("the target tablet will be {death} {}", point_text(point)),
         None => format!("the fault \"{}\" will strike {}", fault.name(), point_text(point)),
     }));
-    lines.push(format!(
-        "a workflow \"{WORKFLOW}\" from \"{SOURCE_KEYSPACE}\" to \"{TARGET_KEYSPACE}\""
-    ));
     lines
 }
 
@@ -171,7 +166,6 @@ fn acts(schedule: &Schedule) -> Vec<(&'static str, Vec<String>)> {
     let then = vec![
         format!("it is ready within {ready_within} seconds and stays ready for {holds} seconds"),
         format!("the VDiff {completes} within {settles} seconds"),
-        "it reports exactly the planted differences".to_owned(),
         "every invariant holds".to_owned(),
     ];
     acts.push(("Then", then));
@@ -312,10 +306,8 @@ Feature: the tablet: comes back
   I1: After a restart the tablet is ready in time and stays so; never a crash loop.
 
   Background:
-    Given a source keyspace "commerce" and a target keyspace "customer"
-    And 4000 rows in each of the tables "corder, customer, product"
+    Given 4000 rows in each of the tables "corder, customer, product"
     And 37 planted differences
-    And a workflow "move" from "commerce" to "customer"
 
   Scenario: sigkill at 10.0 % of the rows
     Given a VDiff of "move" is running
@@ -323,7 +315,6 @@ Feature: the tablet: comes back
     And the supervisor restarts it
     Then it is ready within 15 seconds and stays ready for 2 seconds
     And the VDiff resumes by itself and completes within 60 seconds
-    And it reports exactly the planted differences
     And every invariant holds
 "#
         );

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use records::journal::{CountedWhen, Event, ResourceCount, Side};
+use records::tellings::Telling;
 
 use super::Stage;
 use crate::observer::{ProcessState, Ready};
@@ -61,7 +62,8 @@ impl Stage {
             tick.tick().await;
             let Some(now) = self.held(side, CountedWhen::AtEnd).await else { return };
             let settled = rest.as_ref().is_none_or(|rest| held_growth_is_bounded(rest, &now));
-            if (settled && is_counted(&now)) || began.elapsed() >= SETTLED_WITHIN {
+            let unpromised = self.untold(Telling::Resources);
+            if unpromised || (settled && is_counted(&now)) || began.elapsed() >= SETTLED_WITHIN {
                 self.journal().record(Event::ResourcesCounted(now));
                 return;
             }

@@ -25,6 +25,22 @@ pub enum VitessSource {
     Programs(PathBuf),
 }
 
+/// Names a Vitess for whoever gives none: a directory, or an image.
+const VARIABLE: &str = "VDIFF_CHAOS_VITESS";
+
+impl VitessSource {
+    /// What the environment's `VDIFF_CHAOS_VITESS` names; none: nothing.
+    #[must_use]
+    pub fn of_environment() -> Option<VitessSource> {
+        let named = std::env::var(VARIABLE).ok().filter(|named| !named.is_empty())?;
+        let directory = PathBuf::from(&named);
+        Some(match directory.is_dir() {
+            true => VitessSource::Programs(directory),
+            false => VitessSource::Image(named),
+        })
+    }
+}
+
 /// How it is to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VitessOptions {

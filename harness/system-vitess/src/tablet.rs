@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use contained::Contained;
-use engine::docker::{ContainerSpec, Engine, RunScope};
+use engine::docker::{ContainerSpec, Engine, RunScope, narrow_receiving, narrow_sending};
 use engine::images::HELPER;
 use engine::process::CgroupPaths;
 use records::journal::Side;
@@ -164,6 +164,7 @@ impl VitessTablet {
             // Larger than the limit: the limit must be reached first.
             shm_bytes: Some(self.memory_limit_bytes.saturating_mul(2)),
             hosts: wiring.hosts.clone(),
+            sysctls: vec![narrow_sending(), narrow_receiving()],
             ..ContainerSpec::default()
         }
     }

@@ -18,17 +18,19 @@ pub enum Telling {
     Checkpoints,
     /// A promise of how much a process writes into its log.
     LogVolume,
-    /// A promise that a deleted diff takes its log lines with it.
+    /// A promise that whatever deletes a diff takes all of it along.
     Sweeping,
     /// A promise that a tablet steps down for a newer term in its shard's record.
     Demotion,
     /// A promise that a tablet at rest holds what it held at its start, and how many tasks live in it.
     Resources,
+    /// A promise that a tablet which starts without its servers waits for them.
+    Patience,
 }
 
 impl Telling {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Owners,
         Self::Story,
         Self::Retries,
@@ -37,6 +39,7 @@ impl Telling {
         Self::Sweeping,
         Self::Demotion,
         Self::Resources,
+        Self::Patience,
     ];
 
     /// What it is, in words.
@@ -48,9 +51,10 @@ impl Telling {
             Self::Retries => "who takes a diff up after an error, and why it fell",
             Self::Checkpoints => "how much a crash may cost",
             Self::LogVolume => "how much it writes into its process's log",
-            Self::Sweeping => "that a deleted diff takes its log lines with it",
+            Self::Sweeping => "that whatever deletes a diff takes all of it along",
             Self::Demotion => "that a tablet steps down for a newer term",
             Self::Resources => "what a tablet at rest holds",
+            Self::Patience => "that a tablet which starts without its servers waits for them",
         }
     }
 
@@ -76,8 +80,15 @@ impl Telling {
                 (Invariant::I8, "that a table's states move as a diff's do"),
             ],
             Self::LogVolume => &[(Invariant::I8, "that a process's log is not flooded")],
-            Self::Sweeping => &[(Invariant::I7, "that no log line of a deleted diff is left")],
+            Self::Sweeping => &[
+                (Invariant::I3, "that a diff which was deleted by hand is swept"),
+                (Invariant::I7, "that no row of a deleted diff is left"),
+            ],
             Self::Demotion => &[(Invariant::I1, "that a newer term ends its serving in time")],
+            Self::Patience => &[
+                (Invariant::I1, "that a start without servers ends ready"),
+                (Invariant::I2, "that a start without servers does not end by itself"),
+            ],
             Self::Resources => &[
                 (Invariant::I7, "that descriptors and tasks do not grow"),
                 (Invariant::I9, "that it stays below a share of its memory limit"),

@@ -35,7 +35,12 @@ async fn with_tables(world: &mut World, rows: u64, tables: String) -> anyhow::Re
 
 #[given(expr = "{int} planted differences")]
 async fn with_differences(world: &mut World, differences: u32) -> anyhow::Result<()> {
-    world.description()?.differences = Some(differences);
+    let said = world.description()?;
+    said.differences = Some(differences);
+    if differences == 0 {
+        // None means none: no runs of them either, unless they are asked for.
+        said.run_length.get_or_insert(0);
+    }
     Ok(())
 }
 
@@ -137,6 +142,7 @@ async fn frozen_workflow(world: &mut World) -> anyhow::Result<()> {
 #[given(expr = "a VDiff of {string} is running")]
 async fn running(world: &mut World, workflow: String) -> anyhow::Result<()> {
     known("workflow", &workflow, WORKFLOW)?;
+    world.open_if_not().await?;
     world.create_vdiff().await?;
     world.wait_state("started", RUNNING_WITHIN).await
 }
