@@ -1,6 +1,7 @@
 //! The sidecar database as Vitess lays it out, and as each system that claims its records does: read with SQL, its
 //! history from the binlog, and a VDiff's report.
 
+pub mod facts;
 pub mod report;
 
 use std::collections::{BTreeMap, HashMap};

@@ -1,15 +1,13 @@
 //! How Vitess tells its facts: the columns of its sidecar tables, and the lines of a vttablet's log, in both its
 //! formats.
 
-use std::collections::BTreeMap;
-
 use records::journal::SidecarChange;
 use records::journal::facts::{
-    Dialect, DiffChanged, DiffStatus, Fact, LogEntry, LogWord, Retry, Said, TableChanged,
-    TableStatus, WorkflowChanged, WorkflowHold, WorkflowStatus,
+    Dialect, DiffStatus, Fact, LogWord, Retry, Said, TableStatus, WorkflowHold, WorkflowStatus,
 };
 use records::tellings::Telling;
 use serde_json::Value;
+use sidecar::facts::{Columns, Row, facts, text};
 
 /// What VDiff writes into the row of a workflow that it stops, and starts up to a position.
 const FOR_VDIFF: [&str; 2] = ["for vdiff", "synchronizing for vdiff"];
@@ -25,42 +23,13 @@ const EPHEMERAL: [u16; 30] = [
     1815, 1874, 2000, 2002, 2003, 2005, 2006, 2012, 2013, 2018, 2026, 2027, 3024, 3168,
 ];
 
-/// A row's columns.
-type Row = BTreeMap<String, Option<String>>;
-
 /// Vitess's dialect.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct VitessDialect;
 
 impl Dialect for VitessDialect {
     fn facts(&self, change: &SidecarChange) -> Vec<Fact> {
-        let (before, after) = (change.before.as_ref(), change.after.as_ref());
-        let Some(row) = after.or(before) else { return Vec::new() };
-        let fact = match change.table.as_str() {
-            "vdiff" => Fact::Diff(DiffChanged {
-                diff: text(row, "id"),
-                uuid: text(row, "vdiff_uuid"),
-                before: before.map(diff),
-                after: after.map(diff),
-            }),
-            "vdiff_table" => Fact::Table(TableChanged {
-                diff: text(row, "vdiff_id"),
-                table: text(row, "table_name"),
-                before: before.map(|row| table(row, None)),
-                after: after.map(|row| table(row, change.cursor_ordinal)),
-            }),
-            "vdiff_log" if before.is_none() => Fact::Entry(LogEntry {
-                diff: text(row, "vdiff_id"),
-                said: said(&text(row, "message")),
-            }),
-            "vreplication" => Fact::Workflow(WorkflowChanged {
-                workflow: text(row, "id"),
-                before: before.map(workflow),
-                after: after.map(workflow),
-            }),
-            _ => return Vec::new(),
-        };
-        vec![fact]
+        facts(change, self)
     }
 
     fn log_word(&self, line: &str) -> Option<LogWord> {
@@ -108,45 +77,42 @@ pub(super) fn is_taken_up(error: &str) -> bool {
     number.is_none_or(|number| EPHEMERAL.contains(&number))
 }
 
-fn diff(row: &Row) -> DiffStatus {
-    let (state, error) = (text(row, "state"), text(row, "last_error"));
-    let retry = (state == "error").then(|| match is_taken_up(&error) {
-        true => Retry::Tablet,
-        false => Retry::Operator,
-    });
-    DiffStatus { state, error, retry, memory_was_short: false, owner: None }
-}
-
-fn table(row: &Row, place: Option<u64>) -> TableStatus {
-    let cursor = text(row, "lastpk");
-    TableStatus {
-        state: text(row, "state"),
-        rows: text(row, "rows_compared").parse().unwrap_or_default(),
-        cursor: (!cursor.is_empty()).then_some(cursor),
-        place,
-        owner: None,
+impl Columns for VitessDialect {
+    fn diff(&self, row: &Row) -> DiffStatus {
+        let (state, error) = (text(row, "state"), text(row, "last_error"));
+        let retry = (state == "error").then(|| match is_taken_up(&error) {
+            true => Retry::Tablet,
+            false => Retry::Operator,
+        });
+        DiffStatus { state, error, retry, memory_was_short: false, owner: None }
     }
-}
 
-fn workflow(row: &Row) -> WorkflowStatus {
-    let message = text(row, "message");
-    WorkflowStatus {
-        state: text(row, "state"),
-        hold: VitessDialect.workflow_hold(&message),
-        message,
-        owner: None,
+    fn table(&self, row: &Row, place: Option<u64>) -> TableStatus {
+        let cursor = text(row, "lastpk");
+        TableStatus {
+            state: text(row, "state"),
+            rows: text(row, "rows_compared").parse().unwrap_or_default(),
+            cursor: (!cursor.is_empty()).then_some(cursor),
+            place,
+            owner: None,
+        }
     }
-}
 
-fn said(message: &str) -> Said {
-    let state = message.strip_prefix("State changed to: ");
-    let word = |state: &str| state.split([' ', ',', '(']).next().unwrap_or_default().to_owned();
-    state.map_or(Said::Other, |state| Said::StateMoved { to: word(state) })
-}
+    fn workflow(&self, row: &Row) -> WorkflowStatus {
+        let message = text(row, "message");
+        WorkflowStatus {
+            state: text(row, "state"),
+            hold: VitessDialect.workflow_hold(&message),
+            message,
+            owner: None,
+        }
+    }
 
-/// A column's text; empty when NULL or absent.
-fn text(row: &Row, column: &str) -> String {
-    row.get(column).and_then(Option::clone).unwrap_or_default()
+    fn said(&self, message: &str) -> Said {
+        let state = message.strip_prefix("State changed to: ");
+        let word = |state: &str| state.split([' ', ',', '(']).next().unwrap_or_default().to_owned();
+        state.map_or(Said::Other, |state| Said::StateMoved { to: word(state) })
+    }
 }
 
 #[cfg(test)]

@@ -1,3 +1,5 @@
+use records::journal::facts::{DiffChanged, TableChanged, WorkflowChanged};
+
 use super::*;
 
 fn row(columns: &[(&str, &str)]) -> Option<Row> {
@@ -74,16 +76,16 @@ fn a_cursor_is_one_text_in_the_row_and_in_the_log() {
         table: "t".to_owned(),
         after: after.map(str::to_owned),
     };
-    assert_eq!(said(start), began(Some(cursor)));
-    assert_eq!(said("streaming: table 't' after beginning"), began(None));
+    assert_eq!(TabletDialect.said(start), began(Some(cursor)));
+    assert_eq!(TabletDialect.said("streaming: table 't' after beginning"), began(None));
 }
 
 #[test]
 fn a_line_of_the_log_tells_what_it_says() {
     let moved = |to: &str| Said::StateMoved { to: to.to_owned() };
-    assert_eq!(said("State changed to: stopped (by user request)"), moved("stopped"));
-    assert_eq!(said("completed: table 't'"), Said::StreamEnded);
-    assert_eq!(said("started: table 't'"), Said::Other);
+    assert_eq!(TabletDialect.said("State changed to: stopped (by user request)"), moved("stopped"));
+    assert_eq!(TabletDialect.said("completed: table 't'"), Said::StreamEnded);
+    assert_eq!(TabletDialect.said("started: table 't'"), Said::Other);
     let line = row(&[("vdiff_id", "1"), ("message", "started: table 't'")]);
     assert_eq!(facts("vdiff_log", None, line.clone()).len(), 1);
     assert_eq!(facts("vdiff_log", line, None), [], "swept");
