@@ -134,5 +134,9 @@ async fn delete(world: &mut World, at: At) -> anyhow::Result<()> {
 
 #[when("another tablet becomes the primary of the target shard")]
 async fn usurp(world: &mut World) -> anyhow::Result<()> {
-    world.acted(world.stage()?.probe_term().await)
+    let stage = world.stage()?;
+    if let Some(refused) = stage.environment().survey.refuses_fault(Fault::Demote) {
+        return Err(world.skip(refused.to_string()));
+    }
+    world.acted(stage.probe_term().await)
 }
