@@ -109,7 +109,11 @@ impl Links {
             conditions: to_source.clone(),
             names: normaliser(names),
             pings: Pings::TABLETS,
-            stream_window: STREAM_WINDOW,
+            // The proxy is one more buffer on the way: at a pace it holds a packet.
+            stream_window: match pace.rows_per_second {
+                0 => STREAM_WINDOW,
+                _ => u32::try_from(pace.packet_bytes).unwrap_or(STREAM_WINDOW),
+            },
         };
         let board = switchboard.cloned().unwrap_or_default();
         let source = at_source_port(gateway, &source, &board).await.map_err(LinksError::Start)?;
