@@ -124,12 +124,24 @@ impl ImageArgs {
         }
     }
 
+    /// The images of this project's tablet; what says something of Vitess is refused, and not ignored.
+    pub(super) fn of_tablet(&self, seeded_bugs: bool) -> Result<ImageOptions, Failure> {
+        let given = self.vitess_image.is_some() || self.vitess_programs.is_some();
+        if self.kind() == SystemKind::Vitess || given || !self.tablet_flag.is_empty() {
+            return Err(Failure::wrong(
+                "this is tried on this project's tablet: leave out --system vitess, --vitess-image, \
+                 --vitess-programs and --tablet-flag",
+            ));
+        }
+        Ok(self.options(seeded_bugs))
+    }
+
     /// The system, and its images; `seeded_bugs`: with the known bugs compiled in.
     pub(super) fn system(&self, seeded_bugs: bool) -> Result<SystemOptions, Failure> {
-        let images = self.options(seeded_bugs);
         if self.kind() == SystemKind::Tablet {
-            return Ok(images.into());
+            return Ok(self.of_tablet(seeded_bugs)?.into());
         }
+        let images = self.options(seeded_bugs);
         if seeded_bugs {
             return Err(Failure::wrong(
                 "known bugs are this project's tablet's: leave out --bug, or Vitess",
@@ -149,7 +161,7 @@ impl ImageArgs {
         Ok(SystemOptions { images, vitess: Some(vitess) })
     }
 
-    pub(super) fn options(&self, seeded_bugs: bool) -> ImageOptions {
+    fn options(&self, seeded_bugs: bool) -> ImageOptions {
         ImageOptions {
             mysql: self.mysql_image.clone(),
             etcd: self.etcd_image.clone(),

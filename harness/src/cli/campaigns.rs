@@ -127,7 +127,7 @@ pub(super) async fn zoo(args: ZooArgs, stop: &CancellationToken) -> Result<Exit,
         seed: args.seed,
         jobs: usize::from(args.jobs),
         out: args.out.unwrap_or(default),
-        images: args.images.options(true),
+        images: args.images.of_tablet(true)?,
         program: program(),
     };
     let zoo = zoo::run(&options, stop, &say).await.map_err(|error| failure(&error))?;

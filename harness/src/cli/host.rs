@@ -51,7 +51,7 @@ pub(super) async fn doctor() -> Result<Exit, Failure> {
 
 pub(super) async fn images(args: ImageArgs) -> Result<Exit, Failure> {
     let engine = Engine::connect().await.map_err(|error| Failure::harness(&error))?;
-    let images = engine::images::ensure(&engine, &args.options(false), &say)
+    let images = engine::images::ensure(&engine, &args.of_tablet(false)?, &say)
         .await
         .map_err(|error| Failure::harness(&error))?;
     for (name, image) in [("mysql", images.mysql), ("etcd", images.etcd), ("tablet", images.tablet)]

@@ -14,7 +14,7 @@ pub(super) async fn memory(args: MemoryArgs, stop: &CancellationToken) -> Result
     }
     let limit_bytes = args.limit;
     let times = args.times;
-    let options = MemoryOptions { rows, times, limit_bytes, images: args.images.options(false) };
+    let options = MemoryOptions { rows, times, limit_bytes, images: args.images.of_tablet(false)? };
     let all = memory::run(&options, stop, &say).await.map_err(|error| match error {
         MemoryError::Plan(_) => Failure::usage(&error),
         MemoryError::Stopped | MemoryError::Prepare(PrepareError::Stopped) => {

@@ -189,7 +189,12 @@ async fn release_of(
 
 /// The version of the servers; none where they do not say.
 async fn mysql_version(engine: &Engine, run: &Run, mysql: &Image) -> Option<String> {
-    let said = said_by(engine, run, mysql, "mysqld", "mysqld").await.ok()?;
+    let said = said_by(engine, run, mysql, "mysqld", "mysqld").await;
+    let said = said.inspect_err(|error| {
+        let why = engine::errors::chain(error);
+        tracing::warn!(why, "which MySQL that is, and whether this Vitess knows it");
+    });
+    let said = said.ok()?;
     // "mysqld  Ver 9.7.4 for Linux on x86_64 (Source distribution)"
     let (_, after) = said.split_once("Ver ")?;
     Some(after.split_whitespace().next()?.to_owned())

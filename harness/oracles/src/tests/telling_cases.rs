@@ -4,8 +4,9 @@ use records::journal::facts::{Fact, Retry};
 use records::journal::{Event, SidecarChange};
 use records::schedule::Fault;
 use records::tellings::Telling;
-use records::verdict::Invariant::{I3, I5, I8};
-use records::verdict::Verdict::{Fail, Pass};
+use records::verdict::Invariant::{self, I1, I2, I3, I5, I7, I8, I9};
+use records::verdict::Verdict;
+use records::verdict::Verdict::{Fail, Inconclusive, Pass};
 
 use crate::sample::{JournalBuilder, UUID, falls, table, vdiff};
 
@@ -94,4 +95,86 @@ fn an_error_whose_retry_is_not_told_is_no_finding() {
     };
     assert_eq!(verdict(&[Telling::Story, Telling::Retries]), Pass);
     assert_eq!(verdict(&[Telling::Story]), Fail);
+}
+
+/// A promise, how it is broken, and by which invariant and verdict that is told of a system that made it.
+type Broken = (Telling, fn(&mut Event), Invariant, Verdict);
+
+// Each excuse is one telling's: with it the broken promise is no finding, without it the same journal is.
+#[test]
+fn a_promise_that_nobody_made_cannot_be_broken() {
+    let cases: [Broken; 4] = [
+        (
+            Telling::LogVolume,
+            |event| {
+                if let Event::LogVolume { busiest_second, .. } = event {
+                    *busiest_second = 500;
+                }
+            },
+            I8,
+            Fail,
+        ),
+        (
+            Telling::Sweeping,
+            |event| {
+                if let Event::Verbs(verbs) = event {
+                    verbs.orphans.insert("vdiff_log".to_owned(), 3);
+                }
+            },
+            I7,
+            Fail,
+        ),
+        (
+            Telling::Resources,
+            |event| {
+                if let Event::Sample(sample) = event {
+                    sample.rss_bytes = Some(u64::MAX);
+                }
+            },
+            I9,
+            Fail,
+        ),
+        (
+            Telling::Demotion,
+            |event| {
+                if let Event::TermProbe { .. } = event {
+                    *event = Event::Note { text: "no term was tried".to_owned() };
+                }
+            },
+            I1,
+            Inconclusive,
+        ),
+    ];
+    for (telling, breaks, invariant, verdict) in cases {
+        let mut journal = JournalBuilder::good(Fault::Sigkill);
+        journal.edit(|_, event| breaks(event));
+        let told = journal.judgement(invariant);
+        assert_eq!(told.verdict, verdict, "{telling:?}: {told:#?}");
+        journal.edit_head(|head| head.untold = vec![telling]);
+        let untold = journal.judgement(invariant);
+        assert!(untold.is_pass() || untold.not_applicable, "{telling:?}: {untold:#?}");
+    }
+}
+
+#[test]
+fn a_start_without_servers_may_end_by_itself_where_nobody_promised_patience() {
+    let is_told = |untold: &[Telling], code: i64, late_ms: u64| {
+        let mut journal = JournalBuilder::good(Fault::EtcdKill);
+        let healed = |(at_ms, event): &(u64, Event)| {
+            matches!(event, Event::FaultHealed { .. }).then_some(*at_ms)
+        };
+        let healed_ms = journal.events.iter().find_map(healed).unwrap();
+        let at_ms = healed_ms - 1 + late_ms;
+        journal.exit(at_ms, 1, code, None);
+        journal.start(at_ms, 2);
+        if !untold.is_empty() {
+            journal.edit_head(|head| head.untold = untold.to_vec());
+        }
+        let judged = journal.judgement(I2);
+        judged.reasons.iter().any(|reason| reason.text.contains("no unscheduled exit"))
+    };
+    assert!(!is_told(&[Telling::Patience], 1, 0), "it gave up while etcd was away");
+    assert!(is_told(&[], 1, 0), "patience was promised");
+    assert!(is_told(&[Telling::Patience], 2, 0), "a panic is none");
+    assert!(is_told(&[Telling::Patience], 1, 500), "etcd was back");
 }
